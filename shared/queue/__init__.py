@@ -1,0 +1,1 @@
+"""The engine: a dramatiq broker on Redis, claims and finishes in one atomic call."""

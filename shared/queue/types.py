@@ -1,0 +1,175 @@
+"""What crosses the queue's border: a job going in, a claim coming out, a report coming back.
+
+The store's clock is the only clock: moments are epoch ms by Redis TIME.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from shared.core.model import Kind, Need, Priority, Status, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job to accept. `doc` is JSON that never changes afterwards (see `JobDoc` in store/jobs).
+
+    `candidates` are lanes in order of preference, `lane` the first of them; the worker of any of
+    them may run the job. `paid_lanes` are candidates that cost more: no lane steals a job for them,
+    the scheduler may move it there when policy allows. Times are spans in ms from acceptance.
+    `idempotency` is (key digest, body digest); `live` is the digest of API key and body under which
+    an SDK's retry finds the live job. `watcher` is the inbox of the API process that waits.
+    """
+
+    id: str
+    tenant: str
+    kind: Kind
+    priority: Priority
+    lane: str
+    candidates: tuple[str, ...]
+    need: Need
+    doc: bytes
+    paid_lanes: tuple[str, ...] = ()
+    weight: int = 1
+    deadline_ms: int | None = None
+    max_wait_ms: int | None = None
+    delay_ms: int = 0
+    idempotency: tuple[str, str] | None = None
+    live: str | None = None
+    join_live: bool = False
+    watcher: str | None = None
+
+
+class Acceptance(StrEnum):
+    """What became of a `NewJob`."""
+
+    NEW = "new"
+    REPEATED = "repeated"  # same idempotency key and body: `job_id` is the first one's
+    JOINED = "joined"  # an SDK's retry found its live job
+    CONFLICT = "conflict"  # same idempotency key, another body
+    FULL = "full"  # the queue is at its bound; nothing was written
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """`status` is the job's status now: a repeated key may name a job that has ended."""
+
+    how: Acceptance
+    job_id: str
+    created_ms: int
+    status: Status = Status.QUEUED
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A job leased to this worker. `fence` makes a late finish harmless."""
+
+    job_id: str
+    fence: int
+    lane: str
+    credential: str
+    tenant: str
+    kind: Kind
+    priority: Priority
+    need: Need
+    created_ms: int
+    claimed_ms: int
+    deadline_ms: int | None
+    attempts: int
+    requeues: int
+    lost_leases: int
+    candidates: tuple[str, ...]
+    paid_lanes: tuple[str, ...]
+    doc: bytes
+    uncertain: bool = False  # an earlier attempt may have reached a provider
+    streamed: bool = False  # deltas of an earlier attempt are in the event stream
+
+
+class Verdict(StrEnum):
+    """What to do with a job after an attempt. The engine applies it, fenced, in one call."""
+
+    COMPLETE = "complete"
+    FAIL = "fail"
+    RETRY = "retry"  # spends an attempt
+    REQUEUE = "requeue"  # spends none; counted
+    CANCEL = "cancel"
+
+
+@dataclass(frozen=True, slots=True)
+class Cooldown:
+    """A timed rest, stored as max(old, new).
+
+    `scope` is `lane` (this credential on this lane), `credential` (all its lanes) or `deployment`
+    (all credentials of the lane). `dead` sets it aside until it is edited or probed.
+    """
+
+    scope: str
+    for_ms: int
+    reason: str
+    dead: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """A limit that a header or a 429 taught us about this claim's credential and deployment.
+
+    `window` names the dimension and span as in `Window.name` (rpm, tpm, …). `remaining` and
+    `reset_ms` are hints.
+    """
+
+    window: str
+    dimension: str
+    span_ms: int
+    limit: int
+    source: str
+    remaining: int | None = None
+    reset_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What an attempt came to: the worker's decision, for the engine to apply.
+
+    `reached` False: the request never left (its reservation is given back). `lane` moves the job to
+    another lane (None: stays). `delay_ms` before it may be claimed again. `result` is the response
+    body (JSON), `error` our error object (JSON); `attempt` the JSON record of this attempt.
+    """
+
+    verdict: Verdict
+    attempt: dict[str, Any] = field(default_factory=dict)
+    result: bytes | None = None
+    error: dict[str, Any] | None = None
+    usage: Usage | None = None
+    cost_microusd: int = 0
+    reached: bool = True
+    lane: str | None = None
+    delay_ms: int = 0
+    exclude_lane: bool = False
+    cooldowns: Sequence[Cooldown] = ()
+    learned: Sequence[Learned] = ()
+    outbox: Sequence[NewJob] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of a job's event stream. `id` counts from 1; `data` is JSON."""
+
+    id: int
+    type: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LaneView:
+    """A lane as `/v1/queues` shows it. `parked_until_ms` 0 is open."""
+
+    lane: str
+    queued: dict[str, int]
+    running: int
+    parked_until_ms: int
+    parked_reason: str
+    windows: tuple[dict[str, Any], ...]
+    rate_per_min: float
+    oldest_ms: int | None

@@ -1,0 +1,74 @@
+"""What the store gives back: jobs as they stand, pages of them, live lanes."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from shared.core.model import Kind, Priority, Status, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """A job as it stands. `doc` is what was accepted; `result` the response body (JSON)."""
+
+    id: str
+    tenant: str
+    kind: Kind
+    status: Status
+    priority: Priority
+    created_ms: int
+    started_ms: int | None
+    completed_ms: int | None
+    deadline_ms: int | None
+    lane: str
+    due_ms: int | None
+    attempts: tuple[dict[str, Any], ...]
+    requeues: int
+    uncertain_repeats: int
+    doc: dict[str, Any]
+    result: bytes | None
+    error: dict[str, Any] | None
+    usage: Usage | None
+    cost_microusd: int
+    events: int
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Why a queued job waits: `position` counts jobs before it in its lane, from 0 (None: > 10,000).
+
+    `reason` is one of `quota cooldown concurrency delayed behind paused`; `window` names the quota
+    window, `until_ms` the moment the lane reopens.
+    """
+
+    reason: str
+    window: str | None
+    until_ms: int | None
+    position: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Newest first. `next_after` is the cursor for the next page, None at the end."""
+
+    jobs: tuple[JobRecord, ...]
+    next_after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LaneState:
+    """What selection and ETA read of a lane: refreshed a few times a second, never per job.
+
+    `backlog` counts queued jobs by priority (interactive, normal, bulk); `rate_per_s` what its
+    windows admit on average; `open_ms` when it may next claim (0: now); `dead` set aside.
+    `free_requests` is what its windows admit right now.
+    """
+
+    lane: str
+    backlog: tuple[int, int, int]
+    running: int
+    open_ms: int
+    rate_per_s: float | None
+    free_requests: int | None
+    dead: bool
+    reason: str
+    last_interactive_ms: int

@@ -1,0 +1,1 @@
+"""Workers: claim jobs, call providers, report outcomes."""

@@ -1,0 +1,1 @@
+"""Adapters: one pure file a wire format."""
