@@ -1,0 +1,37 @@
+"""Fixtures every test may ask for: real stores, fresh for each test."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from servers import TlsStore, redis7_server, redis_tls_server, valkey_server
+
+from shared.store.server import Server
+
+
+@pytest.fixture
+def valkey(tmp_path: Path) -> Iterator[Server]:
+    """A fresh embedded Valkey (fsync everysec); `valkey.url` is its address."""
+    with valkey_server(tmp_path / "valkey") as server:
+        yield server
+
+
+@pytest.fixture
+def redis7(tmp_path: Path) -> Iterator[str]:
+    """The address of a fresh Debian Redis 7."""
+    with redis7_server(tmp_path / "redis7") as url:
+        yield url
+
+
+@pytest.fixture
+def redis_tls(tmp_path: Path) -> Iterator[TlsStore]:
+    """A fresh Debian Redis 7 behind TLS and a password."""
+    with redis_tls_server(tmp_path / "redis-tls") as store:
+        yield store
+
+
+@pytest.fixture(params=["valkey", "redis7", "redis_tls"])
+def store_url(request: pytest.FixtureRequest) -> str:
+    """The address of each kind of store in turn: for contracts that must hold on all of them."""
+    store = request.getfixturevalue(request.param)
+    return store if isinstance(store, str) else str(store.url)
