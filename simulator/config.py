@@ -1,0 +1,120 @@
+"""What a simulated provider is: plain frozen values, spans in microseconds of simulated time.
+
+`Simulator` divides every span by `speed` when it starts; nothing here is scaled yet.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from simulator.windows import Anchor, Kind
+
+Dimension = Literal["requests", "tokens", "audio_seconds", "concurrency"]
+Dialect = Literal["openai", "groq", "mistral", "anthropic-like", "cerebras", "none"]
+Counts = Literal["input", "input+output", "input+max_output"]
+Scope = Literal["model", "key"]
+ModelKind = Literal["chat", "embedding"]
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSpec:
+    """An amount per span, or a number of calls at once (`concurrency`, span 0).
+
+    `scope` says whether each model of a key has its own, or all models of a key share it.
+    """
+
+    dimension: Dimension
+    limit: int
+    span_us: int = 0
+    kind: Kind = "sliding"
+    anchor: Anchor = "wall"
+    scope: Scope = "model"
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Milliseconds to the first token: fixed where `sigma` is 0, else lognormal around it."""
+
+    median_ms: float = 0.0
+    sigma: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """How long answers are and how fast they come.
+
+    The length follows from the question alone: `median_tokens`, spread by `sigma`, at most
+    what the request and the model allow. `tokens_per_s` None means all at once.
+    """
+
+    median_tokens: int = 32
+    sigma: float = 0.0
+    tokens_per_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """What the provider tells about its limits: headers, Retry-After, figures in 429 bodies."""
+
+    headers: bool = True
+    retry_after: bool = True
+    body: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One model; its `limits` come on top of the provider's."""
+
+    id: str
+    kinds: tuple[ModelKind, ...] = ("chat",)
+    context_window: int = 131_072
+    max_output_tokens: int = 4_096
+    limits: tuple[LimitSpec, ...] = ()
+    category: str = "small"
+    dimensions: int = 256
+    price_input_usd_per_1m: float = 0.0
+    price_output_usd_per_1m: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An upstream key. Keys of one `organisation` share one ledger."""
+
+    id: str
+    key: str
+    organisation: str | None = None
+    plan: str = "free"
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedProvider:
+    """One provider.
+
+    `counts` says which tokens the token windows count. `count_rejected`: refused requests
+    spend request windows too.
+    """
+
+    name: str
+    models: tuple[Model, ...]
+    keys: tuple[Key, ...]
+    limits: tuple[LimitSpec, ...] = ()
+    counts: Counts = "input+output"
+    latency: Latency = field(default_factory=Latency)
+    output: Output = field(default_factory=Output)
+    dialect: Dialect = "openai"
+    announce: Announce = field(default_factory=Announce)
+    count_rejected: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatorConfig:
+    """All providers of one simulator.
+
+    `speed` 10 makes a simulated minute last 6 s. `own_ports` gives each provider a port of its
+    own beside the common one. `remember_ids` bounds the per-id counts: the oldest go first.
+    """
+
+    providers: tuple[SimulatedProvider, ...]
+    speed: float = 1.0
+    own_ports: bool = False
+    remember_ids: int = 200_000
