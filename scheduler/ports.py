@@ -1,0 +1,94 @@
+"""What the scheduler asks of the store: the whole of it. The values are in `shared.core.backlog`.
+
+Every call may raise StoreError (the store did not answer: nothing may be assumed). Calls that
+change something carry the leader's `fence` and raise StaleFence (`shared.store.leader`), having
+changed nothing, where a newer leader has acted. Every call is bounded: its answer tells what is
+left over.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from shared.core.backlog import LaneEvent, Move, Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Reaped:
+    """`jobs` were taken back; `next_ms` is when the next lease may end (None: no worker)."""
+
+    jobs: int
+    next_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """`jobs` ended for their deadline or wait limit; `next_ms` is when the next one is due."""
+
+    jobs: int
+    next_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """`removed` index entries of jobs whose keys are gone; `more` if the bound stopped it."""
+
+    removed: int
+    more: bool
+
+
+class SchedulerStore(Protocol):
+    """The store's side of scheduling."""
+
+    async def now_ms(self) -> int:
+        """The store's clock: the only one that deadlines and leases are compared with."""
+        ...
+
+    async def queued(self) -> int:
+        """How many jobs wait in lanes: O(1), asked before a safety pass reads a snapshot."""
+        ...
+
+    async def snapshot(self) -> Snapshot:
+        """Lanes and groups as they stand, read in one call."""
+        ...
+
+    async def move(self, move: Move, fence: int) -> int:
+        """Moves at most `move.count` jobs, atomically; returns how many. Count is at most 500."""
+        ...
+
+    async def reap(self, fence: int) -> Reaped:
+        """Takes back what dead workers held; nothing for one lease after a store restart."""
+        ...
+
+    async def expire_due(self, fence: int, most: int) -> Expired:
+        """Ends at most `most` jobs past their deadline or wait limit."""
+        ...
+
+    async def clean(self, fence: int, most: int) -> Cleaned:
+        """Drops at most `most` index entries whose jobs have outlived their retention."""
+        ...
+
+    def events(self) -> AsyncIterator[LaneEvent]:
+        """Announcements as they come. StoreError when the connection breaks: read anew after it."""
+        ...
+
+
+class Lease(Protocol):
+    """The leader's lease; `shared.store.leader.Leader` is one."""
+
+    @property
+    def ttl_ms(self) -> int:
+        """How long it holds without a renewal."""
+        ...
+
+    async def acquire(self) -> tuple[int | None, int]:
+        """(fence, 0) where it is ours now; else (None, ms until the holder's lease ends)."""
+        ...
+
+    async def renew(self, fence: int) -> bool:
+        """Holds it for another `ttl_ms`; False where it is no longer ours."""
+        ...
+
+    async def release(self, fence: int) -> None:
+        """Gives it up, if it is still ours."""
+        ...

@@ -1,0 +1,132 @@
+"""What waits where, as the scheduler sees it, and what it may do about it: values only.
+
+Spans are ms, moments epoch ms by the store's clock. Counts by class: (interactive, normal, bulk).
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from shared.core.model import Priority
+
+Counts = tuple[int, int, int]
+
+
+class LaneReading(Protocol):
+    """What the pure rules read of a lane; `shared.store.types.LaneState` is one.
+
+    `rate_per_s` is what its windows admit on average or, where it has none, what it lately
+    finished; None: not known. `free_requests` is what it may start at `open_ms` at once.
+    """
+
+    @property
+    def lane(self) -> str: ...  # noqa: D102 - described by the class
+    @property
+    def backlog(self) -> Counts: ...  # noqa: D102
+    @property
+    def running(self) -> int: ...  # noqa: D102
+    @property
+    def open_ms(self) -> int: ...  # noqa: D102
+    @property
+    def rate_per_s(self) -> float | None: ...  # noqa: D102
+    @property
+    def free_requests(self) -> int | None: ...  # noqa: D102
+    @property
+    def dead(self) -> bool: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """`count` queued jobs whose deadline is at or before `deadline_ms`, not counted in another Due.
+
+    `deadline_ms` is the earliest of them: the plan must not find them late when they are not.
+    """
+
+    deadline_ms: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Queued jobs of one class in one lane that may run in the same lanes.
+
+    `signature` is the store's own name for the candidate lists and comes back in a `Move`. `lanes`
+    are the candidates that cost nothing extra, `paid`, apart from them, those that policy keeps for
+    deadlines. `due` may be partial or empty: only jobs named there can ever move to a paid lane.
+    """
+
+    signature: str
+    lane: str
+    priority: Priority
+    count: int
+    lanes: tuple[str, ...]
+    paid: tuple[str, ...] = ()
+    due: tuple[Due, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One reading of everything a plan needs, taken at `now_ms`.
+
+    `costs` gives the expected cost of one job of a paid lane, in microusd; a paid lane without one
+    is not used. `paid_left_microusd` is what is left of today's cap, None: no cap.
+    """
+
+    now_ms: int
+    lanes: tuple[LaneReading, ...]
+    groups: tuple[Group, ...]
+    costs: tuple[tuple[str, int], ...] = ()
+    paid_left_microusd: int | None = None
+
+    @property
+    def queued(self) -> int:
+        """Jobs in all groups."""
+        return sum(group.count for group in self.groups)
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Take `count` jobs of one class and signature from the back of `source` to `target`.
+
+    The back: the jobs its order would claim last, so that what is about to start stays. With
+    `deadline_ms` only jobs due at or before it, from the front. The store moves fewer where fewer
+    are left; it never moves a running job, and keeps each job's score.
+    """
+
+    source: str
+    target: str
+    count: int
+    priority: Priority
+    signature: str
+    reason: str
+    deadline_ms: int | None = None
+
+
+class LaneEventKind(StrEnum):
+    """What the store announces on `{prefix}lane-events`, as `<kind> <lane>`."""
+
+    THROTTLED = "throttled"  # parked on a quota window
+    COOLED_DOWN = "cooled_down"  # a 429 or a failure: rests for a while
+    RECOVERED = "recovered"  # a cooldown ended
+    RAN_DRY = "ran_dry"  # open, with nothing of its own to claim
+    BACKLOG = "backlog"  # more is queued than its windows take soon
+    CONFIGURED = "configured"  # lanes or limits changed
+    LIMITS = "limits"  # a deadline or wait limit is now the nearest of all
+    LOST = "lost"  # messages may have been missed: look at everything
+
+
+@dataclass(frozen=True, slots=True)
+class LaneEvent:
+    """One announcement; `lane` is empty where it is about no lane."""
+
+    kind: LaneEventKind
+    lane: str = ""
+
+
+def parse_event(text: str) -> LaneEvent | None:
+    """Reads `<kind> <lane>`; None for a kind this version does not know."""
+    kind, _, lane = text.partition(" ")
+    try:
+        return LaneEvent(LaneEventKind(kind), lane)
+    except ValueError:
+        return None
