@@ -1,8 +1,8 @@
 """The admin API: what was seen, faults, limits, reset."""
 
 import difflib
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, fields
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, fields, replace
 from itertools import count
 from typing import Any
 from urllib.parse import parse_qs
@@ -13,7 +13,7 @@ from simulator.admin_page import render
 from simulator.config import SimulatorConfig
 from simulator.durations import parse_span_us, short_span
 from simulator.exchange import Exchange
-from simulator.faults import KINDS, Fault, FaultSpec
+from simulator.faults import BEFORE_BODY, KINDS, ON_CONNECT, Fault, FaultSpec
 from simulator.ledger import Account, Counters, Ledger, Meter
 from simulator.loading import ConfigError, load_limits
 from simulator.markers import Markers
@@ -109,8 +109,11 @@ class Admin:
         name = given.get("provider")
         chosen = list(self._providers.values()) if name is None else [self._named(name)]
         spec = fault_spec(given, self._config.speed)
+        if spec.kind == "refuse" and not self._config.own_ports:
+            raise ValueError("'refuse' needs own_ports: a common port knows no provider yet")
         ids = []
         for provider in chosen:
+            spec = replace(spec, key=provider.key_id(spec.key), model=provider.model_id(spec.model))
             fault = Fault(next(self._fault_ids), spec)
             provider.faults.add(fault)
             ids.append(fault.id)
@@ -136,8 +139,8 @@ class Admin:
         accounts = [
             account
             for (key, model), account in provider.ledger.accounts.items()
-            if given.get("key") in (None, key, account.key.key)
-            and given.get("model") in (None, model)
+            if provider.key_id(given.get("key")) in (None, key)
+            and provider.model_id(given.get("model")) in (None, model)
         ]
         now_us = provider.now_us()
         if "factor" in given:
@@ -181,12 +184,37 @@ def fault_spec(given: Mapping[str, Any], speed: float) -> FaultSpec:
     plain: dict[str, Any] = {name: value for name, value in given.items() if name not in _SPANS}
     if kind == "slow":
         plain.setdefault("factor", 10.0)
+    if kind == "limits":
+        plain.setdefault("count", 1)
+    if kind in BEFORE_BODY | ON_CONNECT and given.get("model") is not None:
+        raise ValueError(f"{kind!r} strikes before the model is known; leave 'model' out")
+    for name, (good, what) in _FAULT_FIELDS.items():
+        if name in given and not good(given[name]):
+            raise ValueError(f"{name}: expected {what}, got {given[name]!r}")
     spans: dict[str, Any] = {
         field: round(parse_span_us(given[name]) / speed)
         for name, field in _SPANS.items()
         if name in given
     }
     return FaultSpec(**plain, **spans)
+
+
+def _whole(least: int) -> Callable[[Any], bool]:
+    return lambda value: type(value) is int and value >= least
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and value >= 0
+
+
+_FAULT_FIELDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "count": (_whole(1), "a whole number from 1"),
+    "after_requests": (_whole(0), "a whole number from 0"),
+    "after_chunks": (_whole(0), "a whole number from 0"),
+    "status": (lambda value: value in range(400, 600), "an error status"),
+    "probability": (lambda value: _is_number(value) and value <= 1, "a number from 0 to 1"),
+    "factor": (_is_number, "a number from 0"),
+}
 
 
 def _known(given: Mapping[str, Any], names: Iterable[str]) -> None:

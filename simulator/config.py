@@ -26,7 +26,7 @@ class LimitSpec:
     limit: int
     span_us: int = 0
     kind: Kind = "sliding"
-    anchor: Anchor = "wall"
+    anchor: Anchor = "epoch"
     scope: Scope = "model"
 
 

@@ -103,7 +103,7 @@ async def _stream(
     await exchange.start_stream(headers)
     if fault is None or fault.kind == "slow":
         return await _paced(exchange, frames, rate)
-    sent = 1 + fault.after_chunks
+    sent = min(1 + fault.after_chunks, len(frames) - 2)
     match fault.kind:
         case "broken_stream":
             await exchange.write(b"".join(frames[:sent]) + frames[sent][: len(frames[sent]) // 2])

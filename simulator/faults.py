@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from simulator.ledger import Account
+
 FaultKind = Literal[
     "rate_limited",
     "error",
@@ -39,7 +41,7 @@ class FaultSpec:
 
     `after_requests` matching requests pass unharmed first; then each is hit with
     `probability`. `factor` multiplies limits (`limits`) or times (`slow`); `after_chunks`
-    counts stream chunks sent before a stream fault.
+    counts stream chunks sent before a stream fault. Limits stay changed when the fault is spent.
     """
 
     kind: FaultKind
@@ -57,6 +59,10 @@ class FaultSpec:
     code: str | None = None
     message: str | None = None
     announced: bool = False
+
+    def meant_for(self, account: Account) -> bool:
+        """Whether it is meant for this account."""
+        return self.model in (None, account.model.id) and self.key in (None, account.key.id)
 
 
 @dataclass(slots=True)

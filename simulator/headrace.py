@@ -1,5 +1,7 @@
 """Headrace's configuration for talking to simulated providers, as a plain mapping."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from simulator.config import Key, LimitSpec, Model, SimulatedProvider, SimulatorConfig
@@ -12,45 +14,63 @@ _CAPABILITIES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _Telling:
+    """What the configuration is to tell."""
+
+    speed: float
+    kinds: bool
+    limits: bool
+
+
 def headrace_config(
     config: SimulatorConfig,
     address: Address,
     *,
     declare_kinds: bool = True,
     declare_limits: bool = True,
+    declare_dialect: bool = False,
 ) -> dict[str, Any]:
     """The `providers:` section that points Headrace at this simulator.
 
     Spans are real time, that is, divided by the speed. Without `declare_kinds` windows do not
-    say how they count; without `declare_limits` no limit is given at all, to be learned.
+    say how they count; without `declare_limits` no limit is given at all, to be learned. With
+    `declare_dialect` it says how the headers are to be read, else they must speak for themselves.
     """
-    return {
-        "providers": {
-            provider.name: {
-                "type": "openai-compatible",
-                "base_url": address.base_urls[provider.name],
-                "credentials": [_credential(key) for key in provider.keys],
-                "models": [
-                    _model(config, provider, model, declare_kinds, declare_limits)
-                    for model in provider.models
-                ],
-            }
-            for provider in config.providers
-        }
+    telling = _Telling(config.speed, declare_kinds, declare_limits)
+    providers = {}
+    for provider in config.providers:
+        section = _provider(provider, address.base_urls[provider.name], telling)
+        if declare_dialect:
+            dialect = provider.dialect.removesuffix("-like")
+            section["quirks"] = {"rate_dialect": dialect}
+        providers[provider.name] = section
+    return {"providers": providers}
+
+
+def _provider(provider: SimulatedProvider, base_url: str, telling: _Telling) -> dict[str, Any]:
+    section: dict[str, Any] = {
+        "type": "openai-compatible",
+        "base_url": base_url,
+        "credentials": [_credential(key) for key in provider.keys],
+        "models": [_model(provider, model, telling) for model in provider.models],
     }
+    if any(key.organisation for key in provider.keys):
+        section["scope"] = "organisation"
+    if telling.limits:
+        section["counts"] = provider.counts
+        shared = [_window(spec, telling) for spec in provider.limits if _is_shared(spec)]
+        if shared:
+            section["limits"] = _by_plan(provider, {"windows": shared})
+    return section
 
 
 def _credential(key: Key) -> dict[str, Any]:
-    return {"id": key.id, "key": key.key, "plan": key.plan}
+    shown = {"id": key.id, "key": key.key, "plan": key.plan}
+    return shown | ({"organisation": key.organisation} if key.organisation else {})
 
 
-def _model(
-    config: SimulatorConfig,
-    provider: SimulatedProvider,
-    model: Model,
-    kinds: bool,
-    limits: bool,
-) -> dict[str, Any]:
+def _model(provider: SimulatedProvider, model: Model, telling: _Telling) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "id": model.id,
         "category": model.category,
@@ -62,24 +82,37 @@ def _model(
         },
         "capabilities": [each for kind in model.kinds for each in _CAPABILITIES[kind]],
     }
-    specs = (*provider.limits, *model.limits)
-    if limits and specs:
-        plan = _plan(specs, config.speed, kinds)
-        shown["limits"] = dict.fromkeys(dict.fromkeys(key.plan for key in provider.keys), plan)
+    plan = _plan((*provider.limits, *model.limits), telling)
+    if telling.limits and plan:
+        shown["limits"] = _by_plan(provider, plan)
     return shown
 
 
-def _plan(specs: tuple[LimitSpec, ...], speed: float, kinds: bool) -> dict[str, Any]:
+def _by_plan(provider: SimulatedProvider, limits: dict[str, Any]) -> dict[str, Any]:
+    return dict.fromkeys(dict.fromkeys(key.plan for key in provider.keys), limits)
+
+
+def _plan(specs: Sequence[LimitSpec], telling: _Telling) -> dict[str, Any]:
+    """A model's own limits. Calls at once are told per model, also where models share them."""
     plan: dict[str, Any] = {}
     at_once = [spec.limit for spec in specs if spec.dimension == "concurrency"]
     if at_once:
         plan["concurrency"] = min(at_once)
-    windows = [
-        {spec.dimension: spec.limit, "per": short_span(max(1, round(spec.span_us / speed)))}
-        | ({"kind": spec.kind} if kinds else {})
-        for spec in specs
-        if spec.span_us
-    ]
+    windows = [_window(spec, telling) for spec in specs if spec.span_us and not _is_shared(spec)]
     if windows:
         plan["windows"] = windows
     return plan
+
+
+def _is_shared(spec: LimitSpec) -> bool:
+    return spec.scope == "key" and spec.span_us > 0
+
+
+def _window(spec: LimitSpec, telling: _Telling) -> dict[str, Any]:
+    per = short_span(max(1, round(spec.span_us / telling.speed)))
+    window: dict[str, Any] = {spec.dimension: spec.limit, "per": per}
+    if telling.kinds:
+        window["kind"] = spec.kind
+        if spec.kind == "fixed" and spec.anchor != "epoch":
+            window["anchor"] = spec.anchor
+    return window

@@ -104,7 +104,7 @@ def _limit(value: Any, where: str) -> LimitSpec:
         limit=_whole(given[dimension], f"{where}.{dimension}"),
         span_us=span_us,
         kind=_choice(given.get("kind", "sliding"), get_args(Kind), f"{where}.kind"),
-        anchor=_choice(given.get("anchor", "wall"), get_args(Anchor), f"{where}.anchor"),
+        anchor=_choice(given.get("anchor", "epoch"), get_args(Anchor), f"{where}.anchor"),
         scope=_choice(given.get("scope", "model"), get_args(Scope), f"{where}.scope"),
     )
 
@@ -164,7 +164,7 @@ def _model(value: Any, where: str) -> Model:
         id=_text(given["id"], f"{where}.id"),
         kinds=tuple(_choice(kind, get_args(ModelKind), f"{where}.kinds") for kind in kinds),
         limits=load_limits(given.get("limits", []), f"{where}.limits"),
-        category=_text(given.get("category", "small"), f"{where}.category"),
+        category=_choice(given.get("category", "small"), _CATEGORIES, f"{where}.category"),
         **numbers,
         **prices,  # type: ignore[arg-type]
     )
@@ -208,6 +208,7 @@ def _announce(value: Any, where: str) -> Announce:
     return Announce(**{name: _flag(flag, f"{where}.{name}") for name, flag in given.items()})
 
 
+_CATEGORIES = ("small", "large", "reasoning")
 _DIMENSIONS: tuple[Dimension, ...] = get_args(Dimension)
 
 

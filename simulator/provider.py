@@ -59,6 +59,21 @@ class Provider:
                 return self._keys.get(value.decode("latin-1"))
         return None
 
+    def key_id(self, name: str | None) -> str | None:
+        """The id of a key given by id or by itself, None for None; raises `KeyError`."""
+        for key in self.spec.keys:
+            if name in (key.id, key.key):
+                return key.id
+        if name is not None:
+            raise KeyError(f"no key {name!r}; there are {[key.id for key in self.spec.keys]}")
+        return None
+
+    def model_id(self, name: str | None) -> str | None:
+        """The name, or None for None; raises `KeyError` where there is no such model."""
+        if name is not None and name not in self.models:
+            raise KeyError(f"no model {name!r}; there are {list(self.models)}")
+        return name
+
     def latency_s(self) -> float:
         """Real seconds to the first token of the next answer."""
         latency = self.spec.latency
@@ -174,7 +189,12 @@ class Provider:
     ) -> str:
         fault = self._draw(BEFORE_QUOTA, account)
         while fault is not None and fault.kind == "limits":
-            self.ledger.scale([account], fault.factor, self.now_us(), announced=fault.announced)
+            self.ledger.scale(
+                (each for each in self.ledger.accounts.values() if fault.meant_for(each)),
+                fault.factor,
+                self.now_us(),
+                announced=fault.announced,
+            )
             fault = self._draw(BEFORE_QUOTA, account)
         if fault is not None:
             await self._refuse_by_fault(exchange, fault, account)

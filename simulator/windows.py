@@ -5,7 +5,7 @@ provider enforces any mix of them alike:
 
 - `SlidingLog`: at most `limit` within any span `(t - span, t]`, from the true log of arrivals;
 - `FixedWindow`: at most `limit` between two edges, which lie on multiples of the span on the
-  wall clock (`wall`) or follow the first use (`first_use`);
+  clock, counted from 1970 (`epoch`), or follow the first use (`first_use`);
 - `TokenBucket`: a burst of `limit`, refilled evenly at `limit` per span.
 """
 
@@ -13,7 +13,7 @@ from collections import deque
 from typing import Literal, Protocol
 
 Kind = Literal["sliding", "fixed", "bucket"]
-Anchor = Literal["wall", "first_use"]
+Anchor = Literal["epoch", "first_use"]
 MAX_LOG_ENTRIES = 200_000
 
 
@@ -105,7 +105,7 @@ class FixedWindow:
 
     __slots__ = ("_anchor", "_end_us", "_total", "limit", "span_us")
 
-    def __init__(self, limit: int, span_us: int, anchor: Anchor = "wall") -> None:
+    def __init__(self, limit: int, span_us: int, anchor: Anchor = "epoch") -> None:
         self.limit = limit
         self.span_us = span_us
         self._anchor = anchor
@@ -127,7 +127,7 @@ class FixedWindow:
     def take(self, amount: int, now_us: int) -> None:
         """See `Window`."""
         if now_us >= self._end_us:
-            past_edge_us = now_us % self.span_us if self._anchor == "wall" else 0
+            past_edge_us = now_us % self.span_us if self._anchor == "epoch" else 0
             self._end_us = now_us - past_edge_us + self.span_us
             self._total = 0
         self._total += amount
@@ -189,7 +189,7 @@ class TokenBucket:
         self._missing = min(self._missing, limit * self.span_us)
 
 
-def make_window(kind: Kind, limit: int, span_us: int, anchor: Anchor = "wall") -> Window:
+def make_window(kind: Kind, limit: int, span_us: int, anchor: Anchor = "epoch") -> Window:
     """Build the window of this kind."""
     match kind:
         case "sliding":
