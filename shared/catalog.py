@@ -5,11 +5,47 @@
 file makes a new snapshot with another `version`.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
-from shared.core.model import CredentialRef, Deployment
+import orjson
+from pydantic import ValidationError
+
+from shared import catalog_yaml
+from shared.catalog_merge import merged
+from shared.catalog_schema import Config, LimitsDoc, ModelDoc, PriceDoc, ProviderDoc
+from shared.core.model import (
+    CredentialRef,
+    Deployment,
+    Dimension,
+    Kind,
+    Limits,
+    Price,
+    TokenCount,
+    Window,
+    WindowKind,
+)
+from shared.errors import ConfigError
+from shared.nearest import nearest, problems
+
+CATEGORIES = ("small", "large", "reasoning")
+VIRTUAL = ("auto", *(f"auto:{category}" for category in CATEGORIES), "auto:cheap", "auto:fast")
+
+_DAY_MS = 86_400_000
+_NAMED = {
+    # limit in the file: window name, what it counts, its span in ms
+    "rpm": ("rpm", Dimension.REQUESTS, 60_000),
+    "rpd": ("rpd", Dimension.REQUESTS, _DAY_MS),
+    "tpm": ("tpm", Dimension.TOKENS, 60_000),
+    "tpd": ("tpd", Dimension.TOKENS, _DAY_MS),
+    # Calendar months are no span: at most this in any 31 days is never more than a month's.
+    "tokens_per_month": ("tpmonth", Dimension.TOKENS, 31 * _DAY_MS),
+    "ash": ("ash", Dimension.AUDIO_SECONDS, 3_600_000),
+    "asd": ("asd", Dimension.AUDIO_SECONDS, _DAY_MS),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +80,7 @@ class Provider:
     `scope` says who shares one set of windows: `key`, or `organisation` (all keys of one account).
     `env` are the environment names that may hold keys; `plans` the plan names with known limits;
     `default_plan` is what a key without a plan is on. `no_auth` providers need no credential.
+    `window_kinds` says how a window of a name is counted: (name, kind, anchor); others slide.
     """
 
     name: str
@@ -56,11 +93,15 @@ class Provider:
     default_plan: str = "paid"
     scope: str = "key"
     no_auth: bool = False
+    window_kinds: tuple[tuple[str, WindowKind, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """A frozen snapshot. `version` changes with any content; it is a hash, without secrets."""
+    """A frozen snapshot. `version` changes with any content; it is a hash, without secrets.
+
+    `by_name` knows ids, aliases, families and model ids; `resolve` knows the virtual names too.
+    """
 
     deployments: tuple[Deployment, ...]
     providers: tuple[Provider, ...]
@@ -68,14 +109,19 @@ class Catalog:
     by_id: Mapping[str, Deployment]
     by_provider: Mapping[str, tuple[Deployment, ...]]
     by_name: Mapping[str, tuple[Deployment, ...]]
+    aliases: Mapping[str, str]
+    model_drops: Mapping[str, frozenset[str]]
 
-    def quirks(self, provider: str) -> Quirks:
-        """The wire differences of `provider`; OpenAI's own wire where none are known."""
-        raise NotImplementedError
+    def quirks(self, provider: str, model: str | None = None) -> Quirks:
+        """The wire differences of `provider` (and of its `model`); OpenAI's own if unknown."""
+        found = self.provider(provider)
+        quirks = found.quirks if found else Quirks()
+        drops = self.model_drops.get(f"{provider}/{model}") if model else None
+        return replace(quirks, drop=quirks.drop | drops) if drops else quirks
 
     def provider(self, name: str) -> Provider | None:
         """The facts of one provider."""
-        raise NotImplementedError
+        return next((provider for provider in self.providers if provider.name == name), None)
 
     def resolve(self, name: str) -> tuple[Deployment, ...]:
         """The deployments a model name may mean, in catalog order; empty if it is unknown.
@@ -83,13 +129,243 @@ class Catalog:
         Exact id, alias, family, model id, or virtual: `auto`, `auto:small|large|reasoning` (by
         category), `auto:cheap|fast` (any; selection orders them).
         """
-        raise NotImplementedError
+        if name not in VIRTUAL:
+            return self.by_name.get(name, ())
+        category = name.partition(":")[2]
+        if category not in CATEGORIES:
+            return self.deployments
+        return tuple(item for item in self.deployments if item.category == category)
+
+    def nearest(self, name: str) -> str | None:
+        """The known model name most like `name`, for the message that refuses it."""
+        return nearest(name, (*self.by_name, *VIRTUAL))
 
     def served(self, credentials: Iterable[CredentialRef]) -> "Catalog":
         """The part of this catalog there is a credential for, or that needs none."""
-        raise NotImplementedError
+        held = {ref.provider for ref in credentials}
+        kept = tuple(p for p in self.providers if p.no_auth or p.name in held)
+        names = {provider.name for provider in kept}
+        deployments = tuple(item for item in self.deployments if item.provider in names)
+        return _snapshot(deployments, kept, self.aliases, self.model_drops)
+
+
+def catalog_path() -> Path:
+    """Where our own catalog.yaml lies: in a checkout at its root, installed beside this file."""
+    here = Path(__file__).resolve().parent
+    packaged, checkout = here / "catalog.yaml", here.parent / "catalog.yaml"
+    return packaged if packaged.exists() else checkout
+
+
+def read_config(path: Path | None) -> Config:
+    """The configuration in the file `path`; an empty one for None. ConfigError names the place."""
+    if path is None:
+        return Config()
+    data = catalog_yaml.read(path)
+    try:
+        return Config.model_validate(data)
+    except ValidationError as exc:
+        found = "\n".join(f"{path}: {problem}" for problem in problems(exc, Config))
+        raise ConfigError(found) from exc
+
+
+def build(config: Config, base: Config | None = None) -> Catalog:
+    """The catalog with `config` laid over it (`base` None: our own catalog.yaml).
+
+    ConfigError names the provider that lacks a type or address, an alias or name used twice.
+    """
+    docs = merged(read_config(catalog_path()) if base is None else base, config)
+    providers: list[Provider] = []
+    deployments: list[Deployment] = []
+    aliases: dict[str, str] = {}
+    drops: dict[str, frozenset[str]] = {}
+    for name, doc in docs.items():
+        provider = _provider(name, doc)
+        providers.append(provider)
+        for model in doc.models or []:
+            if model.status == "retired":
+                continue
+            deployment = _deployment(provider, doc, model, config.providers.get(name))
+            deployments.append(deployment)
+            aliases |= dict.fromkeys(model.aliases, deployment.id)
+            aliases |= {f"{name}/{alias}": deployment.id for alias in model.aliases}
+            if model.drop:
+                drops[deployment.id] = frozenset(model.drop)
+    return _snapshot(_families(deployments), tuple(providers), aliases, drops)
+
+
+def load(path: Path | None) -> tuple[Catalog, Config]:
+    """`build(read_config(path))`, and the configuration it was built from."""
+    config = read_config(path)
+    return build(config), config
 
 
 def check(path: Path) -> list[str]:
     """The problems of a configuration file, one line each; empty if it is right."""
-    raise NotImplementedError
+    try:
+        build(read_config(path))
+    except ConfigError as exc:
+        return str(exc).splitlines()
+    return []
+
+
+def _provider(name: str, doc: ProviderDoc) -> Provider:
+    plans = {**doc.limits, **{plan: 0 for model in doc.models or [] for plan in model.limits}}
+    quirks = doc.quirks
+    return Provider(
+        name=name,
+        type=doc.type or "",
+        base_url=(doc.base_url or "").rstrip("/"),
+        quirks=Quirks(
+            **{
+                **quirks.model_dump(),
+                "drop": frozenset(quirks.drop),
+                "rename": tuple(quirks.rename.items()),
+                "extra_headers": tuple(quirks.extra_headers.items()),
+            }
+        ),
+        title=doc.title or name,
+        env=tuple(doc.env),
+        plans=tuple(plans),
+        default_plan=doc.default_plan or _default_plan(plans, no_auth=doc.no_auth),
+        scope=doc.scope,
+        no_auth=doc.no_auth,
+        window_kinds=tuple(
+            (_NAMED[limit][0], WindowKind(kind.kind), kind.anchor)
+            for limit, kind in doc.window_kinds
+            if kind is not None
+        ),
+    )
+
+
+def _default_plan(plans: Collection[str], *, no_auth: bool) -> str:
+    """Free where there is a free plan; else the first known one; else paid."""
+    if "free" in plans or no_auth:
+        return "free"
+    return next(iter(plans), "paid")
+
+
+def _deployment(
+    provider: Provider, doc: ProviderDoc, model: ModelDoc, over: ProviderDoc | None
+) -> Deployment:
+    capabilities = None if model.capabilities is None else frozenset(model.capabilities)
+    told = {item.id: item.limits for item in (over.models if over else None) or []}
+    plans = {
+        plan: Limits(
+            windows=_windows(model.limits.get(plan), doc, told.get(model.id, {}).get(plan)),
+            concurrency=model.limits[plan].concurrency if plan in model.limits else None,
+            shared=_windows(doc.limits.get(plan), doc, over.limits.get(plan) if over else None),
+        )
+        for plan in {**doc.limits, **model.limits}
+    }
+    return Deployment(
+        id=f"{provider.name}/{model.id}",
+        provider=provider.name,
+        model=model.id,
+        type=provider.type,
+        base_url=provider.base_url,
+        kinds=_kinds(model, capabilities),
+        family=model.family or "",
+        category=model.category,
+        context_tokens=model.context_window,
+        max_output_tokens=model.max_output_tokens,
+        capabilities=capabilities,
+        price=_price(model.price_usd_per_1m),
+        token_count=TokenCount(model.counts or doc.counts or TokenCount.INPUT_MAX_OUTPUT),
+        token_factor=model.token_factor or doc.token_factor or 1.0,
+        status=model.status,
+        priority=model.priority,
+        plans=tuple(plans.items()),
+    )
+
+
+def _kinds(model: ModelDoc, capabilities: frozenset[str] | None) -> frozenset[Kind]:
+    """What a model serves: as said, as its capabilities say, or anything where both are unknown."""
+    if model.kinds is not None:
+        return frozenset(map(Kind, model.kinds))
+    if capabilities is None:
+        return frozenset(Kind)
+    kinds = {Kind(name) for name in ("embedding", "transcription") if name in capabilities}
+    return frozenset({Kind.CHAT, Kind.SUMMARY} | kinds if "chat" in capabilities else kinds)
+
+
+def _windows(
+    limits: LimitsDoc | None, provider: ProviderDoc, told: LimitsDoc | None
+) -> tuple[Window, ...]:
+    """The windows of one plan; what the user's file `told` says it is the source of."""
+    if limits is None:
+        return ()
+    own = told.model_fields_set if told else frozenset()
+    windows: list[Window] = []
+    for field, (name, dimension, span) in _NAMED.items():
+        limit = getattr(limits, field)
+        if limit is not None:
+            how = getattr(provider.window_kinds, field)
+            kind = WindowKind(how.kind) if how else WindowKind.SLIDING
+            anchor = how.anchor if how else "epoch"
+            source = "config" if field in own else "catalog"
+            windows.append(Window(name, dimension, limit, span, kind, anchor, source))
+    source = "config" if "windows" in own else "catalog"
+    for item in limits.windows:
+        dimension = next(d for d in Dimension if getattr(item, d.value) is not None)
+        name, limit = f"{dimension.value}/{item.per}", getattr(item, dimension.value)
+        span, kind = catalog_yaml.span_ms(item.per), WindowKind(item.kind)
+        windows.append(Window(name, dimension, limit, span, kind, item.anchor, source))
+    return tuple(windows)
+
+
+def _price(doc: PriceDoc | None) -> Price:
+    if doc is None:
+        return Price()
+    return Price(
+        *(None if usd is None else round(usd * 1e6) for usd in (doc.input, doc.output, doc.cached))
+    )
+
+
+def _families(deployments: Iterable[Deployment]) -> tuple[Deployment, ...]:
+    """Every deployment in a family: its own, that of a model with the same id, or its model id."""
+    listed = tuple(deployments)
+    by_model = {item.model: item.family for item in listed if item.family}
+    return tuple(
+        item if item.family else replace(item, family=by_model.get(item.model, item.model))
+        for item in listed
+    )
+
+
+def _snapshot(
+    deployments: tuple[Deployment, ...],
+    providers: tuple[Provider, ...],
+    aliases: Mapping[str, str],
+    drops: Mapping[str, frozenset[str]],
+) -> Catalog:
+    by_id = {item.id: item for item in deployments}
+    by_provider = {
+        provider.name: tuple(d for d in deployments if d.provider == provider.name)
+        for provider in providers
+    }
+    names: dict[str, tuple[Deployment, ...]] = {}
+    for item in deployments:
+        for name in {item.family, item.model}:
+            names[name] = (*names.get(name, ()), item)
+    held = {alias: id_ for alias, id_ in aliases.items() if id_ in by_id}
+    names |= {alias: (by_id[id_],) for alias, id_ in held.items() if alias not in names}
+    names |= {id_: (item,) for id_, item in by_id.items()}
+    return Catalog(
+        deployments=deployments,
+        providers=providers,
+        version=_version(deployments, providers, held, drops),
+        by_id=MappingProxyType(by_id),
+        by_provider=MappingProxyType(by_provider),
+        by_name=MappingProxyType(names),
+        aliases=MappingProxyType(held),
+        model_drops=MappingProxyType(dict(drops)),
+    )
+
+
+def _version(*content: object) -> str:
+    """The first 16 hexadecimal digits of a hash over the content, the same in every process."""
+
+    def plain(value: object) -> object:
+        return sorted(value) if isinstance(value, frozenset) else str(value)
+
+    options = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
+    return hashlib.sha256(orjson.dumps(content, default=plain, option=options)).hexdigest()[:16]

@@ -1,18 +1,39 @@
 """Secrets: upstream keys from the environment and the configuration, and callers' API keys.
 
-An API key is at least 32 characters of randomness, so its SHA-256 is as hard to reverse as the
-key is to guess: a slow password hash would add nothing but a way to exhaust our CPU.
+An API key is a long random string, so its SHA-256 is as hard to turn back as the key is to guess:
+a slow password hash would protect nothing more and would let anyone spend our CPU. It is looked
+up by that digest: what a caller can vary, and so time, is the digest of a guess, which says
+nothing of the digests we hold; the last comparison is constant-time all the same.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+import hmac
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Self
 
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from shared.catalog import Catalog, Provider
+from shared.catalog_schema import ApiKeyDoc, Config, CredentialDoc
 from shared.core.model import CredentialRef
+from shared.errors import ConfigError
+from shared.nearest import unknown
+
+MASK = "***"
+API_KEY_PREFIX = "hr_"
+_MIN_KEY_CHARS = 16
 
 
 class Secret:
-    """A string that shows itself only to `reveal()`: str, repr, format, pickle and JSON mask it."""
+    """A string that shows itself only to `reveal()`.
+
+    str, repr, format, JSON and pydantic's dumps give `***`; a pickle holds the mask and not the
+    secret, so a secret cannot be sent to another process by mistake.
+    """
 
     __slots__ = ("_value",)
 
@@ -22,6 +43,51 @@ class Secret:
     def reveal(self) -> str:
         """The secret itself: for the transport's headers and nothing else."""
         return self._value
+
+    def __repr__(self) -> str:
+        return f"Secret({MASK!r})"
+
+    def __str__(self) -> str:
+        return MASK
+
+    def __format__(self, spec: str) -> str:
+        return format(MASK, spec)
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Secret):
+            return NotImplemented
+        return hmac.compare_digest(self._value.encode(), other._value.encode())
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[type["Secret"], tuple[str]]:
+        return (Secret, (MASK,))
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, _source: Any, _handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            cls._validated, serialization=core_schema.to_string_ser_schema()
+        )
+
+    @classmethod
+    def _validated(cls, value: Any) -> "Secret":
+        if isinstance(value, Secret):
+            return value
+        if isinstance(value, str):
+            return cls(value)
+        raise ValueError("should be a string")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +105,117 @@ class Credentials:
         return tuple(ref for ref in self.refs if ref.provider == provider)
 
     def secret(self, credential_id: str) -> Secret:
-        """The secret of one credential; KeyError if there is none."""
+        """The secret of one credential (empty for a provider without keys); KeyError if none."""
         return self.secrets[credential_id]
+
+
+def load(env: Mapping[str, str], catalog: Catalog, config: Config) -> Credentials:
+    """The upstream keys of the environment and of the configuration.
+
+    A provider's environment names may each hold several keys, comma-separated: `groq-1`,
+    `groq-2` and so on. The configuration's keys come first and keep their ids; an id that two
+    providers use becomes `provider:id` for both. The same key twice is one credential. Raises
+    ConfigError for a `key_env` that is not set, a plan nobody knows, a key no header can carry.
+    """
+    found: list[tuple[CredentialRef, Secret]] = []
+    for provider in catalog.providers:
+        doc = config.providers.get(provider.name)
+        listed = (doc.credentials or []) if doc else []
+        keys = _configured(provider, listed, env)
+        keys += _from_env(provider, env, keys)
+        if not keys and provider.no_auth:
+            ref = CredentialRef(f"{provider.name}-1", provider.name, provider.default_plan)
+            keys = [(ref, Secret(""))]
+        found += keys
+    ids = [ref.id for ref, _ in found]
+    shared = {id_ for id_ in ids if ids.count(id_) > 1}
+    named = [(_qualified(ref) if ref.id in shared else ref, key) for ref, key in found]
+    return Credentials(
+        refs=tuple(ref for ref, _ in named),
+        secrets=MappingProxyType({ref.id: key for ref, key in named}),
+    )
+
+
+def _qualified(ref: CredentialRef) -> CredentialRef:
+    return CredentialRef(
+        f"{ref.provider}:{ref.id}", ref.provider, ref.plan, ref.tenant, ref.organisation
+    )
+
+
+def _configured(
+    provider: Provider, docs: Iterable[CredentialDoc], env: Mapping[str, str]
+) -> list[tuple[CredentialRef, Secret]]:
+    """The keys the configuration lists for one provider."""
+    found: list[tuple[CredentialRef, Secret]] = []
+    for index, doc in enumerate(docs):
+        path = f"providers.{provider.name}.credentials[{index}]"
+        keys = [doc.key] if doc.key is not None else _split(_required(doc.key_env, env, path))
+        plan = _plan(provider, doc.plan, path)
+        base = doc.id or f"{provider.name}-{index + 1}"
+        for number, key in enumerate(keys, start=1):
+            id_ = base if number == 1 else f"{base}-{number}"
+            ref = CredentialRef(id_, provider.name, plan, doc.tenant, doc.organisation)
+            found.append((ref, _sendable(key, path)))
+    return found
+
+
+def _from_env(
+    provider: Provider, env: Mapping[str, str], taken: list[tuple[CredentialRef, Secret]]
+) -> list[tuple[CredentialRef, Secret]]:
+    """The keys under a provider's usual names that the configuration did not name already."""
+    held = {key for _, key in taken}
+    ids = {ref.id for ref, _ in taken}
+    found: list[tuple[CredentialRef, Secret]] = []
+    number = 0
+    for name in provider.env:
+        for value in _split(env.get(name, "")):
+            key = _sendable(value, name)
+            if key in held:
+                continue
+            held.add(key)
+            number += 1
+            while f"{provider.name}-{number}" in ids:
+                number += 1
+            ref = CredentialRef(f"{provider.name}-{number}", provider.name, provider.default_plan)
+            found.append((ref, key))
+    return found
+
+
+def _split(value: str) -> list[str]:
+    return [part for part in (item.strip() for item in value.split(",")) if part]
+
+
+def _required(name: str | None, env: Mapping[str, str], path: str) -> str:
+    value = env.get(name or "", "").strip()
+    if not value:
+        raise ConfigError(
+            f"{path}.key_env: {name} is not set in the environment; set it, or take the entry out"
+        )
+    return value
+
+
+def _sendable(key: str, path: str) -> Secret:
+    """A key a header can carry; the message never shows it."""
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise ConfigError(f"{path}: the key holds a space, control or non-ASCII character")
+    return Secret(key)
+
+
+def _plan(provider: Provider, plan: str | None, path: str) -> str:
+    if plan is None:
+        return provider.default_plan
+    known = {*provider.plans, "free", "paid"}
+    if provider.plans and plan not in known:
+        raise ConfigError(f"{path}.plan: {unknown(plan, known, 'plan')}")
+    return plan
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
     """A caller's key without the key: who it is and what it may do.
 
-    `role` is admin or user. `weight` is the tenant's share between tenants. `allowed_models`
-    None allows all.
+    `role` is admin or user. `weight` (1 to 1000) is the tenant's share between tenants.
+    `allowed_models` None allows all.
     """
 
     name: str
@@ -59,6 +226,57 @@ class ApiKey:
     allowed_models: frozenset[str] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ApiKeys:
+    """All callers' keys, by digest."""
+
+    by_digest: Mapping[str, ApiKey]
+
+    @classmethod
+    def of(cls, keys: Iterable[ApiKey]) -> "ApiKeys":
+        """A snapshot of `keys`."""
+        return cls(MappingProxyType({key.digest: key for key in keys}))
+
+    @classmethod
+    def from_config(cls, config: Config, env: Mapping[str, str] | None = None) -> "ApiKeys":
+        """The keys of the configuration; ConfigError if one's `key_env` is not set or is short."""
+        return cls.of(
+            _api_key(doc, env or {}, f"api_keys[{index}]")
+            for index, doc in enumerate(config.api_keys)
+        )
+
+    def find(self, key: str) -> ApiKey | None:
+        """Whose key this is, or None."""
+        sought = digest(key)
+        found = self.by_digest.get(sought)
+        return found if found and hmac.compare_digest(found.digest, sought) else None
+
+    def __iter__(self) -> Iterator[ApiKey]:
+        return iter(self.by_digest.values())
+
+    def __len__(self) -> int:
+        return len(self.by_digest)
+
+
+def _api_key(doc: ApiKeyDoc, env: Mapping[str, str], path: str) -> ApiKey:
+    key = doc.key if doc.key is not None else _required(doc.key_env, env, path)
+    if len(key) < _MIN_KEY_CHARS:
+        raise ConfigError(f"{path}: an API key has at least {_MIN_KEY_CHARS} characters")
+    return ApiKey(
+        name=doc.name,
+        digest=digest(key),
+        role=doc.role,
+        tenant=doc.tenant or doc.name,
+        weight=doc.weight,
+        allowed_models=None if doc.allowed_models is None else frozenset(doc.allowed_models),
+    )
+
+
+def new_api_key() -> Secret:
+    """A fresh API key of 256 random bits: shown once, then only its digest is kept."""
+    return Secret(API_KEY_PREFIX + secrets.token_urlsafe(32))
+
+
 def digest(key: str) -> str:
     """The SHA-256 of an API key, as 64 hexadecimal digits: what is stored and looked up."""
-    return hashlib.sha256(key.encode()).hexdigest()
+    return hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()

@@ -1,0 +1,128 @@
+"""Laying the user's configuration over the catalog, provider by provider."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from pydantic import ValidationError
+
+from shared.catalog_schema import Config, LimitsDoc, ProviderDoc
+from shared.errors import ConfigError
+from shared.nearest import problems, unknown
+
+OPENAI_COMPATIBLE = "openai-compatible"
+ANCHORS = ("epoch", "first_use")
+_OF_THE_WIRE = frozenset(
+    {"type", "base_url", "window_kinds", "scope", "counts", "token_factor", "quirks", "docs"}
+)
+
+
+def merged(base: Config, over: Config) -> dict[str, ProviderDoc]:
+    """Every provider of both, `over` laid over `base`: what it does not say stays.
+
+    Models merge by id and limits by name; other lists are replaced. A provider of a new name whose
+    `type` names one of the base has that one's wire, and its models unless it lists its own.
+    ConfigError names what is missing or does not fit.
+    """
+    names = [*base.providers, *(name for name in over.providers if name not in base.providers)]
+    docs: dict[str, ProviderDoc] = {}
+    for name in names:
+        own = over.providers.get(name)
+        plain = _plain(own) if own else {}
+        start = _start(name, plain, base)
+        path = f"providers.{name}"
+        plain.pop("type", None)
+        try:
+            doc = ProviderDoc.model_validate(_laid(start, plain))
+        except ValidationError as exc:
+            found = "\n".join(f"{path}.{problem}" for problem in problems(exc, ProviderDoc))
+            raise ConfigError(found) from exc
+        _complete(path, doc)
+        docs[name] = doc
+    return docs
+
+
+def _start(name: str, own: Mapping[str, Any], base: Config) -> dict[str, Any]:
+    """What a provider starts from: itself in the base, the one its type names, or nothing."""
+    type_ = own.get("type")
+    known = {OPENAI_COMPATIBLE, *base.providers}
+    if type_ is not None and type_ not in known:
+        raise ConfigError(f"providers.{name}.type: {unknown(type_, known, 'type')}")
+    if name in base.providers and type_ in (None, name):
+        return _plain(base.providers[name])
+    if name in base.providers and type_ == OPENAI_COMPATIBLE:
+        return {**_plain(base.providers[name]), "type": type_}
+    if type_ in base.providers:
+        template = _plain(base.providers[type_])
+        wanted = (
+            _OF_THE_WIRE if own.get("models") is not None else {*_OF_THE_WIRE, "models", "limits"}
+        )
+        return {key: value for key, value in template.items() if key in wanted}
+    return {} if type_ is None else {"type": type_}
+
+
+def _plain(doc: ProviderDoc) -> dict[str, Any]:
+    """What a document says, without what it leaves to defaults."""
+    return doc.model_dump(exclude_unset=True)
+
+
+def _laid(start: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` laid on `start`, mapping by mapping; models by their ids."""
+    result = dict(start)
+    for key, value in over.items():
+        below = result.get(key)
+        if key == "models" and below and value is not None:
+            result[key] = _models(below, value)
+        elif isinstance(value, dict) and isinstance(below, dict):
+            result[key] = _laid(below, value)
+        else:
+            result[key] = value
+    return result
+
+
+def _models(
+    below: Iterable[dict[str, Any]], over: Iterable[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    models = {model["id"]: model for model in below}
+    for model in over:
+        models[model["id"]] = _laid(models.get(model["id"], {}), model)
+    return list(models.values())
+
+
+def _complete(path: str, doc: ProviderDoc) -> None:
+    """ConfigError for what a provider must have in the end."""
+    if doc.type is None:
+        raise ConfigError(f"{path}.type: is required; for most servers: openai-compatible")
+    if doc.base_url is None:
+        raise ConfigError(f"{path}.base_url: is required, as in http://127.0.0.1:8000/v1")
+    for name, how in doc.window_kinds:
+        if how is not None:
+            _anchor(f"{path}.window_kinds.{name}", how.anchor)
+    for plan, limits in doc.limits.items():
+        _windows(f"{path}.limits.{plan}", limits)
+    for index, model in enumerate(doc.models or []):
+        for plan, limits in model.limits.items():
+            _windows(f"{path}.models[{index}].limits.{plan}", limits)
+
+
+def _windows(path: str, limits: LimitsDoc) -> None:
+    """Two windows of one name would be counted as one."""
+    seen: set[tuple[str, bool, bool]] = set()
+    for index, window in enumerate(limits.windows):
+        _anchor(f"{path}.windows[{index}]", window.anchor)
+        same = (window.per, window.requests is None, window.tokens is None)
+        if same in seen:
+            raise ConfigError(f"{path}.windows[{index}]: the same span stands here twice; keep one")
+        seen.add(same)
+
+
+def _anchor(path: str, anchor: str) -> None:
+    if anchor in ANCHORS:
+        return
+    try:
+        ZoneInfo(anchor)
+    except (ValueError, OSError, KeyError) as exc:
+        raise ConfigError(
+            f"{path}.anchor: {anchor!r} is neither epoch, first_use nor a time zone "
+            "such as America/Los_Angeles"
+        ) from exc

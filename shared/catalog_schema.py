@@ -1,0 +1,312 @@
+"""The shape of catalog.yaml and of the file `--config` names: one shape for both.
+
+Each file is validated by itself, so that an error names the place in the file one has open;
+what must be there only after laying one over the other is checked in `catalog.build`.
+"""
+
+from collections.abc import Hashable, Iterable
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
+
+from shared.catalog_yaml import span_ms
+from shared.nearest import unknown
+
+CAPABILITIES = frozenset(
+    {
+        "chat",
+        "stream",
+        "tools",
+        "parallel_tools",
+        "json_object",
+        "json_schema",
+        "vision",
+        "audio_input",
+        "pdf_input",
+        "video_input",
+        "reasoning",
+        "embedding",
+        "transcription",
+    }
+)
+DIALECTS = ("groq", "openai", "mistral", "anthropic", "cerebras", "generic", "none")
+
+
+def _once(values: list[str]) -> list[str]:
+    for value in sorted(set(values)):
+        if values.count(value) > 1:
+            raise ValueError(f"{value!r} stands here twice; keep one")
+    return values
+
+
+def _capability(value: str) -> str:
+    if value not in CAPABILITIES:
+        raise ValueError(unknown(value, CAPABILITIES, "capability"))
+    return value
+
+
+def _text(value: Any) -> Any:
+    """YAML reads `2026-10-01` as a date and `4.1` as a number where a name was meant."""
+    return value.isoformat() if hasattr(value, "isoformat") else value
+
+
+Name = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", min_length=1, max_length=64)
+]
+ModelId = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/+-]*$", min_length=1, max_length=200)
+]
+EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)]
+Text = Annotated[str, BeforeValidator(_text)]
+Names = Annotated[list[ModelId], AfterValidator(_once)]
+Capability = Annotated[str, AfterValidator(_capability)]
+Span = Annotated[str, AfterValidator(lambda text: (span_ms(text), text)[1])]
+Amount = Annotated[int, Field(ge=0, le=10**15)]
+Usd = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+WindowKindName = Literal["sliding", "fixed", "bucket"]
+KindName = Literal["chat", "embedding", "transcription", "summary"]
+Counts = Literal["input", "input+output", "input+max_output"]
+
+
+class Doc(BaseModel):
+    """What all parts of the file share: no unknown keys, no `"60"` where 60 is meant."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class WindowDoc(Doc):
+    """One window of any span: `{requests: 60, per: 6s, kind: bucket}`."""
+
+    requests: Amount | None = None
+    tokens: Amount | None = None
+    audio_seconds: Amount | None = None
+    per: Span
+    kind: WindowKindName = "sliding"
+    anchor: str = "epoch"
+
+    @model_validator(mode="after")
+    def _counts_one_thing(self) -> "WindowDoc":
+        given = [self.requests, self.tokens, self.audio_seconds]
+        if sum(value is not None for value in given) != 1:
+            raise ValueError("give exactly one of requests, tokens, audio_seconds")
+        return self
+
+
+class LimitsDoc(Doc):
+    """The limits of one plan. `tokens_per_month` is kept as tokens in any 31 days."""
+
+    rpm: Amount | None = None
+    rpd: Amount | None = None
+    tpm: Amount | None = None
+    tpd: Amount | None = None
+    tokens_per_month: Amount | None = None
+    ash: Amount | None = None
+    asd: Amount | None = None
+    concurrency: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    windows: list[WindowDoc] = []
+
+
+class KindDoc(Doc):
+    """How one of the named limits is counted by this provider."""
+
+    kind: WindowKindName
+    anchor: str = "epoch"
+
+
+class WindowKindsDoc(Doc):
+    """Per named limit; what is not named is sliding."""
+
+    rpm: KindDoc | None = None
+    rpd: KindDoc | None = None
+    tpm: KindDoc | None = None
+    tpd: KindDoc | None = None
+    tokens_per_month: KindDoc | None = None
+    ash: KindDoc | None = None
+    asd: KindDoc | None = None
+
+
+class PriceDoc(Doc):
+    """US dollars per one million tokens; absent or null is unknown, never free."""
+
+    input: Usd | None = None
+    output: Usd | None = None
+    cached: Usd | None = None
+
+
+class QuirksDoc(Doc):
+    """See `catalog.Quirks`."""
+
+    max_tokens_field: Name = "max_tokens"
+    drop: list[str] = []
+    rename: dict[str, str] = {}
+    stream_usage: bool = True
+    auth_header: str = "Authorization"
+    auth_format: str = "Bearer {key}"
+    extra_headers: dict[str, str] = {}
+    rate_dialect: Literal[DIALECTS] = "generic"  # type: ignore[valid-type]
+    chat_path: str = "/chat/completions"
+    embeddings_path: str = "/embeddings"
+    models_path: str = "/models"
+
+    @field_validator("chat_path", "embeddings_path", "models_path")
+    @classmethod
+    def _path(cls, value: str) -> str:
+        if value and not value.startswith("/"):
+            raise ValueError(f"should begin with a slash: /{value}")
+        return value
+
+    @field_validator("auth_format")
+    @classmethod
+    def _format(cls, value: str) -> str:
+        if "{key}" not in value:
+            raise ValueError("should hold {key}, as in 'Bearer {key}'")
+        return value
+
+
+class ModelDoc(Doc):
+    """One model of a provider. Absent values are unknown."""
+
+    id: ModelId
+    category: Literal["small", "large", "reasoning"] | None = None
+    context_window: Annotated[int, Field(ge=1)] | None = None
+    max_output_tokens: Annotated[int, Field(ge=1)] | None = None
+    limits: dict[Name, LimitsDoc] = {}
+    price_usd_per_1m: PriceDoc | None = None
+    capabilities: list[Capability] | None = None
+    family: ModelId | None = None
+    aliases: Names = []
+    kinds: Annotated[list[KindName], Field(min_length=1)] | None = None
+    counts: Counts | None = None
+    token_factor: Annotated[float, Field(gt=0, le=10)] | None = None
+    status: Literal[
+        "active", "preview", "deprecated", "closed-to-new-keys", "uncertain", "retired"
+    ] = "active"
+    priority: int = 0
+    drop: list[str] = []
+    as_of: Text | None = None
+    source: str | None = None
+    doubt: str | None = None
+
+
+class CredentialDoc(Doc):
+    """An upstream key: in the file (`key`), or named by an environment variable (`key_env`)."""
+
+    id: Name | None = None
+    key: Annotated[str, StringConstraints(min_length=1)] | None = Field(default=None, repr=False)
+    key_env: EnvName | None = None
+    plan: Name | None = None
+    tenant: Name | None = None
+    organisation: Name | None = None
+
+    @model_validator(mode="after")
+    def _one_key(self) -> "CredentialDoc":
+        if (self.key is None) == (self.key_env is None):
+            raise ValueError("give exactly one of key, key_env")
+        return self
+
+
+class ProviderDoc(Doc):
+    """A provider, or what is laid over one of the catalog. `credentials: none` needs no key."""
+
+    type: str | None = None
+    base_url: Annotated[str, Field(pattern=r"^https?://[^\s/]+[^\s]*$")] | None = None
+    title: str | None = None
+    env: list[EnvName] = []
+    credentials: list[CredentialDoc] | None = None
+    no_auth: bool = False
+    models: list[ModelDoc] | None = None
+    limits: dict[Name, LimitsDoc] = {}
+    window_kinds: WindowKindsDoc = WindowKindsDoc()
+    default_plan: Name | None = None
+    scope: Literal["key", "organisation"] = "key"
+    counts: Counts | None = None
+    token_factor: Annotated[float, Field(gt=0, le=10)] | None = None
+    quirks: QuirksDoc = QuirksDoc()
+    as_of: Text | None = None
+    source: str | None = None
+    docs: str | None = None
+    doubt: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _none_is_no_auth(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("credentials") == "none":
+            return {**value, "credentials": [], "no_auth": True}
+        return value
+
+    @field_validator("models")
+    @classmethod
+    def _models_once(cls, value: list[ModelDoc] | None) -> list[ModelDoc] | None:
+        _refuse_twice((model.id for model in value or []), "model id")
+        return value
+
+    @field_validator("credentials")
+    @classmethod
+    def _credentials_once(cls, value: list[CredentialDoc] | None) -> list[CredentialDoc] | None:
+        _refuse_twice((item.id for item in value or [] if item.id), "credential id")
+        _refuse_twice((item.key for item in value or [] if item.key), None)
+        return value
+
+    @field_validator("limits")
+    @classmethod
+    def _no_shared_concurrency(cls, value: dict[str, LimitsDoc]) -> dict[str, LimitsDoc]:
+        for plan, limits in value.items():
+            if limits.concurrency is not None:
+                raise ValueError(f"{plan}.concurrency: is a limit of a model; put it there")
+        return value
+
+
+class ApiKeyDoc(Doc):
+    """A caller's key. Without `tenant` the key's name is its tenant: keys share nothing."""
+
+    name: Name
+    key: Annotated[str, StringConstraints(min_length=16, max_length=512)] | None = Field(
+        default=None, repr=False
+    )
+    key_env: EnvName | None = None
+    role: Literal["admin", "user"] = "user"
+    tenant: Name | None = None
+    weight: Annotated[int, Field(ge=1, le=1000)] = 1
+    allowed_models: list[str] | None = None
+
+    @model_validator(mode="after")
+    def _one_key(self) -> "ApiKeyDoc":
+        if (self.key is None) == (self.key_env is None):
+            raise ValueError("give exactly one of key, key_env")
+        return self
+
+
+class Config(Doc):
+    """A whole file."""
+
+    providers: dict[Name, ProviderDoc] = {}
+    api_keys: list[ApiKeyDoc] = []
+
+    @field_validator("api_keys")
+    @classmethod
+    def _keys_once(cls, value: list[ApiKeyDoc]) -> list[ApiKeyDoc]:
+        _refuse_twice((item.name for item in value), "name")
+        _refuse_twice((item.key for item in value if item.key), None)
+        return value
+
+
+def _refuse_twice(values: Iterable[Hashable], noun: str | None) -> None:
+    """ValueError for a value given twice; without a noun the value is secret and not named."""
+    seen: set[Hashable] = set()
+    for value in values:
+        if value in seen:
+            raise ValueError(
+                f"the {noun} {value!r} stands here twice; keep one"
+                if noun
+                else "two entries hold the same key; keep one"
+            )
+        seen.add(value)

@@ -1,0 +1,167 @@
+"""Settings from the environment: `HEADRACE_*` and `REDIS_URL`. Units are in the names."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.errors import ConfigError
+from shared.nearest import Problem, problems, unknown
+
+PREFIX = "HEADRACE_"
+_REDIS_SCHEMES = ("redis://", "rediss://", "valkey://", "valkeys://", "unix://")
+
+Seconds = Annotated[float, Field(ge=0, le=366 * 86_400, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, le=10_000_000)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+def _data_dir() -> Path:
+    home = os.environ.get("XDG_DATA_HOME", "")
+    return (Path(home) if Path(home).is_absolute() else Path.home() / ".local/share") / "headrace"
+
+
+class Settings(BaseSettings):
+    """Every setting: the variable's name is the field's in capitals, after `HEADRACE_`.
+
+    `_s` are seconds (fractions allowed), `_bytes` bytes, `_usd` US dollars, shares 0 to 1.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="forbid", frozen=True, env_ignore_empty=True
+    )
+
+    # Where things are
+    redis_url: str | None = Field(
+        default=None,
+        repr=False,
+        validation_alias=AliasChoices("redis_url", "REDIS_URL", "HEADRACE_REDIS_URL"),
+        description="the store; None: `headrace up` runs an embedded Valkey",
+    )
+    data_dir: Path = Field(
+        default_factory=_data_dir, description="the embedded store's files, and results"
+    )
+    config: Path | None = Field(default=None, description="a YAML file laid over catalog.yaml")
+    host: str = Field(default="127.0.0.1", description="the address to listen on")
+    port: int = Field(default=8080, ge=0, le=65535, description="0 takes a free one")
+
+    # How much at once
+    workers: int = Field(default=1, ge=1, le=256, description="worker processes of `up`")
+    max_inflight: int = Field(default=1000, ge=1, le=10_000, description="attempts a process")
+    max_body_bytes: int = Field(default=32 * 1024 * 1024, ge=1024, le=1024**3)
+    inline_body_bytes: int = Field(
+        default=64 * 1024, ge=1024, le=1024**2, description="larger bodies go to files"
+    )
+    max_queued: Count = Field(default=2_000_000, description="jobs; beyond: 503")
+
+    # How long a caller waits, and what is kept
+    hold_s: Seconds = Field(default=540, description="a held request, before its 504")
+    keepalive_s: Seconds = Field(default=10, description="between comments on a quiet stream")
+    retention_s: Seconds = Field(default=3 * 86_400, description="an ended job and its result")
+    events_retention_s: Seconds = Field(default=3_600, description="events, after the end")
+    idempotency_s: Seconds = Field(default=86_400, description="an Idempotency-Key is known")
+
+    # Leases
+    heartbeat_s: Annotated[float, Field(gt=0, le=60)] = Field(
+        default=1.0, description="a worker says it lives"
+    )
+    dead_after_s: Annotated[float, Field(gt=0, le=600)] = Field(
+        default=5.0, description="without a heartbeat its jobs go back"
+    )
+
+    # Deadlines: from acceptance to the end; None is none
+    deadline_interactive_s: Seconds | None = 600
+    deadline_normal_s: Seconds | None = 86_400
+    deadline_bulk_s: Seconds | None = None
+
+    # Attempts
+    attempt_timeout_s: Seconds = Field(default=300, description="one upstream call")
+    connect_timeout_s: Seconds = Field(default=10, description="until connected")
+    max_response_bytes: int = Field(default=64 * 1024 * 1024, ge=1024, le=1024**3)
+    max_attempts: int = Field(default=3, ge=1, le=100)
+    backoff_base_s: Seconds = Field(default=0.5, description="doubled with each retry")
+    backoff_cap_s: Seconds = Field(default=30, description="never longer than this")
+    breaker_failures: Count = Field(default=5, description="in a row open the breaker")
+    breaker_open_s: Seconds = Field(default=60, description="until it lets one probe through")
+    private_networks: bool = Field(
+        default=True, description="providers may be at private addresses; webhooks may not"
+    )
+
+    # Quotas and shares
+    bulk_share: Share = Field(default=0.05, description="of claims, so that bulk never starves")
+    bulk_reserve: Share = Field(
+        default=0.10, description="of a window, left for interactive work that comes"
+    )
+    interactive_recent_s: Seconds = Field(
+        default=600, description="interactive work so long ago still counts as coming"
+    )
+    context_margin: Share = Field(
+        default=0.05, description="of a context window, for what our count is off"
+    )
+    quota_margin: Share = Field(default=0.0, description="of a window, never used")
+    quota_guard_s: Seconds = Field(default=0.05, description="added to a window's span")
+
+    # Money
+    paid: Literal["never", "deadline", "always"] = Field(
+        default="deadline", description="when a job that does not say may cost something"
+    )
+    paid_daily_cap_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+        default=None, description="per UTC day, over all tenants; None: no cap"
+    )
+
+    # The embedded store and the logs
+    appendfsync: Literal["always", "everysec", "no"] = "always"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "json", "console"] = "auto"
+
+    @field_validator("redis_url")
+    @classmethod
+    def _store_address(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(_REDIS_SCHEMES):
+            raise ValueError("should begin with redis://, rediss:// or unix://")
+        return value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _lower(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("data_dir", "config")
+    @classmethod
+    def _expanded(cls, value: Path | None) -> Path | None:
+        return value.expanduser() if value else value
+
+    @model_validator(mode="after")
+    def _dead_is_later(self) -> Self:
+        if self.dead_after_s < 2 * self.heartbeat_s:
+            raise ValueError("HEADRACE_DEAD_AFTER_S must be at least twice HEADRACE_HEARTBEAT_S")
+        return self
+
+
+def variables() -> frozenset[str]:
+    """The names of all variables we read, REDIS_URL included."""
+    return frozenset(PREFIX + name.upper() for name in Settings.model_fields) | {"REDIS_URL"}
+
+
+def load(**given: Any) -> Settings:
+    """The settings of this process; `given` (from the command line; None is not given) win.
+
+    ConfigError names the variable and says what to do, for unknown ones with the nearest name.
+    """
+    known = variables()
+    for name in os.environ:
+        if name.startswith(PREFIX) and name not in known:
+            raise ConfigError(f"{name}: {unknown(name, known, 'variable')}")
+    values = {name: value for name, value in given.items() if value is not None}
+    try:
+        return Settings(**values)
+    except ValidationError as exc:
+        raise ConfigError("\n".join(map(_named, problems(exc, Settings)))) from exc
+
+
+def _named(problem: Problem) -> str:
+    path = problem.path
+    name = "REDIS_URL" if path.upper().endswith("REDIS_URL") else PREFIX + path.upper()
+    return f"{name}: {problem.message}" if path else problem.message
