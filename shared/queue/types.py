@@ -9,6 +9,8 @@ from enum import StrEnum
 from typing import Any
 
 from shared.core.model import Kind, Need, Priority, Status, Usage
+from shared.core.outcome import Cooldown as Cooldown  # noqa: PLC0414 - a report's words, for all
+from shared.core.outcome import Learned as Learned  # noqa: PLC0414
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,37 +99,6 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Cooldown:
-    """A timed rest, stored as max(old, new).
-
-    `scope` is `lane` (this credential on this lane), `credential` (all its lanes) or `deployment`
-    (all credentials of the lane). `dead` sets it aside until it is edited or probed.
-    """
-
-    scope: str
-    for_ms: int
-    reason: str
-    dead: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Learned:
-    """A limit that a header or a 429 taught us about this claim's credential and deployment.
-
-    `window` names the dimension and span as in `Window.name` (rpm, tpm, …). `remaining` and
-    `reset_ms` are hints.
-    """
-
-    window: str
-    dimension: str
-    span_ms: int
-    limit: int
-    source: str
-    remaining: int | None = None
-    reset_ms: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Report:
     """What an attempt came to: the worker's decision, for the engine to apply.
 
@@ -150,6 +121,8 @@ class Report:
     learned: Sequence[Learned] = ()
     outbox: Sequence[NewJob] = ()
     reason: str = ""
+    health: str = ""  # "ok" or "bad": what the deployment's breaker counts; "" says nothing of it
+    uncertain: bool = False  # this attempt may have reached the provider and was not answered
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,273 @@
+"""What follows an outcome: one pure function of it, the job's facts, the time and a draw.
+
+Three clocks are never mixed: the wait limit and the deadline are the job's, the attempt timeout is
+the transport's. A retry spends an attempt; a requeue and a move spend none and are counted; all
+stop at the deadline. No caller ever gets a 429.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+from shared.core import backoff
+from shared.core.outcome import (
+    TABLE,
+    Cooldown,
+    Effect,
+    Failed,
+    FailureKind,
+    Learned,
+    OnBreak,
+    OnUncertain,
+    Outcome,
+    Succeeded,
+)
+
+MAX_UNSENT_REQUEUES = 30
+UNSTATED_QUOTA_MS = 3_600_000
+UNSTATED_LIMIT_CAP_MS = 60_000
+_SERVER_ERROR = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Another lane the job may go to. `context_tokens` None is not known."""
+
+    lane: str
+    context_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobFacts:
+    """What the rules need to know of a job.
+
+    `attempts` were spent before this one. `others` are the other lanes it may run on now, next
+    first, paid ones left out unless policy allows. `siblings` counts other live credentials of this
+    lane. `streamed`: a delta has reached the caller. `streak`: failures in a row of this lane.
+    """
+
+    attempts: int = 0
+    max_attempts: int = 3
+    requeues: int = 0
+    deadline_ms: int | None = None
+    others: tuple[Candidate, ...] = ()
+    context_tokens: int | None = None
+    siblings: int = 0
+    on_uncertain: OnUncertain = OnUncertain.RETRY
+    on_break: OnBreak = OnBreak.FAIL
+    streamed: bool = False
+    streak: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class JobError:
+    """A final error in OpenAI's shape, with its HTTP status. Never a 429."""
+
+    message: str
+    code: str
+    status: int
+    type: str = "upstream_error"
+    param: str | None = None
+
+    def as_dict(self) -> dict[str, object]:
+        """`{message, type, param, code, status}`: the job's stored error."""
+        return {
+            "message": self.message,
+            "type": self.type,
+            "param": self.param,
+            "code": self.code,
+            "status": self.status,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """Store the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Again, spending an attempt; on `lane` (None: where it is) after `delay_ms`."""
+
+    delay_ms: int
+    lane: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Requeue:
+    """Again, spending none; on `lane` (None: where it is) after `delay_ms`."""
+
+    delay_ms: int
+    lane: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """To `lane`, at once and for good: this lane will not see the job again. Spends no attempt."""
+
+    lane: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """Give up: `error` is final."""
+
+    error: JobError
+
+
+Action = Complete | Retry | Requeue | Move | Fail
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do with the job (`action`), and what all others should know."""
+
+    action: Action
+    cooldowns: tuple[Cooldown, ...] = ()
+    learned: tuple[Learned, ...] = ()
+    uncertain: bool = False
+
+
+def decide(outcome: Outcome, facts: JobFacts, now_ms: int, draw: float) -> Decision:
+    """What to do now. `now_ms` is the store's time, `draw` is even in [0, 1)."""
+    match outcome:
+        case Succeeded():
+            return Decision(Complete(), learned=outcome.learned)
+        case Failed():
+            return Decision(
+                _action(outcome, facts, now_ms, draw),
+                cooldowns(outcome, facts, draw),
+                outcome.learned,
+                outcome.uncertain,
+            )
+        case _:
+            assert_never(outcome)
+
+
+def aggregate(error: JobError, earlier: Sequence[str]) -> JobError:
+    """The final error after several attempts, naming each of them, oldest first."""
+    if not earlier:
+        return error
+    lines = "; ".join(f"{n}. {line}" for n, line in enumerate(earlier, 1))
+    return replace(error, message=f"{error.message} Earlier attempts: {lines}")
+
+
+def _action(failed: Failed, facts: JobFacts, now_ms: int, draw: float) -> Action:
+    effect = TABLE[failed.kind].effect
+    if effect is Effect.FAIL:
+        return _refused(failed)
+    if effect is Effect.BIGGER:
+        return _bigger(failed, facts)
+    if facts.streamed and facts.on_break is OnBreak.FAIL:
+        return _gave_up(failed, "stream_broken", 502)
+    if failed.uncertain and facts.on_uncertain is OnUncertain.FAIL:
+        return _gave_up(failed, "outcome_uncertain", 504)
+    if facts.deadline_ms is not None and now_ms >= facts.deadline_ms:
+        return _gave_up(failed, "deadline_exceeded", 504)
+    action = _again(failed, effect, facts, draw)
+    return _within_deadline(action, facts.deadline_ms, now_ms)
+
+
+def _again(failed: Failed, effect: Effect, facts: JobFacts, draw: float) -> Action:
+    elsewhere = facts.others[0].lane if facts.others else None
+    unsent = failed.kind is FailureKind.UNREACHABLE and not failed.sent
+    if unsent and facts.requeues < MAX_UNSENT_REQUEUES:
+        return Requeue(_delay_ms(failed, facts.requeues, elsewhere, draw), elsewhere)
+    match effect:
+        case Effect.WAIT:
+            return Requeue(0, None if _keeps_place(failed, facts) else elsewhere)
+        case Effect.LEAVE if facts.siblings:
+            return Requeue(0)
+        case Effect.LEAVE if elsewhere:
+            return Move(elsewhere)
+        case Effect.RETRY:
+            return _retry(failed, facts, elsewhere, draw)
+        case Effect.LEAVE | Effect.FAIL | Effect.BIGGER:
+            return _refused(failed)
+        case _:
+            assert_never(effect)
+
+
+def _keeps_place(failed: Failed, facts: JobFacts) -> bool:
+    """Whether another credential of this lane can take the job: it then escapes without a move."""
+    return facts.siblings > 0 and failed.scope != "deployment"
+
+
+def _retry(failed: Failed, facts: JobFacts, elsewhere: str | None, draw: float) -> Action:
+    if facts.attempts + 1 >= facts.max_attempts:
+        rule = TABLE[failed.kind]
+        return _gave_up(failed, rule.code, rule.status)
+    return Retry(_delay_ms(failed, facts.attempts, elsewhere, draw), elsewhere)
+
+
+def _delay_ms(failed: Failed, failures: int, elsewhere: str | None, draw: float) -> int:
+    if elsewhere is not None:
+        return 0
+    return backoff.wait_ms(failures, draw, failed.retry_after_ms)
+
+
+def _within_deadline(action: Action, deadline_ms: int | None, now_ms: int) -> Action:
+    """A delay never reaches past the deadline: the job then expires on time, not later."""
+    if deadline_ms is None or not isinstance(action, Retry | Requeue):
+        return action
+    return replace(action, delay_ms=min(action.delay_ms, deadline_ms - now_ms))
+
+
+def _bigger(failed: Failed, facts: JobFacts) -> Action:
+    """A lane with more room. Too much for a quota window says nothing about contexts."""
+    for other in facts.others:
+        if failed.window is not None or _more(other.context_tokens, facts.context_tokens):
+            return Move(other.lane)
+    if failed.window is not None:
+        return _gave_up(failed, "request_too_large", 400, "invalid_request_error")
+    return _refused(failed)
+
+
+def _more(theirs: int | None, ours: int | None) -> bool:
+    return theirs is None or ours is None or theirs > ours
+
+
+def _refused(failed: Failed) -> Fail:
+    """The provider's own message and parameter, under our status: the caller can act on it."""
+    rule = TABLE[failed.kind]
+    kind = "invalid_request_error" if rule.status < _SERVER_ERROR else "upstream_error"
+    code = rule.code
+    if failed.kind is FailureKind.INVALID_REQUEST and failed.code:
+        code = failed.code
+    return Fail(JobError(failed.message, code, rule.status, kind, failed.param))
+
+
+def _gave_up(failed: Failed, code: str, status: int, kind: str = "upstream_error") -> Fail:
+    return Fail(JobError(f"{failed.message} ({failed.kind})", code, status, kind))
+
+
+def cooldowns(failed: Failed, facts: JobFacts, draw: float) -> tuple[Cooldown, ...]:
+    """Who rests for how long. Failures without a stated wait are the breaker's to count."""
+    reason = f"{failed.kind}:{failed.window}" if failed.window else str(failed.kind)
+    wait_ms = failed.retry_after_ms
+    match failed.kind:
+        case FailureKind.UNAUTHORIZED:
+            return (Cooldown("credential", 0, reason, dead=True),)
+        case FailureKind.MODEL_GONE:
+            return (Cooldown("lane", 0, reason, dead=True),)
+        case FailureKind.QUOTA_EXHAUSTED:
+            rest_ms = UNSTATED_QUOTA_MS if wait_ms is None else wait_ms
+            return (Cooldown(failed.scope, rest_ms, reason, failed.dead),)
+        case FailureKind.RATE_LIMITED:
+            if wait_ms is None:
+                wait_ms = backoff.half_jitter_ms(facts.streak, draw, cap_ms=UNSTATED_LIMIT_CAP_MS)
+            return (Cooldown(failed.scope, wait_ms, reason),)
+        case FailureKind.OVERLOADED:
+            return () if wait_ms is None else (Cooldown("deployment", wait_ms, reason),)
+        case (
+            FailureKind.TIMEOUT
+            | FailureKind.UNREACHABLE
+            | FailureKind.INVALID_REQUEST
+            | FailureKind.TOO_LONG
+            | FailureKind.FILTERED
+            | FailureKind.MALFORMED_REPLY
+            | FailureKind.UNKNOWN
+        ):
+            return ()
+        case _:
+            assert_never(failed.kind)
