@@ -144,6 +144,16 @@ async def test_a_blocking_connection_takes_one_command_at_a_time(valkey):
         await pop
 
 
+async def test_a_stale_reply_on_a_pooled_connection_is_not_taken_for_the_next_one(store_url):
+    async with connect.commands(store_url, max_connections=1) as client:
+        pool = client.connection_pool
+        connection = await pool.get_connection()
+        await connection.send_command("ECHO", "stale")
+        await until(connection.can_read)
+        await pool.release(connection)
+        assert await client.echo("mine") == b"mine"
+
+
 @pytest.mark.parametrize("block_s", [0, -1, float("inf"), float("nan")])
 def test_a_blocking_connection_must_have_an_end(block_s):
     with pytest.raises(ValueError, match="block_s"):
