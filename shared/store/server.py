@@ -51,9 +51,10 @@ NO_BINARY = (
 class ServerOptions:
     """How one server runs. `port` 0: unix socket only; else also TCP on 127.0.0.1.
 
-    `fsync` "always" keeps every acknowledged write through any crash; "everysec" may lose the
-    last two seconds when the machine, not just the process, goes down. `extra` is appended to the
-    server's command line and wins over what stands before it.
+    `fsync` "always" keeps every acknowledged write through any crash. "everysec" may lose the last
+    two seconds of them when the machine goes down, and, when only the process is killed, what it
+    held back in memory while the disk was busy. `extra` is appended
+    to the server's command line and wins over what stands before it.
     """
 
     data_dir: Path
