@@ -1,6 +1,7 @@
 """Mistyped names are answered with the nearest known one: here, for every border of ours."""
 
 import difflib
+import re
 import types
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -8,6 +9,13 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
+
+_WORDS = (
+    ("Input should", "should"),
+    ("valid dictionary", "mapping (a JSON object)"),
+    (" after validation", ""),
+)
+_MAX_NAME = 64
 
 TAG = "#"
 """Union branches are tagged `#name`, so that a path can leave them out."""
@@ -27,6 +35,8 @@ class Problem:
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name most like `name`, or None where none is near."""
+    if len(name) > _MAX_NAME:
+        return None
     by_lower = {candidate.lower(): candidate for candidate in known}
     found = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
     return by_lower[found[0]] if found else None
@@ -35,6 +45,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 def unknown(name: str, known: Collection[str], noun: str = "key") -> str:
     """The sentence that refuses an unknown name: the nearest known one, or all of them."""
     near = nearest(name, known)
+    name = _short(name)
     if near is not None:
         return f"unknown {noun} {name!r}; did you mean {near!r}?"
     if not known:
@@ -49,8 +60,13 @@ def dotted(loc: Iterable[int | str]) -> str:
         if isinstance(part, int):
             path += f"[{part}]"
         elif not part.startswith(TAG):
-            path += f".{part}" if path else part
+            path += f".{_short(part)}" if path else _short(part)
     return path
+
+
+def _short(name: str) -> str:
+    """A caller may send a name of a megabyte; nobody wants it back."""
+    return name if len(name) <= _MAX_NAME else f"{name[:_MAX_NAME]}…"
 
 
 def problems(error: ValidationError, model: type[BaseModel] | None = None) -> list[Problem]:
@@ -72,8 +88,15 @@ def _problem(item: ErrorDetails, model: type[BaseModel] | None) -> Problem:
         case "value_error":
             return Problem(dotted(loc), item["msg"].removeprefix("Value error, "))
         case _:
-            text = item["msg"]
-            return Problem(dotted(loc), text[:1].lower() + text[1:])
+            return Problem(dotted(loc), _plainly(item["msg"]))
+
+
+def _plainly(text: str) -> str:
+    """Pydantic's sentence in the words of someone who wrote JSON or YAML."""
+    text = re.sub(r" or instance of \w+", "", text)
+    for theirs, ours in _WORDS:
+        text = text.replace(theirs, ours)
+    return text[:1].lower() + text[1:]
 
 
 def _names_at(model: type[BaseModel] | None, loc: Iterable[int | str]) -> set[str]:

@@ -1,0 +1,63 @@
+"""The body of `POST /v1/jobs`: our own shape, in which an unknown field is refused."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from shared.core.model import Kind
+from shared.wire.openai import Metadata, chat_request, embeddings_request, refused_from
+
+Seconds = Annotated[float, Field(gt=0, le=366 * 86_400, allow_inf_nan=False)]
+
+
+class JobRequest(BaseModel):
+    """What a job is asked to be. `_s` are seconds, `_usd` US dollars; None leaves it to settings.
+
+    `deadline_s` runs from acceptance to the end, `max_wait_s` from acceptance to the first start.
+    `on_uncertain` is what happens to a call that may have been made when its worker died,
+    `on_break` to a stream that breaks after its first token.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, hide_input_in_errors=True, protected_namespaces=()
+    )
+
+    kind: Literal["chat", "embedding", "transcription", "summary"]
+    request: dict[str, Any]
+    stream: bool = False
+    priority: Literal["interactive", "normal", "bulk"] | None = None
+    deadline_s: Seconds | None = None
+    max_wait_s: Seconds | None = None
+    webhook: Annotated[str, Field(max_length=2048)] | None = None
+    metadata: Metadata | None = None
+    paid: Literal["never", "deadline", "always"] | None = None
+    max_attempts: Annotated[int, Field(ge=1, le=100)] | None = None
+    max_cost_usd: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)] | None = None
+    on_uncertain: Literal["retry", "fail"] = "retry"
+    on_break: Literal["fail", "restart", "continue"] = "fail"
+
+    @field_validator("webhook")
+    @classmethod
+    def _http(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("https://", "http://")):
+            raise ValueError("should be an http(s) address")
+        return value
+
+
+def job_request(body: object) -> JobRequest:
+    """The job a body asks for, its `request` checked as its kind says.
+
+    Refused (400) names the field, an unknown one with the nearest known name.
+    """
+    try:
+        job = JobRequest.model_validate(body)
+    except ValidationError as exc:
+        raise refused_from(exc, model=JobRequest) from exc
+    match Kind(job.kind):
+        case Kind.CHAT:
+            chat_request(job.request, "request")
+        case Kind.EMBEDDING:
+            embeddings_request(job.request, "request")
+        case Kind.TRANSCRIPTION | Kind.SUMMARY:
+            pass  # their own modules check them, where they are served
+    return job
