@@ -52,7 +52,7 @@ def job_request(body: object) -> JobRequest:
     try:
         job = JobRequest.model_validate(body)
     except ValidationError as exc:
-        raise refused_from(exc, model=JobRequest) from exc
+        raise refused_from(exc, model=JobRequest) from None  # it quotes the caller
     match Kind(job.kind):
         case Kind.CHAT:
             chat_request(job.request, "request")

@@ -231,7 +231,7 @@ def chat_request(body: object, where: str = "") -> dict[str, Any]:
     try:
         _CHAT.validate_python(body)
     except ValidationError as exc:
-        raise refused_from(exc, where) from exc
+        raise refused_from(exc, where) from None  # it quotes the caller
     request = cast("dict[str, Any]", body)
     for index, message in enumerate(request["messages"]):
         problem = _message_problem(message, f"messages[{index}]")
@@ -248,7 +248,7 @@ def embeddings_request(body: object, where: str = "") -> dict[str, Any]:
     try:
         _EMBEDDINGS.validate_python(body)
     except ValidationError as exc:
-        raise refused_from(exc, where) from exc
+        raise refused_from(exc, where) from None  # it quotes the caller
     return cast("dict[str, Any]", body)
 
 
