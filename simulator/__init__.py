@@ -1,4 +1,45 @@
-"""Rate-limited fake providers that speak the real wire formats. Imports nothing of ours."""
+"""Rate-limited fake providers that speak the real wire formats. Imports nothing of ours.
+
+`python -m simulator --config sim.yaml --port 9200 --speed 10`, or in a test
+
+    with running(load_config(mapping)) as address:
+        address.base_urls["alpha"]  # http://127.0.0.1:…/alpha/v1
+
+A configuration; all but `models` may be left out, and every span is simulated time, divided by
+`speed`, while headers and `/admin` tell real time:
+
+    speed: 10                      # a minute lasts 6 seconds
+    own_ports: false               # true: a port a provider, with /v1/… and no name before it
+    remember_ids: 200000           # per-id counts kept, oldest forgotten first
+    providers:
+      alpha:
+        dialect: groq              # openai groq mistral anthropic-like cerebras none
+        announce: {headers: true, retry_after: true, body: true}
+        counts: input+output       # or input, input+max_output
+        count_rejected: false
+        keys:
+          - {id: a1, key: sk-sim-alpha-1, organisation: org_a, plan: free}
+        models:
+          - {id: sim-small, kinds: [chat], context_window: 131072, max_output_tokens: 4096}
+          - {id: sim-embed, kinds: [embedding], dimensions: 256, limits: {rpm: 600}}
+        limits:                    # each key and model has its own, unless scope: key
+          - {requests: 60, per: 1m, kind: sliding}
+          - {tokens: 8000, per: 1m, kind: fixed, anchor: epoch}   # or anchor: first_use
+          - {requests: 1000, per: 1d, kind: bucket, scope: key}
+          - {concurrency: 8}
+        latency: {median_ms: 300, sigma: 0.4, seed: 1}
+        output: {median_tokens: 48, sigma: 0.5, tokens_per_s: 200}
+
+`simulator.answers` says what is answered and how tokens count, `simulator.faults` what can be
+broken, `simulator.markers` how requests are counted by id. The admin API, on the common port:
+
+    GET  /admin/  /admin/state  /admin/faults
+    GET  /admin/requests/{id}   /admin/requests?min_received=2&min_admitted=&min_answered=&limit=
+    POST /admin/faults    {"kind": "error", "status": 503, "provider": "alpha", "count": 3, …}
+    DELETE /admin/faults  /admin/faults/{id}
+    POST /admin/limits    {"provider": "alpha", "factor": 0.1, "announced": false}
+    POST /admin/reset
+"""
 
 from simulator.answers import expected_answer
 from simulator.app import Simulator

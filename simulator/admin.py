@@ -1,8 +1,8 @@
 """The admin API: what was seen, faults, limits, reset."""
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, fields, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
 from itertools import count
 from typing import Any
 from urllib.parse import parse_qs
@@ -11,15 +11,15 @@ import orjson
 
 from simulator.admin_page import render
 from simulator.config import SimulatorConfig
-from simulator.durations import parse_span_us, short_span
+from simulator.durations import short_span
 from simulator.exchange import Exchange
-from simulator.faults import BEFORE_BODY, KINDS, ON_CONNECT, Fault, FaultSpec
-from simulator.ledger import Account, Counters, Ledger, Meter
-from simulator.loading import ConfigError, load_limits
+from simulator.fault_reading import fault_spec
+from simulator.faults import Fault
+from simulator.ledger import Account, Ledger, Meter
+from simulator.loading import ConfigError, load_limits, refuse_unknown
 from simulator.markers import Markers
 from simulator.provider import Provider
-
-_SPANS = {"for": "for_us", "retry_after": "retry_after_us"}
+from simulator.report import provider_report
 
 
 class Admin:
@@ -78,7 +78,7 @@ class Admin:
             "ids_kept": len(self._markers),
             "ids_forgotten": self._markers.forgotten,
             "faults": self._faults(),
-            "providers": {name: _provider(each) for name, each in self._providers.items()},
+            "providers": {name: provider_report(each) for name, each in self._providers.items()},
         }
 
     def _requests(self, query: Mapping[str, list[str]]) -> dict[str, Any]:
@@ -131,7 +131,7 @@ class Admin:
         return removed
 
     def _set_limits(self, given: Mapping[str, Any]) -> int:
-        _known(given, ("provider", "model", "key", "factor", "limits", "announced"))
+        refuse_unknown(given, "", ("provider", "model", "key", "factor", "limits", "announced"))
         if "provider" not in given or ("factor" in given) == ("limits" in given):
             raise ValueError("name a 'provider', and either 'factor' or 'limits'")
         provider = self._named(given["provider"])
@@ -173,58 +173,6 @@ class Admin:
         return self._providers[name]
 
 
-def fault_spec(given: Mapping[str, Any], speed: float) -> FaultSpec:
-    """Read a posted fault; `for` and `retry_after` are simulated spans. Raises `ValueError`."""
-    names = [each.name for each in fields(FaultSpec) if not each.name.endswith("_us")]
-    _known(given, (*names, *_SPANS))
-    kind = given.get("kind")
-    if kind not in KINDS:
-        near = difflib.get_close_matches(str(kind), KINDS, n=1, cutoff=0.0)
-        raise ValueError(f"unknown kind {kind!r}; nearest is {near[0]!r}")
-    plain: dict[str, Any] = {name: value for name, value in given.items() if name not in _SPANS}
-    if kind == "slow":
-        plain.setdefault("factor", 10.0)
-    if kind == "limits":
-        plain.setdefault("count", 1)
-    if kind in BEFORE_BODY | ON_CONNECT and given.get("model") is not None:
-        raise ValueError(f"{kind!r} strikes before the model is known; leave 'model' out")
-    for name, (good, what) in _FAULT_FIELDS.items():
-        if name in given and not good(given[name]):
-            raise ValueError(f"{name}: expected {what}, got {given[name]!r}")
-    spans: dict[str, Any] = {
-        field: round(parse_span_us(given[name]) / speed)
-        for name, field in _SPANS.items()
-        if name in given
-    }
-    return FaultSpec(**plain, **spans)
-
-
-def _whole(least: int) -> Callable[[Any], bool]:
-    return lambda value: type(value) is int and value >= least
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and value >= 0
-
-
-_FAULT_FIELDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    "count": (_whole(1), "a whole number from 1"),
-    "after_requests": (_whole(0), "a whole number from 0"),
-    "after_chunks": (_whole(0), "a whole number from 0"),
-    "status": (lambda value: value in range(400, 600), "an error status"),
-    "probability": (lambda value: _is_number(value) and value <= 1, "a number from 0 to 1"),
-    "factor": (_is_number, "a number from 0"),
-}
-
-
-def _known(given: Mapping[str, Any], names: Iterable[str]) -> None:
-    known = list(names)
-    for name in given:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-            raise ValueError(f"unknown key {name!r}; nearest is {near[0]!r}")
-
-
 async def _body(exchange: Exchange) -> Mapping[str, Any]:
     value = orjson.loads(await exchange.body())
     if not isinstance(value, Mapping):
@@ -234,81 +182,3 @@ async def _body(exchange: Exchange) -> Mapping[str, Any]:
 
 def _meters(accounts: Iterable[Account]) -> list[Meter]:
     return list({id(meter): meter for account in accounts for meter in account.meters}.values())
-
-
-def _provider(provider: Provider) -> dict[str, Any]:
-    models: dict[str, dict[str, Any]] = {}
-    total = Counters()
-    violations = 0
-    for (key, model), account in provider.ledger.accounts.items():
-        models.setdefault(model, {})[key] = _account(account, provider.now_us())
-        _add(total, account.counters)
-        outcomes = account.counters.outcomes
-        violations += outcomes.get("rate_limited", 0)
-    _add(total, provider.strangers)
-    return {
-        "dialect": provider.spec.dialect,
-        "total": _counters(total),
-        "violations": violations,
-        "strangers": _counters(provider.strangers),
-        "models": models,
-    }
-
-
-def _account(account: Account, now_us: int) -> dict[str, Any]:
-    gate = account.gates[-1]
-    limits = [g.limit for g in account.gates if g.limit is not None]
-    return {
-        **_counters(account.counters),
-        "violations": account.counters.outcomes.get("rate_limited", 0),
-        "concurrency": {"now": gate.now, "peak": gate.peak, "limit": min(limits, default=None)},
-        "windows": [_meter(meter, now_us) for meter in account.meters],
-    }
-
-
-def _meter(meter: Meter, now_us: int) -> dict[str, Any]:
-    return {
-        "dimension": meter.spec.dimension,
-        "kind": meter.spec.kind,
-        "scope": meter.spec.scope,
-        "per_s": meter.window.span_us / 1e6,
-        "limit": meter.window.limit,
-        "announced_limit": meter.announced_limit,
-        "used": meter.window.used(now_us),
-        "peak": meter.peak,
-        "admitted": meter.admitted,
-        "refused": meter.refused,
-    }
-
-
-def _counters(counters: Counters) -> dict[str, Any]:
-    outcomes = counters.outcomes
-    rate_limited = sum(outcomes.get(each, 0) for each in _RATE_LIMITED)
-    answered = outcomes.get("ok", 0)
-    return {
-        "received": counters.received,
-        "admitted": counters.admitted,
-        "answered_200": answered,
-        "answered_429": rate_limited,
-        "other": sum(outcomes.values()) - answered - rate_limited,
-        "outcomes": dict(outcomes),
-        "prompt_tokens": counters.prompt_tokens,
-        "completion_tokens": counters.completion_tokens,
-        "images": counters.images,
-        "streams": counters.streams,
-        "first_at": counters.first_at_us / 1e6,
-        "last_answer_at": counters.last_answer_at_us / 1e6,
-    }
-
-
-_RATE_LIMITED = ("rate_limited", "too_large", "fault:rate_limited")
-
-
-def _add(total: Counters, part: Counters) -> None:
-    for name in ("received", "admitted", "prompt_tokens", "completion_tokens", "images", "streams"):
-        setattr(total, name, getattr(total, name) + getattr(part, name))
-    for outcome, number in part.outcomes.items():
-        total.outcomes[outcome] = total.outcomes.get(outcome, 0) + number
-    starts = [at for at in (total.first_at_us, part.first_at_us) if at]
-    total.first_at_us = min(starts, default=0)
-    total.last_answer_at_us = max(total.last_answer_at_us, part.last_answer_at_us)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from simulator.dialects import Headers, limit_headers
+from simulator.refusals import server_error
 from simulator.replies import DONE, Reply, chat_body, embedding_body, stream_frames
 from simulator.requests import ChatCall, EmbeddingCall
 
@@ -64,10 +65,10 @@ async def _whole(
     headers: Headers,
     fault: FaultSpec | None,
 ) -> str:
-    match fault.kind if fault is not None else None:
-        case None | "slow":
-            await exchange.answer(200, body, headers)
-            return "ok"
+    if fault is None or fault.kind == "slow":
+        await exchange.answer(200, body, headers)
+        return "ok"
+    match fault.kind:
         case "drop_after":
             await exchange.drop()
         case "broken_stream":
@@ -85,7 +86,7 @@ async def _whole(
         case "malformed_json":
             await exchange.answer(200, body[: len(body) // 2], headers)
         case _:
-            await exchange.answer(200, _error_body(provider, fault), headers)
+            await exchange.answer(200, server_error(provider.spec.dialect, fault), headers)
     return _named(fault)
 
 
@@ -121,7 +122,7 @@ async def _stream(
             half = frames[sent][: len(frames[sent]) // 2]
             await exchange.end(b"".join(frames[:sent]) + half + b"\n\n" + DONE)
         case _:
-            error = b"data: " + _error_body(provider, fault) + b"\n\n"
+            error = b"data: " + server_error(provider.spec.dialect, fault) + b"\n\n"
             await exchange.end(b"".join(frames[:sent]) + error)
     return _named(fault)
 
@@ -148,12 +149,6 @@ async def _paced(exchange: Exchange, frames: list[bytes], rate: float | None) ->
 
 def _named(fault: FaultSpec | None) -> str:
     return f"fault:{fault.kind}" if fault is not None else "ok"
-
-
-def _error_body(provider: Provider, fault: FaultSpec | None) -> bytes:
-    code = (fault.code if fault else None) or "server_error"
-    message = (fault.message if fault else None) or "The server had an error."
-    return provider.fail(500, message, "server_error", code)
 
 
 def _emptied(body: bytes) -> bytes:

@@ -73,10 +73,21 @@ def load_file(path: Path) -> SimulatorConfig:
     return load_config(mapping)
 
 
+def refuse_unknown(given: Iterable[str], where: str, names: Iterable[str]) -> None:
+    """Raise `ConfigError` for the first name that is not known, with the nearest that is."""
+    known = list(names)
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.0)
+            raise ConfigError(
+                f"{where + ': ' if where else ''}unknown key {name!r}; nearest is {near[0]!r}"
+            )
+
+
 def load_limits(value: Any, where: str) -> tuple[LimitSpec, ...]:
     """Read `[{requests: 60, per: 1m, kind: fixed}, …]` or the shorthand `{rpm: 60, tpm: 6000}`."""
     if isinstance(value, Mapping):
-        _known(value, where, SHORTHANDS)
+        refuse_unknown(value, where, SHORTHANDS)
         return tuple(
             _limit_of(SHORTHANDS[name], amount, f"{where}.{name}") for name, amount in value.items()
         )
@@ -95,7 +106,7 @@ def _limit(value: Any, where: str) -> LimitSpec:
         raise ConfigError(f"{where}: name exactly one of {', '.join(_DIMENSIONS)}")
     dimension = dimensions[0]
     if dimension == "concurrency":
-        _known(given, where, ("concurrency", "scope"))
+        refuse_unknown(given, where, ("concurrency", "scope"))
         span_us = 0
     else:
         span_us = _span_us(given.get("per", "1m"), f"{where}.per")
@@ -221,21 +232,11 @@ def _section(
 ) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise ConfigError(f"{where or 'configuration'}: expected a mapping")
-    _known(value, where, (*required, *optional))
+    refuse_unknown(value, where, (*required, *optional))
     for name in required:
         if name not in value:
             raise ConfigError(f"{where or 'configuration'}: {name!r} is missing")
     return value
-
-
-def _known(value: Mapping[str, Any], where: str, names: Iterable[str]) -> None:
-    known = list(names)
-    for name in value:
-        if name not in known:
-            near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.0)
-            raise ConfigError(
-                f"{where + ': ' if where else ''}unknown key {name!r}; nearest is {near[0]!r}"
-            )
 
 
 def _distinct(names: Iterable[str], where: str) -> None:

@@ -6,10 +6,9 @@ from itertools import count
 
 import orjson
 
-from simulator import delivery
+from simulator import delivery, refusals
 from simulator.clock import NowUs
 from simulator.config import Key, Model, SimulatedProvider
-from simulator.dialects import Headers, error_body, limit_headers, refusal_answer, retry_headers
 from simulator.exchange import BodyTooLargeError, ClientGoneError, Exchange
 from simulator.faults import AFTER_QUOTA, BEFORE_BODY, BEFORE_QUOTA, FaultBook, FaultKind, FaultSpec
 from simulator.ledger import Account, Counters, Ledger
@@ -87,12 +86,6 @@ class Provider:
         rate = self.spec.output.tokens_per_s
         return None if rate is None else rate * self.speed
 
-    def fail(
-        self, status: int, message: str, kind: str, code: str | None, param: str | None = None
-    ) -> bytes:
-        """An error body in this provider's shape."""
-        return error_body(self.spec.dialect, status, message, kind, code, param)
-
     async def serve(self, exchange: Exchange, kind: str) -> None:
         """Take one chat or embedding call from its first byte to its last."""
         key = self.key_of(exchange)
@@ -106,26 +99,28 @@ class Provider:
             self.strangers.ended("aborted")
             return
         except BodyTooLargeError:
-            await exchange.answer(
-                413, self.fail(413, "Body too large", "invalid_request_error", None)
-            )
+            await exchange.answer(*refusals.body_too_large(self.spec.dialect))
             return
         seen = self._seen(exchange, body)
         counters, outcome = self.strangers, "aborted"
         try:
             if key is None:
-                outcome = await self._unauthorized(exchange)
+                await exchange.answer(*refusals.unauthorized(self.spec.dialect))
+                outcome = "unauthorized"
                 return
             try:
                 account, call = self._understand(key, kind, body)
             except BadRequestError as bad:
-                outcome = await self._bad(exchange, bad)
+                await exchange.answer(*refusals.invalid(self.spec.dialect, bad))
+                outcome = bad.code or "bad_request"
                 return
             counters = account.counters
             counters.received += 1
             counters.first_at_us = counters.first_at_us or self.now_us()
             outcome = await self._take(exchange, account, call, seen)
         finally:
+            if counters is self.strangers:
+                counters.received += 1
             counters.ended(outcome)
             if seen is not None:
                 seen.note(self.spec.name, outcome)
@@ -172,18 +167,6 @@ class Provider:
                 "max_tokens",
             )
 
-    async def _unauthorized(self, exchange: Exchange) -> str:
-        message = "Incorrect API key provided. Invalid API Key"
-        body = self.fail(401, message, "invalid_request_error", "invalid_api_key")
-        await exchange.answer(401, body)
-        return "unauthorized"
-
-    async def _bad(self, exchange: Exchange, bad: BadRequestError) -> str:
-        status = 404 if bad.code == "model_not_found" else 400
-        body = self.fail(status, bad.message, "invalid_request_error", bad.code, bad.param)
-        await exchange.answer(status, body)
-        return bad.code or "bad_request"
-
     async def _take(
         self, exchange: Exchange, account: Account, call: Call, seen: Seen | None
     ) -> str:
@@ -197,7 +180,7 @@ class Provider:
             )
             fault = self._draw(BEFORE_QUOTA, account)
         if fault is not None:
-            await self._refuse_by_fault(exchange, fault, account)
+            await exchange.answer(*refusals.by_fault(account, fault, self.now_us()))
             return f"fault:{fault.kind}"
         reply = (
             compose(call, account.model, self.spec.output)
@@ -207,8 +190,7 @@ class Provider:
         now_us = self.now_us()
         refusal = account.admit(self._counted(call, reply, account.model), now_us)
         if refusal is not None:
-            status, body, headers = refusal_answer(account, refusal)
-            await exchange.answer(status, body, headers + limit_headers(account, now_us))
+            await exchange.answer(*refusals.over_limit(account, refusal, now_us))
             return "too_large" if refusal.too_large else "rate_limited"
         self._count_admitted(account, call, reply, seen)
         try:
@@ -216,7 +198,8 @@ class Provider:
             outcome = await delivery.deliver(self, exchange, account, call, reply, fault)
         finally:
             account.leave()
-        account.counters.last_answer_at_us = self.now_us()
+        if outcome == "ok":
+            account.counters.last_answer_at_us = self.now_us()
         return outcome
 
     def _draw(self, kinds: frozenset[FaultKind], account: Account) -> FaultSpec | None:
@@ -247,34 +230,11 @@ class Provider:
         if seen is not None:
             seen.admitted += 1
 
-    async def _refuse_by_fault(
-        self, exchange: Exchange, fault: FaultSpec, account: Account
-    ) -> None:
-        headers: Headers = limit_headers(account, self.now_us())
-        match fault.kind:
-            case "rate_limited":
-                status, kind = 429, "requests"
-                code, message = "rate_limit_exceeded", "Rate limit reached. Please slow down."
-                headers += retry_headers(self.spec.dialect, fault.retry_after_us)
-            case "key_revoked":
-                status, kind = 401, "invalid_request_error"
-                code, message = "invalid_api_key", "Incorrect API key provided: it was revoked."
-            case "model_gone":
-                status, kind, code = 404, "invalid_request_error", fault.code or "model_not_found"
-                message = f"The model `{account.model.id}` does not exist or was retired."
-                status = 400 if code == "model_decommissioned" else 404
-            case _:
-                status, kind, code = fault.status, "server_error", "server_error"
-                message = "The server had an error while processing your request."
-                headers += retry_headers(self.spec.dialect, fault.retry_after_us)
-        body = self.fail(status, fault.message or message, kind, fault.code or code)
-        await exchange.answer(status, body, headers)
-
     async def list_models(self, exchange: Exchange) -> None:
         """Answer `GET /v1/models`."""
         key = self.key_of(exchange)
         if key is None or self.faults.draw(("key_revoked",), None, key.id):
-            await self._unauthorized(exchange)
+            await exchange.answer(*refusals.unauthorized(self.spec.dialect))
             return
         data = [self._model_body(model) for model in self.spec.models]
         await exchange.answer(200, orjson.dumps({"object": "list", "data": data}))
@@ -282,13 +242,11 @@ class Provider:
     async def show_model(self, exchange: Exchange, name: str) -> None:
         """Answer `GET /v1/models/{name}`."""
         if self.key_of(exchange) is None:
-            await self._unauthorized(exchange)
+            await exchange.answer(*refusals.unauthorized(self.spec.dialect))
         elif name in self.models:
             await exchange.answer(200, orjson.dumps(self._model_body(self.models[name])))
         else:
-            message = f"The model `{name}` does not exist."
-            body = self.fail(404, message, "invalid_request_error", "model_not_found", "model")
-            await exchange.answer(404, body)
+            await exchange.answer(*refusals.no_such_model(self.spec.dialect, name))
 
     def _model_body(self, model: Model) -> dict[str, object]:
         return {

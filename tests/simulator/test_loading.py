@@ -1,8 +1,12 @@
+import textwrap
+
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+import simulator
+from shared.catalog_schema import Config
 from simulator import ConfigError, headrace_config, load_config, load_file, preset
 from simulator.durations import go_duration, parse_span_us, short_span
 from simulator.presets import PRESETS
@@ -115,3 +119,18 @@ def test_the_configuration_for_headrace_tells_real_time_and_only_what_it_should(
     silent = headrace_config(config, address, declare_limits=False)["providers"]["alpha"]
     assert "limits" not in silent
     assert "limits" not in silent["models"][0]
+
+
+def test_the_configuration_shown_in_the_package_is_readable():
+    shown = simulator.__doc__.split("tell real time:\n", 1)[1]
+    config = load_config(yaml.safe_load(textwrap.dedent(shown.split("\n`simulator.")[0])))
+    assert [model.id for model in config.providers[0].models] == ["sim-small", "sim-embed"]
+
+
+def test_headrace_takes_the_configuration_made_for_it():
+    for name in PRESETS:
+        config = preset(name)
+        section = headrace_config(
+            config, address_of(config, "127.0.0.1", [9200]), declare_dialect=True
+        )
+        Config.model_validate(section)
