@@ -25,6 +25,8 @@ def fault_spec(given: Mapping[str, Any], speed: float) -> FaultSpec:
         plain.setdefault("factor", 10.0)
     if kind == "limits":
         plain.setdefault("count", 1)
+    if kind in ON_CONNECT and given.get("key") is not None:
+        raise ValueError(f"{kind!r} strikes before the key is known; leave 'key' out")
     if kind in BEFORE_BODY | ON_CONNECT and given.get("model") is not None:
         raise ValueError(f"{kind!r} strikes before the model is known; leave 'model' out")
     for name, (good, what) in _FAULT_FIELDS.items():

@@ -1,4 +1,21 @@
-"""Faults on command: what to break, for whom, and until when."""
+"""Faults on command: what to break, for whom, and until when.
+
+Before the body is read, not counted against any limit:
+- `drop_before` closes the connection; `refuse` closes new connections to a provider's own port.
+
+Before the quota, so they spend nothing:
+- `rate_limited` 429, with Retry-After if `retry_after` is given; `error` any `status` (503);
+- `key_revoked` 401; `model_gone` 404, or 400 with `code: model_decommissioned`;
+- `limits` multiplies the limits by `factor` (0.1), once; headers tell it if `announced`.
+
+After the quota, so they cost what an answer costs:
+- `stall` never answers, `stall_midstream` stops after `after_chunks` (2);
+- `drop_after` closes the connection when the answer is due;
+- `broken_stream` closes it in the middle of an SSE line, or of a JSON body;
+- `empty_body`, `empty_choices`, `empty_stream`: a 200 with nothing, no choice, no words;
+- `error_in_200` an error body, or an error chunk after `after_chunks`; `malformed_json`;
+- `slow` takes `factor` (10) times as long, and is right.
+"""
 
 import random
 from collections.abc import Callable, Iterable

@@ -5,6 +5,7 @@ An id comes as the header `x-sim-id` or as the last `[[id:X]]` in the body; X is
 """
 
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -28,7 +29,7 @@ class Seen:
             self.answered += 1
         elif outcome in {"rate_limited", "too_large"}:
             self.rate_limited += 1
-        self.trace.append(f"{provider}:{outcome}")
+        self.trace.append(sys.intern(f"{provider}:{outcome}"))
         del self.trace[:-_TRACE]
 
 

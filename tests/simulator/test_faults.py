@@ -148,6 +148,7 @@ async def test_slow_is_slow_but_right(stage):
         ({"kind": "error", "key": "x"}, "no key 'x'"),
         ({"kind": "drop_before", "model": "m"}, "leave 'model' out"),
         ({"kind": "refuse"}, "needs own_ports"),
+        ({"kind": "refuse", "key": "alpha-1"}, "leave 'key' out"),
         ({"kind": "error", "for": "-3s"}, "no span of time"),
     ],
 )
