@@ -11,17 +11,18 @@ import hmac
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
-from pydantic import GetCoreSchemaHandler
+from pydantic import GetCoreSchemaHandler, TypeAdapter, ValidationError
 from pydantic_core import CoreSchema, core_schema
 
 from shared.catalog import Catalog, Provider
 from shared.catalog_schema import ApiKeyDoc, Config, CredentialDoc
 from shared.core.model import CredentialRef
 from shared.errors import ConfigError
-from shared.nearest import unknown
+from shared.nearest import problems, unknown
 
 MASK = "***"
 API_KEY_PREFIX = "hr_"
@@ -238,12 +239,30 @@ class ApiKeys:
         return cls(MappingProxyType({key.digest: key for key in keys}))
 
     @classmethod
-    def from_config(cls, config: Config, env: Mapping[str, str] | None = None) -> "ApiKeys":
-        """The keys of the configuration; ConfigError if one's `key_env` is not set or is short."""
-        return cls.of(
-            _api_key(doc, env or {}, f"api_keys[{index}]")
-            for index, doc in enumerate(config.api_keys)
-        )
+    def from_config(
+        cls, config: Config, env: Mapping[str, str] | None = None, file: Path | None = None
+    ) -> "ApiKeys":
+        """The keys of the configuration and those of `file` (see `from_file`).
+
+        ConfigError if a `key_env` is not set or its key is short.
+        """
+        keys = [_api_key(doc, env or {}, f"api_keys[{i}]") for i, doc in enumerate(config.api_keys)]
+        return cls.of([*(cls.from_file(file) if file else ()), *keys])
+
+    @classmethod
+    def from_file(cls, path: Path) -> "ApiKeys":
+        """The keys of a JSON file, `[{name, digest, role?, tenant?, weight?}, …]`; none if absent.
+
+        ConfigError if it is something else.
+        """
+        try:
+            return cls.of(_KEYS_FILE.validate_json(path.read_bytes()))
+        except FileNotFoundError:
+            return cls.of(())
+        except OSError as exc:
+            raise ConfigError(f"{path}: cannot be read ({exc.strerror})") from exc
+        except ValidationError as exc:
+            raise ConfigError(f"{path}: {problems(exc)[0]}; it is made by `headrace up`") from exc
 
     def find(self, key: str) -> ApiKey | None:
         """Whose key this is, or None."""
@@ -256,6 +275,9 @@ class ApiKeys:
 
     def __len__(self) -> int:
         return len(self.by_digest)
+
+
+_KEYS_FILE = TypeAdapter(list[ApiKey])
 
 
 def _api_key(doc: ApiKeyDoc, env: Mapping[str, str], path: str) -> ApiKey:

@@ -11,6 +11,8 @@ from shared.errors import ConfigError
 from shared.nearest import Problem, problems, unknown
 
 PREFIX = "HEADRACE_"
+CLIENT_VARIABLES = frozenset({"HEADRACE_URL", "HEADRACE_API_KEY", "HEADRACE_DEBUG"})
+"""The command line's own: no settings of a process, and not unknown either."""
 _REDIS_SCHEMES = ("redis://", "rediss://", "valkey://", "valkeys://", "unix://")
 
 Seconds = Annotated[float, Field(ge=0, le=366 * 86_400, allow_inf_nan=False)]
@@ -48,6 +50,9 @@ class Settings(BaseSettings):
         default_factory=_data_dir, description="the embedded store's files, and results"
     )
     config: Path | None = Field(default=None, description="a YAML file laid over catalog.yaml")
+    api_keys_file: Path | None = Field(
+        default=None, description="callers' keys beside the configuration's: JSON, digests only"
+    )
     host: str = Field(default="127.0.0.1", description="the address to listen on")
     port: int = Field(default=8080, ge=0, le=65535, description="0 takes a free one")
 
@@ -132,7 +137,7 @@ class Settings(BaseSettings):
     def _lower(cls, value: Any) -> Any:
         return value.lower() if isinstance(value, str) else value
 
-    @field_validator("data_dir", "config")
+    @field_validator("data_dir", "config", "api_keys_file")
     @classmethod
     def _expanded(cls, value: Path | None) -> Path | None:
         return value.expanduser() if value else value
@@ -156,8 +161,8 @@ def load(**given: Any) -> Settings:
     """
     known = variables()
     for name in os.environ:
-        if name.startswith(PREFIX) and name not in known:
-            raise ConfigError(f"{name}: {unknown(name, known, 'variable')}")
+        if name.startswith(PREFIX) and name not in known | CLIENT_VARIABLES:
+            raise ConfigError(unknown(name, known, "variable"))
     values = {name: value for name, value in given.items() if value is not None}
     try:
         return Settings(**values)
