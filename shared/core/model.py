@@ -31,6 +31,7 @@ class Kind(StrEnum):
     EMBEDDING = "embedding"
     TRANSCRIPTION = "transcription"
     SUMMARY = "summary"
+    TASK = "task"  # work of our own: callbacks and the like, on lanes `own/…`
 
 
 class Priority(IntEnum):

@@ -1,0 +1,163 @@
+"""Between Python and the scripts: rows become claims, reports become finishes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from shared.core.model import Kind, Need, Priority, Usage
+from shared.queue.signature import signed
+from shared.queue.types import Claim, NewJob, Report, Verdict
+
+ROW = 17
+
+
+def _need(text: bytes) -> Need:
+    i, o, m, a = (int(n) for n in text.split(b","))
+    return Need(input_tokens=i, output_tokens=o, max_output_tokens=m, audio_seconds=a)
+
+
+def claims(rows: Sequence[bytes | int], now_ms: int) -> list[Claim]:
+    """The claims of one tick, as tick.lua lays them out: 17 fields each."""
+    return [_claim(rows[at : at + ROW], now_ms) for at in range(0, len(rows), ROW)]
+
+
+def _claim(row: Sequence[Any], now_ms: int) -> Claim:
+    lists = orjson.loads(row[15])
+    deadline = row[9]
+    return Claim(
+        job_id=row[0].decode(),
+        fence=int(row[1]),
+        lane=row[2].decode(),
+        credential=row[3].decode(),
+        tenant=row[4].decode(),
+        kind=Kind(row[5].decode()),
+        priority=Priority(int(row[6])),
+        need=_need(row[7]),
+        created_ms=int(row[8]),
+        claimed_ms=now_ms,
+        deadline_ms=int(deadline) if deadline else None,
+        attempts=int(row[10]),
+        requeues=int(row[11]),
+        lost_leases=int(row[12]),
+        uncertain=int(row[13]) > 0,
+        streamed=row[14] != b"0",
+        candidates=tuple(lists.get("c") or ()),
+        paid_lanes=tuple(lists.get("p") or ()),
+        doc=row[16],
+    )
+
+
+def usage_text(usage: Usage) -> str:
+    """A usage as the job hash keeps it: input, output, cached, reasoning, audio, estimated."""
+    return ",".join(
+        str(int(n))
+        for n in (
+            usage.input_tokens,
+            usage.output_tokens,
+            usage.cached_tokens,
+            usage.reasoning_tokens,
+            usage.audio_seconds,
+            usage.estimated,
+        )
+    )
+
+
+def usage_of(text: bytes | None) -> Usage | None:
+    """The inverse of `usage_text`."""
+    if not text:
+        return None
+    i, o, c, r, a, e = (int(n) for n in text.split(b","))
+    return Usage(i, o, c, r, a, bool(e))
+
+
+def job_header(job: NewJob) -> dict[str, Any]:
+    """One job as accepting.lua reads it; None values are left out."""
+    need = job.need
+    sig, _ = signed(job.candidates, job.paid_lanes)
+    header = {
+        "id": job.id,
+        "tenant": job.tenant,
+        "kind": job.kind,
+        "priority": int(job.priority),
+        "lane": job.lane,
+        "sig": sig,
+        "need": f"{need.input_tokens},{need.output_tokens},"
+        f"{need.max_output_tokens},{need.audio_seconds}",
+        "weight": job.weight,
+        "deadline_ms": job.deadline_ms,
+        "max_wait_ms": job.max_wait_ms,
+        "delay_ms": job.delay_ms or None,
+        "idem": job.idempotency,
+        "live": job.live,
+        "join": job.join_live or None,
+        "watch": job.watcher,
+    }
+    return {name: value for name, value in header.items() if value is not None}
+
+
+def signatures(jobs: Sequence[NewJob]) -> dict[str, dict[str, Sequence[str]]]:
+    """The candidate lists a batch of jobs refers to, once each."""
+    return dict(signed(job.candidates, job.paid_lanes) for job in jobs)
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """A report on its way to the store, with the claim it is about."""
+
+    claim: Claim
+    report: Report
+    suspect_over: bool = False
+
+    def header(self, argv: list[bytes]) -> dict[str, Any]:
+        """What finishing.lua reads; bodies are appended to `argv` and named by index."""
+        report, claim = self.report, self.claim
+
+        def put(body: bytes) -> int:
+            argv.append(body)
+            return len(argv) + 1  # ARGV[1] is the header
+
+        usage = report.usage
+        header: dict[str, Any] = {
+            "id": claim.job_id,
+            "fence": claim.fence,
+            "verdict": report.verdict,
+            "reached": report.reached,
+            "exclude": report.exclude_lane,
+            "delay": report.delay_ms,
+            "reason": report.reason or report.verdict.value,
+            "cost": report.cost_microusd,
+            "health": report.health,
+        }
+        if usage is not None:
+            header["used"] = {
+                "i": usage.input_tokens,
+                "o": usage.output_tokens,
+                "a": usage.audio_seconds,
+            }
+            header["usage"] = usage_text(usage)
+        if report.lane is not None:
+            header["lane"] = report.lane
+        if report.cooldowns:
+            header["cools"] = [
+                {"scope": c.scope, "for_ms": c.for_ms, "reason": c.reason, "dead": c.dead}
+                for c in report.cooldowns
+            ]
+        if report.uncertain:
+            header["uncertain"] = True
+        if self.suspect_over:
+            header["suspect_over"] = True
+        if report.attempt:
+            header["att"] = put(orjson.dumps(report.attempt))
+        if report.verdict is Verdict.COMPLETE:
+            header["res"] = put(report.result if report.result is not None else b"null")
+        if report.error is not None:
+            error = orjson.dumps(report.error)
+            if report.verdict is Verdict.FAIL:
+                header["err_arg"] = put(error)
+            else:
+                header["err"] = error.decode()
+        elif report.verdict is Verdict.FAIL:
+            header["err_arg"] = put(b'{"message":"failed","type":"server_error","code":"failed"}')
+        return header

@@ -1,0 +1,83 @@
+-- Library: writes a new job. Idempotent by job id, by idempotency key and, for SDK retries, by the
+-- digest of API key and body of a job that is still live.
+--
+-- idem:<tenant>:<key digest> string "<job>|<body digest>" (24 h); live:<digest> string job id
+-- tenants set; sigs hash signature -> {c, p}
+
+-- Returns how ('new' 'repeated' 'joined' 'conflict' 'full'), job id, created ms, status.
+local function existing(id, how)
+  local h = call('HMGET', job_key(id), 'created', 'status')
+  if not h[1] then return nil end
+  return { how, id, h[1], h[2] }
+end
+
+local function known(j)
+  local seen = j.idem and call('GET', P .. 'idem:' .. j.tenant .. ':' .. j.idem[1])
+  if seen then
+    local id, body = string.match(seen, '^(.-)|(.*)$')
+    local found = existing(id, body == j.idem[2] and 'repeated' or 'conflict')
+    if found then return found end
+  end
+  if j.join and j.live then
+    local id = call('GET', P .. 'live:' .. j.live)
+    local found = id and existing(id, 'joined')
+    if found then return found end
+  end
+  return existing(j.id, 'repeated')
+end
+
+local NEAREST
+local TENANTS = {}
+local function remember(j, deadline, start_by)
+  if j.idem then
+    call('SET', P .. 'idem:' .. j.tenant .. ':' .. j.idem[1], j.id .. '|' .. j.idem[2], 'PX',
+      settings('idempotency_ms', '86400000'))
+  end
+  if j.live then call('SET', P .. 'live:' .. j.live, j.id, 'PX', j.deadline_ms or 86400000) end
+  if not TENANTS[j.tenant] then
+    TENANTS[j.tenant] = true
+    call('SADD', P .. 'tenants', j.tenant)
+  end
+  local expiry = start_by and deadline and math.min(start_by, deadline) or start_by or deadline
+  if expiry then
+    NEAREST = NEAREST or tonumber(call('ZRANGE', P .. 'limits', 0, 0, 'WITHSCORES')[2] or '1e17')
+    call('ZADD', P .. 'limits', expiry, j.id)
+    if expiry < NEAREST then
+      NEAREST = expiry
+      announce('limits', j.lane)
+    end
+  end
+end
+
+local CAPACITY
+local function accept(j, doc)
+  local found = known(j)
+  if found then return found end
+  CAPACITY = CAPACITY or settings('max_alive', '2000000') - alive()
+  if CAPACITY <= 0 then return { 'full', j.id, NOW, 'queued' } end
+  CAPACITY = CAPACITY - 1
+  local deadline = j.deadline_ms and NOW + j.deadline_ms
+  local start_by = j.max_wait_ms and NOW + j.max_wait_ms
+  local h = { tenant = j.tenant, priority = j.priority, sig = j.sig, score = deadline or NOW + 31536000000 }
+  local f = { 'tenant', j.tenant, 'kind', j.kind, 'priority', j.priority, 'sig', j.sig, 'need', j.need,
+    'score', h.score, 'created', NOW, 'status', 'queued', 'lane', j.lane, 'fence', 0 }
+  for name, value in pairs({ deadline = deadline or nil, start_by = start_by or nil, watch = j.watch, live = j.live,
+    weight = j.weight ~= 1 and j.weight or nil }) do
+    f[#f + 1] = name
+    f[#f + 1] = value
+  end
+  call('HSET', job_key(j.id), unpack(f))
+  call('SET', P .. 'doc:' .. j.id, doc)
+  call('ZADD', P .. 'ix:' .. j.tenant .. ':live', NOW, j.id)
+  BORN = BORN + 1
+  remember(j, deadline, start_by)
+  event(j.id, j.watch, 'job.queued', '{"lane":' .. cjson.encode(j.lane) .. '}')
+  if j.delay_ms and j.delay_ms > 0 then wait_until(j.id, j.lane, NOW + j.delay_ms)
+  else enter(j.id, j.lane, h) end
+  return { 'new', j.id, NOW, 'queued' }
+end
+
+-- Candidate lists are written once a signature: A.sigs = {sig = {c, p}}.
+local function learn_signatures(sigs)
+  for sig, lists in pairs(sigs or {}) do call('HSETNX', P .. 'sigs', sig, cjson.encode(lists)) end
+end

@@ -1,0 +1,47 @@
+-- uses: prelude lanes quota accepting claiming finishing
+-- A worker's heartbeat and the reaper: renews the lease, takes back what dead workers held.
+-- ARGV[1]: {worker (or nil: the scheduler), lease_ms, providers, known: [ids] or nil, turn}. `known` is
+-- what the worker runs or is finishing: what else is leased to it goes back (its claim was lost).
+-- Returns [now, jobs taken back, work waits for this worker (0|1)].
+-- Promises: after a gap in which nobody could reach the store, nobody is dead for one full lease;
+-- at most 500 jobs of 16 workers a call.
+local alive = call('GET', P .. 'beat')
+local last, grace = string.match(alive or '', '^(%d+)|(%d+)$')
+last, grace = tonumber(last or NOW), tonumber(grace or '0')
+if NOW - last > A.lease_ms then grace = NOW + A.lease_ms end
+call('SET', P .. 'beat', string.format('%.0f|%.0f', NOW, grace))
+if A.worker then call('ZADD', P .. 'workers', NOW + A.lease_ms, A.worker) end
+
+local taken = 0
+local function back(id, worker, blame)
+  local h = held(id)
+  call('SREM', P .. 'held:' .. worker, id)
+  if h.status == 'in_progress' and h.worker == worker then
+    take_back(id, h, blame)
+    taken = taken + 1
+  end
+end
+if NOW >= grace then
+  for _, dead in ipairs(call('ZRANGEBYSCORE', P .. 'workers', '-inf', NOW, 'LIMIT', 0, 16)) do
+    for _, id in ipairs(call('SRANDMEMBER', P .. 'held:' .. dead, 500)) do back(id, dead, true) end
+    if call('EXISTS', P .. 'held:' .. dead) == 0 then
+      call('HDEL', P .. 'turns', dead)
+      call('ZREM', P .. 'workers', dead)
+      call('DEL', P .. 'ctl:' .. dead)
+    end
+  end
+end
+if A.worker and A.known then
+  call('HSET', P .. 'turns', A.worker, A.turn)
+  local known = {}
+  for _, id in ipairs(A.known) do known[id] = true end
+  for _, id in ipairs(call('SMEMBERS', P .. 'held:' .. A.worker)) do
+    if not known[id] then back(id, A.worker, false) end
+  end
+end
+flush()
+local work = call('EXISTS', P .. 'quarantine')
+for _, provider in ipairs(A.providers or {}) do
+  if call('EXISTS', P .. 'ready:' .. provider) == 1 then work = 1 end
+end
+return { string.format('%.0f', NOW), taken, work }

@@ -1,0 +1,248 @@
+-- Library: which job is next, which credential it fits, and the lease.
+--
+-- run hash "<lane>|<cred>" -> calls in flight; cool hash scope -> "until|reason", scopes
+--   l:<lane>|<cred>  c:<cred>  d:<deployment>; brk hash deployment -> failures in a row
+-- held:<worker> set of job ids; workers zset worker -> lease ends
+
+local NEVER, LOOK = -1, 16
+
+local COOL
+local function cooling(scope)
+  COOL = COOL or pairs_of(call('HGETALL', P .. 'cool'))
+  local raw = COOL[scope]
+  if not raw then return 0 end
+  local till, reason = string.match(raw, '^(%d+)|(.*)$')
+  till = tonumber(till)
+  if till <= NOW then
+    COOL[scope] = nil
+    call('HDEL', P .. 'cool', scope)
+    return 0
+  end
+  return till, reason
+end
+
+local function resting(lane, cred)
+  if COOL and not next(COOL) then return 0 end
+  return math.max(cooling('l:' .. lane .. '|' .. cred.id), cooling('c:' .. cred.id), cooling('d:' .. deployment_of(lane)))
+end
+
+local function need_of(text)
+  local i, o, m, a = string.match(text, '^(%d+),(%d+),(%d+),(%d+)')
+  return { i = tonumber(i), o = tonumber(o), m = tonumber(m), a = tonumber(a) }
+end
+
+-- The share of every window that bulk leaves free while interactive work is about.
+local function held_back(l, class)
+  if class ~= 2 or NOW - l.last > settings('interactive_recent_ms', '600000') then return 0 end
+  return settings('bulk_reserve', '0.1')
+end
+
+-- The moment a credential can take a need, and the window that decides; math.huge: a finish decides.
+local function opens(lane, cred, need, share)
+  local rest = resting(lane, cred)
+  if rest > NOW then return rest, 'cooldown' end
+  if cred.conc and counter('run', lane .. '|' .. cred.id) >= cred.conc then return math.huge, 'concurrency' end
+  local at, why = NOW, nil
+  for _, w in ipairs(cred.win) do
+    local amount = Q.amount(w, need)
+    local e = Q.earliest(w, amount, math.min(math.floor(w.l * share), math.max(w.l - amount, 0)))
+    if e == NEVER then return NEVER, w.n end
+    if e > at then at, why = e, w end
+  end
+  return at, why
+end
+
+-- Returns the credential that fits now; else nil, the earliest moment, the window, its credential.
+local function fit(l, c, need, share)
+  -- a half-open breaker lets one probe through
+  if l.run > 0 and counter('brk', deployment_of(l.name)) >= settings('breaker_failures', '5') - 1 then
+    return nil, math.huge, 'concurrency', nil
+  end
+  local at, why, who = math.huge, 'concurrency', nil
+  local never = #c.creds > 0
+  for i = 0, #c.creds - 1 do
+    local cred = c.creds[(l.claims + i) % #c.creds + 1]
+    local t, w = opens(l.name, cred, need, share)
+    if t == NOW then return cred end
+    if t ~= NEVER then
+      never = false
+      if t < at then at, why, who = t, w, cred end
+    end
+  end
+  if never then return nil, NEVER, 'too_large', nil end
+  return nil, at, why, who
+end
+
+-- Nothing fits: full until a finish, or parked until the moment something will.
+local function rest(l, at, why, class)
+  if at == math.huge then return fill(l) end
+  if why == 'cooldown' then park(l, at, 'cooldown', '', class)
+  else park(l, at, 'quota', type(why) == 'table' and why.n or why, class) end
+  announce('throttled', l.name)
+end
+
+local FIELDS = { 'tenant', 'kind', 'priority', 'need', 'created', 'deadline', 'attempts', 'requeues', 'lost', 'uncertain',
+  'streamed', 'sig', 'score', 'weight', 'started', 'start_by', 'fence', 'watch', 'lane' }
+local function job_fields(id)
+  local v, h = call('HMGET', job_key(id), unpack(FIELDS)), {}
+  for i, name in ipairs(FIELDS) do h[name] = v[i] or nil end
+  return h
+end
+
+local TAKEN = {}
+-- Hands a queued job to a worker: fence up, quota reserved, counted, told. `from` is its own lane.
+local function lease(out, id, h, from, l, cred, worker)
+  local fence = tonumber(h.fence) + 1
+  local f = { 'status', 'in_progress', 'worker', worker, 'cred', cred.id, 'lane', l.name, 'reserved', NOW, 'fence', fence }
+  if not h.started then
+    f[#f + 1] = 'started'
+    f[#f + 1] = NOW
+  end
+  call('HSET', job_key(id), unpack(f))
+  TAKEN[#TAKEN + 1] = id
+  if h.start_by and not h.started then
+    if h.deadline then call('ZADD', P .. 'limits', h.deadline, id) else call('ZREM', P .. 'limits', id) end
+  end
+  put(l, 'run', l.run + 1)
+  bump('run', l.name .. '|' .. cred.id, 1)
+  if #cred.win > 0 then
+    local need = need_of(h.need)
+    for _, w in ipairs(cred.win) do Q.take(w, Q.amount(w, need)) end
+  end
+  if from ~= l.name then
+    event(id, h.watch, 'job.moved', cjson.encode({ from = from, to = l.name, reason = 'room' }))
+  end
+  local attempt = tonumber(h.attempts or '0') + 1
+  event(id, h.watch, 'job.started', '{"lane":' .. cjson.encode(l.name) .. ',"attempt":' .. attempt .. '}')
+  local row = { id, fence, l.name, cred.id, h.tenant, h.kind, h.priority, h.need, h.created, h.deadline or '',
+    h.attempts or '0', h.requeues or '0', h.lost or '0', h.uncertain or '0', h.streamed or '0',
+    signature(h.sig).raw, call('GET', P .. 'doc:' .. id) or '' }
+  for _, v in ipairs(row) do out[#out + 1] = v end
+end
+
+local function hold(worker)
+  for at = 1, #TAKEN, 500 do
+    call('SADD', P .. 'held:' .. worker, unpack(TAKEN, at, math.min(at + 499, #TAKEN)))
+  end
+end
+
+-- Classes in the order this claim looks at them: strict, but for the lower classes' share.
+local function class_order(claims)
+  if claims % 20 == 19 then return { 2, 0, 1 } end
+  if claims % 20 == 9 then return { 1, 0, 2 } end
+  return { 0, 1, 2 }
+end
+
+local function jobs_of_class(l, class, most, found)
+  local ring = P .. 'ring:' .. l.name .. ':' .. class
+  for _ = 1, 16 do
+    local tenants = call('ZRANGE', ring, 0, most > 1 and 3 or 0, 'WITHSCORES')
+    if #tenants == 0 then
+      put(l, 'n' .. class, 0)
+      return
+    end
+    local before = #found
+    for i = 1, #tenants, 2 do
+      local ids = call('ZRANGE', P .. 'q:' .. l.name .. ':' .. class .. ':' .. tenants[i], 0, most - #found - 1)
+      if #ids == 0 then call('ZREM', ring, tenants[i]) end
+      for _, id in ipairs(ids) do
+        found[#found + 1] = { id = id, class = class, tenant = tenants[i], v = tonumber(tenants[i + 1]) }
+      end
+      if #found >= most then return end
+    end
+    if #found > before then return end
+  end
+end
+
+-- The next jobs of a lane in fair order, at most `most`: {id, class, tenant, virtual time}.
+local function next_jobs(l, most)
+  local found = {}
+  for _, class in ipairs(class_order(l.claims)) do
+    if #found < most and l['n' .. class] > 0 then jobs_of_class(l, class, most, found) end
+  end
+  return found
+end
+
+local function claim_job(out, from, pick, h, l, cred, worker)
+  leave(pick.id, from.name, h)
+  put(from, 'v' .. pick.class, math.max(from['v' .. pick.class], pick.v))
+  put(from, 'claims', from.claims + 1)
+  if l ~= from then put(l, 'claims', l.claims + 1) end
+  call('ZADD', P .. 'ring:' .. from.name .. ':' .. pick.class, 'XX',
+    string.format('%.6f', pick.v + 1 / tonumber(h.weight or '1')), pick.tenant)
+  lease(out, pick.id, h, from.name, l, cred, worker)
+end
+
+-- EASY backfill: a later job may go first where the head's start is not delayed by it.
+local function backfill(out, l, c, blocked, worker)
+  local head = need_of(blocked.h.need)
+  local jobs = next_jobs(l, LOOK + 1)
+  for i = 2, #jobs do
+    local pick = jobs[i]
+    local h = job_fields(pick.id)
+    local need = need_of(h.need)
+    local cred = fit(l, c, need, held_back(l, pick.class))
+    if cred and cred.id == blocked.who.id then
+      for _, w in ipairs(cred.win) do
+        if Q.amount(w, need) > Q.slack(w, blocked.at, Q.amount(w, head)) then
+          cred = nil
+          break
+        end
+      end
+    end
+    if cred then
+      claim_job(out, l, pick, h, l, cred, worker)
+      return true
+    end
+  end
+  return false
+end
+
+-- Claims one job of an open lane, or lets the lane rest until one fits. True where it claimed.
+local function claim_from(out, l, worker)
+  local c = config(l.name)
+  if not c then
+    park(l, NOW + 60000, 'unserved', '', 3)
+    announce('throttled', l.name)
+    return false
+  end
+  local first = next_jobs(l, 1)[1]
+  if not first then return false end
+  local h = job_fields(first.id)
+  if c.free then  -- work of our own: no quota
+    claim_job(out, l, first, h, l, { id = '', win = {} }, worker)
+    return true
+  end
+  local cred, at, why, who = fit(l, c, need_of(h.need), held_back(l, first.class))
+  if not cred and at == NEVER then  -- no window of this lane will ever hold it: the worker decides
+    cred = { id = '', win = {} }
+  end
+  if cred then
+    claim_job(out, l, first, h, l, cred, worker)
+    return true
+  end
+  local by_tokens = type(why) == 'table' and why.d ~= 'requests'
+  if by_tokens and queued(l) > 1 and backfill(out, l, c, { h = h, at = at, who = who }, worker) then return true end
+  rest(l, at, why, first.class)
+  return false
+end
+
+-- A lane that has nothing of its own takes one job from a lane that is parked or full.
+local function steal_from(out, victim, worker, mine)
+  for _, pick in ipairs(next_jobs(victim, LOOK)) do
+    local h = job_fields(pick.id)
+    for _, name in ipairs(signature(h.sig).c) do
+      local c = name ~= victim.name and mine[provider_of(name)] and config(name)
+      local l = c and lane_of(name)
+      if l and open(l) and queued(l) == 0 then
+        local cred, at, why = fit(l, c, need_of(h.need), held_back(l, pick.class))
+        if cred then
+          claim_job(out, victim, pick, h, l, cred, worker)
+          return true
+        end
+        if at ~= NEVER then rest(l, at, why, pick.class) end
+      end
+    end
+  end
+  return false
+end

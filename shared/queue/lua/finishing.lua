@@ -1,0 +1,198 @@
+-- Library: what follows an attempt. Everything is fenced: (fence, worker, in_progress) must hold.
+
+local LATE = 'E{"message":"the deadline passed before the job was done; give it a larger deadline_s","type":"timeout_error","code":"deadline_exceeded"}'
+local DEAD = 'E{"message":"the worker died each time it ran this job; it is kept and can be replayed","type":"server_error","code":"dead_letter"}'
+
+local HELD = { 'fence', 'status', 'worker', 'lane', 'cred', 'reserved', 'need', 'tenant', 'priority', 'score', 'sig',
+  'created', 'deadline', 'start_by', 'started', 'lost', 'suspect', 'watch', 'live', 'attempts', 'requeues', 'uncertain',
+  'cost', 'due' }
+local function held(id)
+  local v, h = call('HMGET', job_key(id), unpack(HELD)), {}
+  for i, name in ipairs(HELD) do h[name] = v[i] or nil end
+  return h
+end
+local function plus(h, field, by) return tonumber(h[field] or '0') + by end
+
+-- Frees what a lease holds: the worker's set, the running counts, a full lane.
+local function release(id, h)
+  call('SREM', P .. 'held:' .. h.worker, id)
+  local l = lane_of(h.lane)
+  put(l, 'run', math.max(0, l.run - 1))
+  bump('run', h.lane .. '|' .. (h.cred or ''), -1)
+  unfill(l)
+end
+
+local function credential(lane, id)
+  local c = config(lane)
+  for _, cred in ipairs(c and c.creds or {}) do
+    if cred.id == id then return cred end
+  end
+end
+
+-- Corrects every window from the estimate to what was used; nothing reached: all is given back.
+local function settle(h, report)
+  local cred = credential(h.lane, h.cred)
+  if not cred or (report.reached and not report.used) then return end
+  local need, taken = need_of(h.need), tonumber(h.reserved)
+  for _, w in ipairs(cred.win) do
+    local reserved, actual = Q.amount(w, need), 0
+    if report.reached then
+      actual = reserved
+      if w.d == 'tokens' then
+        actual = report.used.i + (w.c == 'input' and 0 or report.used.o)
+      elseif w.d == 'audio_seconds' then
+        actual = report.used.a
+      end
+    end
+    if actual ~= reserved then
+      Q.settle(w, taken, reserved, actual)
+      if actual < reserved then  -- room came back: a lane that rests for its quota looks again
+        local l = lane_of(h.lane)
+        if l.parked and l.reason == 'quota' and l.window == w.n then unpark(l) end
+      end
+    end
+  end
+end
+
+local SCOPES = {
+  lane = function(h) return 'l:' .. h.lane .. '|' .. h.cred end,
+  credential = function(h) return 'c:' .. h.cred end,
+  deployment = function(h) return 'd:' .. deployment_of(h.lane) end,
+}
+
+-- A cooldown is max(old, new); when every credential of the lane rests, the lane is parked.
+local function cool(h, pause)
+  local scope = SCOPES[pause.scope](h)
+  local till = pause.dead and 9e15 or NOW + pause.for_ms
+  if cooling(scope) >= till then return end
+  COOL[scope] = string.format('%.0f', till) .. '|' .. pause.reason
+  call('HSET', P .. 'cool', scope, COOL[scope])
+  local c, earliest = config(h.lane), math.huge
+  for _, cred in ipairs(c and c.creds or {}) do earliest = math.min(earliest, resting(h.lane, cred)) end
+  if earliest > NOW and earliest < math.huge then
+    park(lane_of(h.lane), earliest, 'cooldown', pause.reason, 3)
+    announce('cooled_down', h.lane)
+  end
+end
+
+-- Counts failures in a row; at the threshold the deployment rests, then one probe goes through.
+local function breaker(h, health)
+  local deployment = deployment_of(h.lane)
+  if health == 'ok' then
+    local fails = counter('brk', deployment)
+    if fails > 0 then bump('brk', deployment, -fails) end
+  elseif health == 'bad' then
+    if counter('brk', deployment) + 1 >= settings('breaker_failures', '5') then
+      cool(h, { scope = 'deployment', for_ms = settings('breaker_open_ms', '60000'), reason = 'breaker' })
+    else
+      bump('brk', deployment, 1)
+    end
+  end
+end
+
+-- The candidate that opens first, other than the lane that will not serve.
+local function elsewhere(lane, sig)
+  local best, at = lane, math.huge
+  for _, other in ipairs(signature(sig).c) do
+    if other ~= lane and config(other) then
+      local till = lane_of(other).parked or 0
+      if till < at then best, at = other, till end
+    end
+  end
+  return best
+end
+
+local function back_to_queue(id, h, lane, delay, fields)
+  for _, v in ipairs({ 'status', 'queued', 'lane', lane }) do fields[#fields + 1] = v end
+  call('HSET', job_key(id), unpack(fields))
+  if delay > 0 then wait_until(id, lane, NOW + delay) else enter(id, lane, h) end
+end
+
+local function retry_or_requeue(id, h, r, fields)
+  local count = r.verdict == 'retry' and 'attempts' or 'requeues'
+  for _, v in ipairs({ count, plus(h, count, 1) }) do fields[#fields + 1] = v end
+  if h.deadline and tonumber(h.deadline) <= NOW then
+    return conclude(id, h, 'expired', fields, r.err and 'E' .. r.err or LATE, '{"reason":"deadline"}')
+  end
+  local lane = r.lane or (r.exclude and elsewhere(h.lane, h.sig)) or h.lane
+  local delay = lane ~= h.lane and not r.lane and 0 or r.delay
+  event(id, h.watch, 'job.requeued', cjson.encode({ reason = r.reason, verdict = r.verdict, delay_ms = delay, lane = lane }))
+  if lane ~= h.lane then
+    event(id, h.watch, 'job.moved', cjson.encode({ from = h.lane, to = lane, reason = r.reason }))
+  end
+  back_to_queue(id, h, lane, delay, fields)
+end
+
+-- Applies one report; false where it is stale and changed nothing.
+local function finish(r, worker)
+  local id, h = r.id, held(r.id)
+  if h.status ~= 'in_progress' or h.worker ~= worker or tonumber(h.fence) ~= r.fence then
+    if h.worker ~= worker or h.status ~= 'in_progress' then call('SREM', P .. 'held:' .. worker, id) end
+    return false
+  end
+  settle(h, r)
+  release(id, h)
+  for _, pause in ipairs(r.cools or {}) do cool(h, pause) end
+  breaker(h, r.health)
+  if h.suspect then call('DEL', P .. 'quarantined') end
+  local f = {}
+  local function note(name, value)
+    f[#f + 1] = name
+    f[#f + 1] = value
+  end
+  if r.att then note('a' .. (plus(h, 'attempts', 0) + plus(h, 'requeues', 0) + 1), ARGV[r.att]) end
+  if r.uncertain then note('uncertain', plus(h, 'uncertain', 1)) end
+  if r.cost and r.cost > 0 then note('cost', plus(h, 'cost', r.cost)) end
+  if r.usage then note('usage', r.usage) end
+  if r.verdict == 'complete' then
+    note('attempts', plus(h, 'attempts', 1))
+    local result = ARGV[r.res]
+    conclude(id, h, 'completed', f, 'R' .. result, '{}', #result <= 65536 and result or nil)
+  elseif r.verdict == 'fail' then
+    note('attempts', plus(h, 'attempts', 1))
+    call('ZADD', P .. 'dead', NOW, id)
+    conclude(id, h, 'failed', f, 'E' .. ARGV[r.err_arg], '{}', ARGV[r.err_arg])
+  elseif r.verdict == 'cancel' then
+    conclude(id, h, 'cancelled', f, nil, '{}')
+  else
+    retry_or_requeue(id, h, r, f)
+  end
+  return true
+end
+
+-- Returns a lost job to the front of its lane (its score is its place). `blame` counts the loss.
+local function take_back(id, h, blame)
+  release(id, h)
+  local f = { 'uncertain', plus(h, 'uncertain', 1), 'requeues', plus(h, 'requeues', 1) }
+  if h.deadline and tonumber(h.deadline) <= NOW then
+    return conclude(id, h, 'expired', f, LATE, '{"reason":"deadline"}')
+  end
+  local lost = plus(h, 'lost', blame and 1 or 0)
+  f[#f + 1] = 'lost'
+  f[#f + 1] = lost
+  event(id, h.watch, 'job.requeued', cjson.encode({ reason = blame and 'worker_lost' or 'reply_lost', lane = h.lane }))
+  if blame and h.suspect then
+    call('DEL', P .. 'quarantined')
+    call('ZADD', P .. 'dead', NOW, id)
+    return conclude(id, h, 'failed', f, DEAD, '{"reason":"dead_letter"}')
+  end
+  if blame and lost >= settings('suspect_after', '2') then
+    f[#f + 1] = 'status'
+    f[#f + 1] = 'queued'
+    call('HSET', job_key(id), unpack(f))
+    call('ZADD', P .. 'quarantine', h.score, id)
+    return
+  end
+  back_to_queue(id, h, h.lane, 0, f)
+end
+
+-- Ends a job wherever it is; the worker that holds it is told, and its late finish is stale.
+local function end_now(id, h, status, outcome, data)
+  if h.status == 'in_progress' then
+    tell(h.worker, 'drop ' .. id)
+    release(id, h)
+  else
+    pull(id, h)
+  end
+  conclude(id, h, status, nil, outcome, data)
+end

@@ -1,0 +1,175 @@
+-- Library: lanes. A lane is open, parked until a moment, or full (at its concurrency).
+--
+-- lane:<lane> hash: n0 n1 n2 queued by class; run; claims; v0 v1 v2 virtual times; last (ms: newest
+--   interactive job); full; parked (ms) and its reason window class
+-- ring:<lane>:<class> zset tenant -> virtual time; q:<lane>:<class>:<tenant> zset id -> score
+-- grp:<lane> hash "<sig>:<class>" -> queued; ready:<provider> zset open lanes with work -> turn
+-- park zset lane -> until; full set of lanes; delay zset id -> due; limits zset id -> expiry check;
+-- quarantine zset id -> score
+
+local FIELDS_OF_LANE = { 'n0', 'n1', 'n2', 'v0', 'v1', 'v2', 'run', 'claims', 'last', 'full', 'parked', 'reason', 'window', 'class' }
+local LANES = {}
+local function lane_of(name)
+  local l = LANES[name]
+  if not l then
+    local v = call('HMGET', P .. 'lane:' .. name, unpack(FIELDS_OF_LANE))
+    l = { name = name, provider = provider_of(name), changed = {} }
+    for i, field in ipairs(FIELDS_OF_LANE) do
+      if field == 'reason' or field == 'window' then l[field] = v[i] or nil
+      elseif field == 'full' or field == 'parked' or field == 'class' then l[field] = tonumber(v[i] or nil)
+      else l[field] = tonumber(v[i] or '0') end
+    end
+    LANES[name] = l
+  end
+  return l
+end
+
+local function put(l, field, value)
+  l[field] = value
+  l.changed[field] = true
+end
+local function queued(l) return l.n0 + l.n1 + l.n2 end
+local function open(l) return not l.parked and not l.full end
+
+-- Brings ready:<provider> in line with the lane; true where it has become claimable.
+local function show(l)
+  local ready = P .. 'ready:' .. l.provider
+  if queued(l) > 0 and open(l) then
+    if not l.ready then
+      l.ready = true
+      local first = call('ZRANGE', ready, 0, 0, 'WITHSCORES')
+      if call('ZADD', ready, 'NX', first[2] or '0', l.name) == 1 then wake(l.provider) end
+    end
+    return true
+  end
+  if l.ready ~= false then
+    l.ready = false
+    call('ZREM', ready, l.name)
+  end
+  return false
+end
+
+local function flush_lanes()
+  for _, l in pairs(LANES) do
+    local set, gone = {}, {}
+    for field in pairs(l.changed) do
+      if l[field] == nil then
+        gone[#gone + 1] = field
+      else
+        set[#set + 1] = field
+        set[#set + 1] = (field == 'v0' or field == 'v1' or field == 'v2') and string.format('%.6f', l[field]) or l[field]
+      end
+    end
+    if #set > 0 then call('HSET', P .. 'lane:' .. l.name, unpack(set)) end
+    if #gone > 0 then call('HDEL', P .. 'lane:' .. l.name, unpack(gone)) end
+    if next(l.changed) then show(l) end
+    l.changed = {}
+  end
+end
+
+local function flush()
+  flush_lanes()
+  flush_counters()
+  if BORN ~= 0 then call('INCRBY', P .. 'alive', BORN) end
+end
+
+local function unpark(l)
+  if not l.parked then return end
+  call('ZREM', P .. 'park', l.name)
+  for _, field in ipairs({ 'parked', 'reason', 'window', 'class' }) do put(l, field, nil) end
+end
+
+-- Stops a lane in O(1), whatever its backlog. Never shortens a cooldown that is already set.
+local function park(l, till, reason, window, class)
+  if l.parked and l.reason == 'cooldown' and l.parked > till then return end
+  put(l, 'parked', till); put(l, 'reason', reason); put(l, 'window', window or ''); put(l, 'class', class or 3)
+  call('ZADD', P .. 'park', string.format('%.0f', till), l.name)
+  show(l)
+end
+
+local function fill(l)
+  put(l, 'full', 1)
+  call('SADD', P .. 'full', l.name)
+  show(l)
+end
+local function unfill(l)
+  if not l.full then return end
+  put(l, 'full', nil)
+  call('SREM', P .. 'full', l.name)
+end
+
+local RINGED = {}
+-- Puts a job in its lane. `h` holds tenant priority score sig.
+local function enter(id, name, h)
+  local l, class = lane_of(name), tonumber(h.priority)
+  local ring = P .. 'ring:' .. name .. ':' .. class
+  call('ZADD', P .. 'q:' .. name .. ':' .. class .. ':' .. h.tenant, h.score, id)
+  if not RINGED[ring .. h.tenant] then
+    RINGED[ring .. h.tenant] = true
+    call('ZADD', ring, 'NX', string.format('%.6f', l['v' .. class]), h.tenant)
+  end
+  -- a lane that rests for its quota looks again when something more urgent, or one of few, arrives
+  if l.parked and l.reason == 'quota' and (class < (l.class or 3) or queued(l) < 16) then unpark(l) end
+  put(l, 'n' .. class, l['n' .. class] + 1)
+  bump('grp:' .. name, h.sig .. ':' .. class, 1)
+  if class == 0 and NOW - l.last > 1000 then put(l, 'last', NOW) end
+  if not show(l) and not l.helped then
+    l.helped = true
+    for _, other in ipairs(signature(h.sig).c) do  -- somebody may steal it
+      if other ~= name and open(lane_of(other)) then wake(provider_of(other)) end
+    end
+  end
+end
+
+-- Takes a queued job out of its lane; its ring entry goes when the ring finds the queue empty.
+local function leave(id, name, h)
+  local l, class = lane_of(name), tonumber(h.priority)
+  if call('ZREM', P .. 'q:' .. name .. ':' .. class .. ':' .. h.tenant, id) == 0 then return false end
+  put(l, 'n' .. class, math.max(0, l['n' .. class] - 1))
+  bump('grp:' .. name, h.sig .. ':' .. class, -1)
+  return true
+end
+
+local function wait_until(id, name, due)
+  call('HSET', job_key(id), 'due', due)
+  call('ZADD', P .. 'delay', due, id)
+  if call('ZRANGE', P .. 'delay', 0, 0)[1] == id then wake(provider_of(name)) end
+end
+
+local PLACE = { 'tenant', 'priority', 'score', 'sig', 'lane', 'status', 'due', 'created', 'watch', 'live' }
+local function place(id)
+  local v, h = call('HMGET', job_key(id), unpack(PLACE)), {}
+  for i, name in ipairs(PLACE) do h[name] = v[i] or nil end
+  return h.status and h
+end
+
+-- Takes a job out of wherever it waits; false where it does not wait.
+local function pull(id, h)
+  if h.status ~= 'queued' then return false end
+  if h.due and call('ZREM', P .. 'delay', id) == 1 then
+    call('HDEL', job_key(id), 'due')
+    return true
+  end
+  if leave(id, h.lane, h) then return true end
+  return call('ZREM', P .. 'quarantine', id) == 1
+end
+
+-- Writes the one final state: status, index, the terminal event, the time to live of its keys.
+-- `h` holds tenant created watch live; `fields` more of the job hash; `outcome` what res:<id> keeps.
+local function conclude(id, h, status, fields, outcome, data, extra)
+  local key, ttl = job_key(id), settings('retention_ms', '259200000')
+  fields = fields or {}
+  for _, v in ipairs({ 'status', status, 'ended', NOW }) do fields[#fields + 1] = v end
+  call('HSET', key, unpack(fields))
+  if outcome then call('SET', P .. 'res:' .. id, outcome, 'PX', ttl) end
+  call('ZREM', P .. 'ix:' .. h.tenant .. ':live', id)
+  call('ZADD', P .. 'ix:' .. h.tenant .. ':' .. status, h.created, id)
+  call('ZREM', P .. 'limits', id)
+  BORN = BORN - 1
+  bump('done', status, 1)
+  event(id, h.watch, 'job.' .. status, data or '{}', extra)
+  if h.live then call('DEL', P .. 'live:' .. h.live) end
+  call('PEXPIRE', key, ttl)
+  call('PEXPIRE', P .. 'doc:' .. id, ttl)
+  call('PEXPIRE', P .. 'ev:' .. id, settings('events_ms', '3600000'))
+end

@@ -1,0 +1,130 @@
+-- Library: names, clock, settings, counters, events and indexes that every script shares.
+-- KEYS[1] is the prefix with its hash tag ("{hr}:"); every key below is derived from it: one slot.
+-- ARGV[1] is a JSON header. Moments are epoch ms by Redis TIME, read once.
+-- Counters and lanes are read once and written once a call: every script ends with flush().
+--
+-- job:<id>   hash   what changes of a job:
+--   tenant kind priority weight created sig need("in,out,max,audio") live    written once
+--   status(queued|in_progress|final word) lane score deadline start_by due   where it stands
+--   fence worker cred reserved started ended                                 who holds it
+--   attempts requeues lost uncertain suspect streamed("fence:events")        what happened to it
+--   watch cost usage a1 a2 … (a JSON record an attempt)                      what is told of it
+-- doc:<id> string what was accepted; res:<id> string "R" result or "E" error; ev:<id> list "type\ndata"
+-- ix:<tenant>:<live|final word> zset id -> created; alive string, done hash: how many of each
+local call = redis.call
+local P = KEYS[1]
+local A = cjson.decode(ARGV[1])
+local NOW
+if A.now_ms then
+  if call('EXISTS', P .. 'testing') == 0 then return redis.error_reply('REFUSED now_ms is for tests only') end
+  NOW = tonumber(A.now_ms)
+else
+  local t = call('TIME')
+  NOW = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
+end
+
+local function job_key(id) return P .. 'job:' .. id end
+local function provider_of(lane) return string.match(lane, '^[^/]*') end
+local function deployment_of(lane) return string.match(lane, '^(.*)@') or lane end
+
+local function pairs_of(flat)
+  local t = {}
+  for i = 1, #flat, 2 do t[flat[i]] = flat[i + 1] end
+  return t
+end
+
+local SETTINGS
+local function settings(name, default)
+  SETTINGS = SETTINGS or pairs_of(call('HGETALL', P .. 'set'))
+  return tonumber(SETTINGS[name] or default)
+end
+
+-- Small hashes of counters, read through and written back by flush(); a count at zero is removed.
+local COUNTS = {}
+local function counter(hash, field)
+  local h = COUNTS[hash]
+  if not h then
+    h = { value = {}, delta = {} }
+    COUNTS[hash] = h
+  end
+  if not h.value[field] then h.value[field] = tonumber(call('HGET', P .. hash, field) or '0') end
+  return h.value[field] + (h.delta[field] or 0)
+end
+local function bump(hash, field, by)
+  local h = COUNTS[hash]
+  if not h then
+    h = { value = {}, delta = {} }
+    COUNTS[hash] = h
+  end
+  h.delta[field] = (h.delta[field] or 0) + by
+end
+local function flush_counters()
+  for hash, h in pairs(COUNTS) do
+    for field, by in pairs(h.delta) do
+      if by ~= 0 and call('HINCRBY', P .. hash, field, by) <= 0 then call('HDEL', P .. hash, field) end
+    end
+  end
+end
+
+local BORN = 0
+local function alive() return tonumber(call('GET', P .. 'alive') or '0') + BORN end
+
+-- One token wakes one worker; who finds more than it can take passes the token on.
+local WOKEN = {}
+local function wake(provider)
+  if WOKEN[provider] then return end
+  WOKEN[provider] = true
+  local key = P .. 'wake:' .. provider
+  if call('LLEN', key) == 0 then call('LPUSH', key, '1') end
+end
+
+-- Tells one worker something about a job it holds ("drop <id>").
+local function tell(worker, word)
+  local key = P .. 'ctl:' .. worker
+  call('RPUSH', key, word)
+  call('PEXPIRE', key, 60000)
+end
+
+-- The scheduler listens here; nothing depends on a message being heard.
+local SAID = {}
+local function announce(kind, lane)
+  local text = kind .. ' ' .. lane
+  if not SAID[text] then
+    SAID[text] = true
+    call('PUBLISH', P .. 'lane-events', text)
+  end
+end
+
+-- Appends one event and tells the inboxes that watch. `extra` (a result body) is told, not kept.
+local function event(id, watch, kind, data, extra)
+  local n = call('RPUSH', P .. 'ev:' .. id, kind .. '\n' .. data)
+  if watch then
+    local line = id .. '\n' .. n .. '\n' .. kind .. '\n' .. (extra or data)
+    for inbox in string.gmatch(watch, '[^,]+') do call('PUBLISH', P .. 'inbox:' .. inbox, line) end
+  end
+end
+
+-- A signature is the ordered candidate lanes of a job: {c = {...}, p = {...} paid}; few exist.
+local SIGS = {}
+local function signature(sig)
+  local s = SIGS[sig]
+  if not s then
+    local raw = call('HGET', P .. 'sigs', sig) or '{}'
+    s = cjson.decode(raw)
+    s = { c = s.c or {}, p = s.p or {}, raw = raw }
+    SIGS[sig] = s
+  end
+  return s
+end
+
+-- The lane's configuration, written by configure.lua; nil where nobody serves it.
+local CONFIGS = {}
+local function config(lane)
+  local c = CONFIGS[lane]
+  if c == nil then
+    local raw = call('HGET', P .. 'cfg', lane)
+    c = raw and cjson.decode(raw) or provider_of(lane) == 'own' and { free = true, creds = {} }
+    CONFIGS[lane] = c
+  end
+  return c or nil
+end
