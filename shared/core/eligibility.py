@@ -1,0 +1,139 @@
+"""May this lane serve a request of this size, now: the checks that no view could make beforehand.
+
+Context: `input x token_factor x (1 + margin) + output <= context`, where output is the asked
+maximum or, without one, the expected output; the margin covers our estimate of the input.
+Never fits: what the provider counts of it is more than a whole window of every plan we hold.
+Unknown facts filter nothing; an unknown price is never within a cost cap.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from shared.core.candidates import Candidate, Skip
+from shared.core.features import Features
+from shared.core.index import View
+
+TOKENS_PER_PRICE = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How busy a lane is, worked out once a reading. `queue_ms` is by class, beyond `open_ms`."""
+
+    open_ms: int
+    queue_ms: tuple[int, int, int]
+    dead: bool
+
+
+IDLE = Load(0, (0, 0, 0), False)
+
+# A lane that is kept, and the ms until it may start the job.
+Kept = tuple[Candidate, int]
+
+
+def fault_of(candidate: Candidate, features: Features, load: Load, margin: float) -> Skip | None:
+    """The first check this lane fails; None where it may serve the request."""
+    asked = features.max_output_tokens or 0
+    if asked > candidate.max_output_tokens:
+        return Skip.MAX_OUTPUT
+    output = asked or features.output_tokens
+    weighed = features.input_tokens * candidate.token_factor
+    if weighed * (1.0 + margin) + output > candidate.context_tokens:
+        return Skip.CONTEXT
+    counted, audio = counted_tokens(candidate, features), features.audio_seconds
+    most, longest = candidate.windows[0]
+    if (counted > most or audio > longest) and not any(
+        counted <= other_most and audio <= other_longest
+        for other_most, other_longest in candidate.windows
+    ):
+        return Skip.NEVER_FITS
+    cap = features.cost_cap_microusd
+    if cap is not None and not 0 <= cost_of(candidate, features) <= cap:
+        return Skip.COST_CAP
+    return Skip.DEAD if load.dead else None
+
+
+def counted_tokens(candidate: Candidate, features: Features) -> float:
+    """What this provider's token windows count when the request arrives."""
+    expected = features.output_tokens
+    output = (0, expected, features.max_output_tokens or expected)[candidate.counts]
+    return features.input_tokens * candidate.token_factor + output
+
+
+def cost_of(candidate: Candidate, features: Features) -> int:
+    """The most it may cost, in microusd, rounded up; 0 on a free lane, -1 at an unknown price."""
+    if candidate.free:
+        return 0
+    if candidate.input_price < 0 or candidate.output_price < 0:
+        return -1
+    output = features.max_output_tokens or features.output_tokens
+    spent = features.input_tokens * candidate.token_factor * candidate.input_price
+    return int(-(-(spent + output * candidate.output_price) // TOKENS_PER_PRICE))
+
+
+def hard_filter(
+    view: View,
+    features: Features,
+    loads: Mapping[str, Load],
+    now_ms: int,
+    margin: float,
+    draw: int,
+) -> tuple[list[Kept], dict[Skip, list[Candidate]]]:
+    """The lanes that pass, best first, and the others by their first fault.
+
+    A request that would pass every size check of the whole tier skips them one by one.
+    """
+    level, step_ms, weight = features.priority, view.step_ms, view.weight
+    ordered: dict[int, list[Kept]] = {}
+    skipped: dict[Skip, list[Candidate]] = {}
+    for tier in view.tiers:
+        members, prefix = tier.members, tier.prefix
+        easy = _passes_all(tier.toughest, features, margin)
+        turn = draw % len(members)
+        for one in members[turn:] + members[:turn] if turn else members:
+            load = loads.get(one.lane, IDLE)
+            if not easy or load.dead:
+                fault = fault_of(one, features, load, margin)
+                if fault is not None:
+                    skipped.setdefault(fault, []).append(one)
+                    continue
+            parked_ms = load.open_ms - now_ms
+            start_ms = load.queue_ms[level] + (max(0, parked_ms))
+            key = prefix + (start_ms // step_ms).bit_length() * weight
+            if key in ordered:
+                ordered[key].append((one, start_ms))
+            else:
+                ordered[key] = [(one, start_ms)]
+    return [entry for key in sorted(ordered) for entry in ordered[key]], skipped
+
+
+def _passes_all(toughest: Candidate, features: Features, margin: float) -> bool:
+    """True only if every lane at least as roomy and as cheap passes too."""
+    return fault_of(toughest, features, IDLE, margin) is None
+
+
+def kept_reason(candidate: Candidate, cost_microusd: int, start_ms: int) -> str:
+    """In words: what it costs, when it may start."""
+    price = "free" if candidate.free else f"up to {cost_microusd} microusd"
+    if cost_microusd < 0:
+        price = "price unknown"
+    return f"{price}, starts now" if start_ms == 0 else f"{price}, starts in {start_ms} ms"
+
+
+def skip_reason(skip: Skip, candidate: Candidate, features: Features) -> str:
+    """In words, after the check's name: what was needed and what there is."""
+    output = features.max_output_tokens or features.output_tokens
+    match skip:
+        case Skip.MAX_OUTPUT:
+            return f"{skip.value}: {output} > {candidate.max_output_tokens}"
+        case Skip.CONTEXT:
+            need = int(features.input_tokens * candidate.token_factor) + output
+            return f"{skip.value}: needs about {need} tokens, has {candidate.context_tokens}"
+        case Skip.NEVER_FITS:
+            need = int(counted_tokens(candidate, features))
+            most = max(tokens for tokens, _ in candidate.windows)
+            return f"{skip.value}: needs {need} tokens, a whole window has {most}"
+        case Skip.PAID:
+            return f"{skip.value}: without a deadline it waits for free quota"
+        case _:
+            return skip.value

@@ -1,0 +1,162 @@
+"""The order among lanes that all could serve a request.
+
+Free before paid, then expected start (in doubling steps, so that small differences decide
+nothing), category, listed price (three parts input to one of output), priority; equals take turns.
+A mode or a virtual name puts price or category before start. Under `paid: always` start comes
+before free.
+
+All but the start is known beforehand: a view holds its candidates in `Tier`s of equals, best first,
+and the start adds to a tier's `prefix`. Health counts as start: a failure of late costs a retry.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from shared.core.candidates import Candidate
+from shared.core.features import Features
+from shared.core.model import Kind, Paid
+
+VIRTUAL = "auto"
+STEP_MS = 250
+FAST_STEP_MS = 50
+NAMED_STEP_MS = 16_000
+INPUT_PARTS = 3
+UNKNOWN_PRICE = 1 << 60
+START_BITS = 8
+
+SMALL = ("small", "large", "reasoning")
+LARGE = ("large", "reasoning", "small")
+REASONING = ("reasoning", "large", "small")
+
+CATEGORIES_BY_TYPE = {
+    "planning": REASONING,
+    "reasoning": REASONING,
+    "complex": REASONING,
+    "chat": LARGE,
+    "creative": LARGE,
+    "tool-heavy": LARGE,
+    "summarization": SMALL,
+    "simple": SMALL,
+}
+
+
+class First(Enum):
+    """What decides before all else, within free and within paid."""
+
+    START = "start"
+    PRICE = "price"
+    CATEGORY = "category"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How to order. `step_ms` is the least difference in expected start that matters."""
+
+    categories: tuple[str, ...]
+    first: First = First.START
+    step_ms: int = STEP_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """Equals but for their start. Of two candidates the lower `prefix + start * weight` is first.
+
+    What `toughest` passes, all members pass: it has the smallest of each limit and every dearest
+    price, so one look at it spares a look at each.
+    """
+
+    prefix: int
+    members: tuple[Candidate, ...]
+    toughest: Candidate
+
+
+BY_MODE = {
+    "cheap": (First.PRICE, STEP_MS),
+    "balanced": (First.START, STEP_MS),
+    "powerful": (First.CATEGORY, STEP_MS),
+    "fastest": (First.START, FAST_STEP_MS),
+}
+BY_NAME = {
+    "auto:small": Rule(SMALL, step_ms=NAMED_STEP_MS),
+    "auto:large": Rule(LARGE, step_ms=NAMED_STEP_MS),
+    "auto:reasoning": Rule(REASONING, step_ms=NAMED_STEP_MS),
+    "auto:cheap": Rule(SMALL, First.PRICE),
+    "auto:fast": Rule(SMALL, step_ms=FAST_STEP_MS),
+}
+VIRTUAL_NAMES = (VIRTUAL, *BY_NAME)
+
+
+def rule_for(features: Features) -> Rule:
+    """The rule of a virtual name, or of the mode and the request's type."""
+    named = BY_NAME.get(features.model)
+    if named is not None:
+        return named
+    default = SMALL if features.kind is Kind.SUMMARY else LARGE
+    categories = CATEGORIES_BY_TYPE.get(features.request_type or "", default)
+    if features.mode == "powerful":
+        categories = REASONING
+    first, step_ms = BY_MODE.get(features.mode or "balanced", BY_MODE["balanced"])
+    return Rule(categories, first, step_ms)
+
+
+def tiers(candidates: Iterable[Candidate], rule: Rule, paid: Paid) -> tuple[Tier, ...]:
+    """The candidates in tiers of equals, best first where all may start at once."""
+    places = {category: place for place, category in enumerate(rule.categories)}
+
+    def static_order(one: Candidate) -> tuple[int, int, int, int]:
+        place = places.get(one.category, len(places))
+        extra, price = (0, 0) if one.free else (1, listed_price(one))
+        within = (price, place) if rule.first is First.PRICE else (place, price)
+        return (extra, *within, -one.priority)
+
+    found: dict[tuple[int, int, int, int], list[Candidate]] = {}
+    for one in candidates:
+        found.setdefault(static_order(one), []).append(one)
+    return tuple(
+        Tier(_prefix(order, rule, paid), tuple(found[order]), toughest(found[order]))
+        for order in sorted(found)
+    )
+
+
+def toughest(members: Sequence[Candidate]) -> Candidate:
+    """A lane as narrow and dear as any of these in every respect."""
+    priced = all(one.free or listed_price(one) < UNKNOWN_PRICE for one in members)
+    alike = len({one.counts for one in members}) == 1
+    window = (
+        min(one.windows[0][0] for one in members) if alike else -1,
+        min(one.windows[0][1] for one in members),
+    )
+    return replace(
+        members[0],
+        context_tokens=min(one.context_tokens for one in members),
+        max_output_tokens=min(one.max_output_tokens for one in members),
+        token_factor=max(one.token_factor for one in members),
+        windows=(window,),
+        input_price=max(one.input_price for one in members) if priced else -1,
+        output_price=max(one.output_price for one in members) if priced else -1,
+        free=all(one.free for one in members),
+    )
+
+
+def listed_price(candidate: Candidate) -> int:
+    """What orders paid lanes; unknown counts as dearest."""
+    if candidate.input_price < 0 or candidate.output_price < 0:
+        return UNKNOWN_PRICE
+    return INPUT_PARTS * candidate.input_price + candidate.output_price
+
+
+def weight(rule: Rule, paid: Paid) -> int:
+    """How much a step of start weighs against a tier's prefix."""
+    return 2 if _free_second(rule, paid) else 1
+
+
+def _free_second(rule: Rule, paid: Paid) -> bool:
+    return paid is Paid.ALWAYS and rule.first is First.START
+
+
+def _prefix(order: tuple[int, int, int, int], rule: Rule, paid: Paid) -> int:
+    extra, leading = order[0], order[1]
+    if rule.first is First.START:
+        return extra if _free_second(rule, paid) else extra << START_BITS
+    return (extra << 62 | leading) << START_BITS

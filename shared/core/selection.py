@@ -1,0 +1,185 @@
+"""Which lanes may serve a request, in what order, and why.
+
+`index` knows what a name offers to whom, `eligibility` whether a request of this size fits now,
+`ranking` the order. Where the context margin alone would leave nothing, it is dropped: the
+estimate may be right, and the provider will say.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from shared.core.backlog import LaneReading
+from shared.core.candidates import Candidate, Considered, Skip
+from shared.core.eligibility import (
+    Kept,
+    Load,
+    cost_of,
+    hard_filter,
+    kept_reason,
+    skip_reason,
+)
+from shared.core.features import Features
+from shared.core.index import CHECKS, MAX_SHOWN, Index, View
+from shared.core.model import Paid
+
+MARGIN = 0.2
+MAX_LANES = 16
+MAX_PAID_LANES = 8
+UNKNOWN_SERVICE_MS = 1_000
+FAILURE_MS = 1_000
+DEADLINE_HEADROOM = 1.2
+
+Skipped = dict[Skip, list[Candidate]]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The lanes that may run the job, best first; `paid_lanes` are apart from them and cost extra.
+
+    `first` is where it is queued: `paid_lanes[0]` where free quota cannot start it before its
+    deadline. `considered` shows every kept lane and up to 20 others; `skipped` counts by reason.
+    """
+
+    lanes: tuple[str, ...]
+    paid_lanes: tuple[str, ...]
+    first: str
+    considered: tuple[Considered, ...]
+    skipped: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownModel:
+    """Nothing is so named; `nearest` are names that are."""
+
+    model: str
+    nearest: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Impossible:
+    """No deployment of that name can serve it. `cause` is the check the best of them failed."""
+
+    model: str
+    cause: Skip
+    considered: tuple[Considered, ...]
+    skipped: tuple[tuple[str, int], ...]
+
+
+def loads_of(
+    readings: Iterable[LaneReading], failures: Mapping[str, int] | None = None
+) -> dict[str, Load]:
+    """The loads of all lanes, for `select`; made once a reading, not once a job.
+
+    `failures` counts each lane's failures in a row; one delays its expected start by a second.
+    """
+    failed = failures or {}
+    return {
+        one.lane: Load(one.open_ms, _queues(one, failed.get(one.lane, 0)), one.dead)
+        for one in readings
+    }
+
+
+def _queues(reading: LaneReading, failures: int) -> tuple[int, int, int]:
+    rate = reading.rate_per_s or max(reading.running, 1) * 1_000 / UNKNOWN_SERVICE_MS
+    interactive, normal, bulk = reading.backlog
+    unlimited = reading.free_requests is None
+    free = reading.free_requests or 0
+
+    def wait(ahead: int) -> int:
+        behind = 0 if unlimited and ahead == 0 else max(ahead + 1 - free, 0)
+        return int(behind * 1_000 / rate) + failures * FAILURE_MS
+
+    return wait(interactive), wait(interactive + normal), wait(interactive + normal + bulk)
+
+
+def select(
+    index: Index, features: Features, loads: Mapping[str, Load], now_ms: int, draw: int = 0
+) -> Selection | UnknownModel | Impossible:
+    """The lanes for a request, or why there are none. `draw` is any number: equals take turns."""
+    view = index.view(features)
+    if view is None:
+        return UnknownModel(features.model, index.nearest(features.model))
+    kept, skipped = hard_filter(view, features, loads, now_ms, MARGIN, draw)
+    if not kept and Skip.CONTEXT in skipped:
+        kept, skipped = hard_filter(view, features, loads, now_ms, 0.0, draw)
+    plain, paid = _by_policy(kept, skipped, features)
+    if not plain:
+        return _impossible(features, view, skipped)
+    return _selection(features, view, plain, paid, skipped)
+
+
+def _by_policy(
+    kept: list[Kept], skipped: Skipped, features: Features
+) -> tuple[list[Kept], list[Kept]]:
+    """Free lanes, and paid ones for the deadline's sake: no deadline, no paid ones.
+
+    Under `paid: always` there is no difference.
+
+    Where the name means nothing free at all, the paid ones are simply its lanes: there is no free
+    quota to wait for. A free lane that is set aside for now still is one to wait for.
+    """
+    if features.paid is Paid.ALWAYS:
+        return kept, []
+    free = [entry for entry in kept if entry[0].free]
+    paid = [entry for entry in kept if not entry[0].free]
+    if features.deadline_ms is not None:
+        return (free, paid) if free else (paid, [])
+    resting = any(one.free for one in skipped.get(Skip.DEAD, ()))
+    if not free and not resting:
+        return paid, []
+    if paid:
+        skipped[Skip.PAID] = [one for one, _ in paid]
+    return free, []
+
+
+def _selection(
+    features: Features, view: View, plain: list[Kept], paid: list[Kept], skipped: Skipped
+) -> Selection:
+    first = plain[0][0]
+    if paid and features.deadline_ms is not None:
+        soonest_ms = min(start_ms for _, start_ms in plain)
+        if soonest_ms * DEADLINE_HEADROOM > features.deadline_ms:
+            first = paid[0][0]
+    lower = max(len(plain) - MAX_LANES, 0) + max(len(paid) - MAX_PAID_LANES, 0)
+    plain, paid = plain[:MAX_LANES], paid[:MAX_PAID_LANES]
+    shown = tuple(
+        Considered(
+            one.deployment.id, one.lane, True, kept_reason(one, cost_of(one, features), start_ms)
+        )
+        for one, start_ms in (*plain, *paid)
+    )
+    rest, counts = _explain(features, view, skipped, lower)
+    return Selection(
+        lanes=tuple(one.lane for one, _ in plain),
+        paid_lanes=tuple(one.lane for one, _ in paid),
+        first=first.lane,
+        considered=shown + rest,
+        skipped=counts,
+    )
+
+
+def _impossible(features: Features, view: View, skipped: Skipped) -> Impossible:
+    cause = max((*skipped, *view.skipped), key=CHECKS.__getitem__, default=Skip.NO_CREDENTIAL)
+    considered, counts = _explain(features, view, skipped, 0)
+    return Impossible(features.model, cause, considered, counts)
+
+
+def _explain(
+    features: Features, view: View, skipped: Skipped, ranked_lower: int
+) -> tuple[tuple[Considered, ...], tuple[tuple[str, int], ...]]:
+    """Up to 20 of those left out, the nearest misses first, and the count of all by reason."""
+    if not skipped and not ranked_lower and not view.skipped:
+        return (), ()
+    counts = Counter(view.skipped)
+    counts.update({skip: len(members) for skip, members in skipped.items()})
+    if ranked_lower:
+        counts[Skip.RANKED_LOWER] = ranked_lower
+    shown: list[Considered] = []
+    for skip in sorted(skipped, key=CHECKS.__getitem__, reverse=True):
+        shown += [
+            Considered(one.deployment.id, one.lane, False, skip_reason(skip, one, features))
+            for one in skipped[skip][: MAX_SHOWN - len(shown)]
+        ]
+    shown += view.considered[: MAX_SHOWN - len(shown)]
+    return tuple(shown), tuple((skip.value, counts[skip]) for skip in Skip if counts[skip])
