@@ -1,0 +1,101 @@
+"""When a queued job will be done, and why it still waits, in words.
+
+Start: a lane is fluid. It opens after `open_ms`, starts its free requests at once and the rest at
+its rate, so job number n (from 0) starts at `open + max(0, n + 1 - free) / rate`. Where windows say
+no rate, slots do: `running / mean service`, at least one slot.
+Spread: the wait for n starts at a rate varies like a Poisson count, by `sqrt(n) / rate` (the
+normal's 95th percentile is 1.645 of it). A service time is taken as exponential about its mean:
+p50 = ln 2 and p95 = ln 20 times the mean. p95 adds both, which is on the safe side.
+"""
+
+from dataclasses import dataclass
+from math import log, sqrt
+
+from shared.core.backlog import LaneReading
+
+Z95 = 1.645
+P50_SERVICE = log(2)
+P95_SERVICE = log(20)
+MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Eta:
+    """Spans from now until the job is done: half of such jobs, and 95 of 100."""
+
+    start_ms: int
+    p50_ms: int
+    p95_ms: int
+
+
+def estimate(
+    reading: LaneReading | None, position: int, service_ms: int, now_ms: int
+) -> Eta | None:
+    """The estimate for the job with `position` jobs before it in its lane; None for a dead lane.
+
+    `service_ms` is the mean time of a call, above 0. An unread lane is taken to be idle.
+    """
+    if reading is None:
+        return _eta(0.0, 0.0, service_ms)
+    if reading.dead:
+        return None
+    rate_per_ms = rate_of(reading, service_ms) / 1_000
+    free = reading.free_requests
+    behind = max(position + 1 - (free or 0), 0)
+    if free is None and reading.rate_per_s is None and position == 0:
+        behind = 0
+    start_ms = max(reading.open_ms - now_ms, 0) + behind / rate_per_ms
+    return _eta(start_ms, sqrt(behind) / rate_per_ms, service_ms)
+
+
+def rate_of(reading: LaneReading, service_ms: int) -> float:
+    """Starts per second: what the windows admit, else what the slots give."""
+    if reading.rate_per_s:
+        return reading.rate_per_s
+    return max(reading.running, 1) * 1_000 / max(service_ms, 1)
+
+
+def _eta(start_ms: float, spread_ms: float, service_ms: int) -> Eta:
+    p50_ms = start_ms + P50_SERVICE * service_ms
+    p95_ms = start_ms + Z95 * spread_ms + P95_SERVICE * service_ms
+    return Eta(round(start_ms), round(p50_ms), round(p95_ms))
+
+
+def describe(
+    reason: str, window: str | None, until_ms: int | None, position: int | None, now_ms: int
+) -> str:
+    """A sentence for a person: why the job waits (the fields of a store's `Waiting`)."""
+    until = f" for {span(until_ms - now_ms)}" if until_ms and until_ms > now_ms else ""
+    match reason:
+        case "quota":
+            text = f"the provider's limit{f' ({window})' if window else ''} is used up{until}"
+        case "cooldown":
+            text = f"the provider asked for a rest or fails{until}"
+        case "concurrency":
+            text = "as many calls as allowed are running"
+        case "delayed":
+            text = f"it is to be tried again later{until}"
+        case "paused":
+            text = "its lane is set aside until it is edited or probed"
+        case "behind":
+            text = "other jobs are before it"
+        case _:
+            text = reason
+    if position is None:
+        return f"{text}; more than 10,000 jobs are before it"
+    if position == 0:
+        return f"{text}; it is next" if reason != "behind" else "it is next"
+    return f"{text}; {position:,} job{'s are' if position > 1 else ' is'} before it"
+
+
+def span(ms: int) -> str:
+    """A span in its largest unit, rounded up: `850 ms`, `12 s`, `3 min`, `5 h`, `2 days`."""
+    for least, unit_ms, unit in (
+        (2 * DAY_MS, DAY_MS, "days"),
+        (2 * HOUR_MS, HOUR_MS, "h"),
+        (2 * MINUTE_MS, MINUTE_MS, "min"),
+        (1_000, 1_000, "s"),
+    ):
+        if ms >= least:
+            return f"{-(-ms // unit_ms)} {unit}"
+    return f"{max(ms, 0)} ms"
