@@ -1,0 +1,103 @@
+"""What a caller sets by header: priority, deadline, money, waiting, retries, idempotency."""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from api.call import Call
+from shared.core.model import Paid, Priority
+from shared.errors import Refused
+
+MAX_WAIT_S: Final = 3600.0
+MAX_DEADLINE_S: Final = 366 * 86_400
+MAX_KEY_CHARS: Final = 255
+PRIORITIES: Final = {p.name.lower(): p for p in Priority}
+PAID: Final = {p.value: p for p in Paid}
+_NUMBER: Final = re.compile(r"\d{1,10}(\.\d{1,3})?")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The headers of a request on an OpenAI route, checked."""
+
+    priority: Priority | None = None
+    deadline_s: float | None = None
+    paid: Paid | None = None
+    wait_s: float | None = None
+    keep: bool = False
+    asynchronous: bool = False
+    retry: bool = False
+
+
+NOTHING: Final = Options()
+_MINE: Final = (
+    b"x-headrace-priority",
+    b"x-headrace-deadline-s",
+    b"x-headrace-paid",
+    b"x-headrace-wait-s",
+    b"x-headrace-on-disconnect",
+    b"prefer",
+    b"x-stainless-retry-count",
+    b"idempotency-key",
+)
+
+
+def read(call: Call) -> Options:
+    """The options of a request. Refused: a header that is wrong, by name."""
+    if call.headers.keys().isdisjoint(_MINE):
+        return NOTHING
+    deadline_s = _number(call, b"x-headrace-deadline-s", MAX_DEADLINE_S)
+    if deadline_s == 0:
+        raise Refused("x-headrace-deadline-s must be more than 0", param="x-headrace-deadline-s")
+    wait_s = _number(call, b"x-headrace-wait-s", MAX_WAIT_S)
+    on_disconnect = _word(call, b"x-headrace-on-disconnect", ("cancel", "keep"))
+    priority = _word(call, b"x-headrace-priority", tuple(PRIORITIES))
+    paid = _word(call, b"x-headrace-paid", tuple(PAID))
+    return Options(
+        priority=PRIORITIES[priority] if priority else None,
+        deadline_s=deadline_s,
+        paid=PAID[paid] if paid else None,
+        wait_s=wait_s,
+        keep=on_disconnect == "keep"
+        or (on_disconnect is None and b"idempotency-key" in call.headers),
+        asynchronous=_asynchronous(call),
+        retry=call.headers.get(b"x-stainless-retry-count", b"0").lstrip(b"0").isdigit(),
+    )
+
+
+def idempotency_key(call: Call) -> str | None:
+    """The Idempotency-Key, or None. Refused: empty, too long, not printable ASCII."""
+    key = call.header(b"idempotency-key")
+    if key is None:
+        return None
+    if not key or len(key) > MAX_KEY_CHARS or not key.isprintable():
+        raise Refused(
+            f"Idempotency-Key must be 1 to {MAX_KEY_CHARS} printable ASCII characters",
+            param="Idempotency-Key",
+        )
+    return key
+
+
+def _asynchronous(call: Call) -> bool:
+    prefer = call.headers.get(b"prefer", b"").lower()
+    return any(part.strip() == b"respond-async" for part in re.split(rb"[,;]", prefer))
+
+
+def _word(call: Call, name: bytes, known: tuple[str, ...]) -> str | None:
+    value = call.header(name)
+    if value is None:
+        return None
+    if value.lower() not in known:
+        shown = name.decode()
+        raise Refused(f"{shown} must be one of {', '.join(known)}", param=shown)
+    return value.lower()
+
+
+def _number(call: Call, name: bytes, most: float) -> float | None:
+    value = call.header(name)
+    if value is None:
+        return None
+    if not _NUMBER.fullmatch(value) or float(value) > most:
+        shown = name.decode()
+        raise Refused(f"{shown} must be a number of seconds from 0 to {most:.0f}", param=shown)
+    return float(value)

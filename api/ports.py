@@ -1,0 +1,156 @@
+"""What the API needs of the rest: the store's jobs and inbox, the router, the callers' keys.
+
+The real ones are wired in `main.py`; tests wire fakes. Moments are epoch ms by the store's clock.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from shared.core.candidates import Considered
+from shared.core.features import Features
+from shared.core.model import Kind, Status
+from shared.credentials import ApiKey
+from shared.queue.types import Accepted, Event, LaneView, NewJob
+from shared.store.types import JobRecord, LaneState, Page, Waiting
+
+
+class Watch(Protocol):
+    """One job's events, gap-free and in order; ends after the terminal one."""
+
+    @property
+    def result(self) -> bytes | None:
+        """The result body, where the terminal event brought it along."""
+        ...
+
+    async def next(self, timeout_s: float) -> Event | None:
+        """The next event; None after `timeout_s` without one. StopAsyncIteration at the end."""
+        ...
+
+    def close(self) -> None:
+        """Stops watching. Idempotent."""
+        ...
+
+
+class Inbox(Protocol):
+    """This process' mailbox for events."""
+
+    @property
+    def id(self) -> str:
+        """What `NewJob.watcher` names."""
+        ...
+
+    def expect(self, job_id: str) -> Watch:
+        """Watches a job that is about to be accepted; no round trip."""
+        ...
+
+    async def attach(self, job_id: str, after: int) -> Watch | None:
+        """Watches a job that exists, from the event after `after`; None if there is none."""
+        ...
+
+
+class Jobs(Protocol):
+    """The store's jobs. All raise StoreError; `tenant` None sees every tenant's."""
+
+    async def accept(self, job: NewJob) -> Accepted:
+        """Durable once it returns."""
+        ...
+
+    async def get(self, job_id: str, tenant: str | None) -> JobRecord | None:
+        """A job as it stands; None if this tenant has no such job."""
+        ...
+
+    async def list(
+        self,
+        tenant: str | None,
+        *,
+        status: Status | None,
+        kind: Kind | None,
+        batch: str | None,
+        after: str | None,
+        limit: int,
+    ) -> Page:
+        """A page of jobs, newest first."""
+        ...
+
+    async def cancel(self, job_id: str, tenant: str | None) -> JobRecord | None:
+        """Cancels what has not ended; a final job stays as it is."""
+        ...
+
+    async def replay(
+        self, job_id: str, tenant: str | None, deadline_ms: int | None = None
+    ) -> JobRecord | None:
+        """Queues a failed, cancelled or expired job again; Refused (409) for any other."""
+        ...
+
+    async def waiting(self, record: JobRecord) -> Waiting | None:
+        """Why a queued job waits."""
+        ...
+
+    async def ready(self) -> bool:
+        """True where the store answers and takes writes."""
+        ...
+
+
+class Lanes(Protocol):
+    """The store's lanes. All raise StoreError."""
+
+    async def lanes(self) -> tuple[LaneView, ...]:
+        """Every lane there is."""
+        ...
+
+    async def lane_states(self) -> Mapping[str, LaneState]:
+        """What selection reads of the lanes; at most 100 ms old, one object a reading."""
+        ...
+
+
+class Keys(Protocol):
+    """The callers' API keys, by digest."""
+
+    def find(self, key: str) -> ApiKey | None:
+        """Who a key belongs to; None if nobody."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a job goes: `first` is the lane it is queued in, `lanes` all free candidates in order.
+
+    `waiting` and `eta_ms` (p50, p95: spans from now) are estimates from the lanes as last read.
+    """
+
+    first: str
+    lanes: tuple[str, ...]
+    paid_lanes: tuple[str, ...]
+    considered: tuple[Considered, ...]
+    waiting: Waiting | None = None
+    eta_ms: tuple[int, int] | None = None
+
+
+class Router(Protocol):
+    """Selection over one catalog snapshot."""
+
+    def route(
+        self, features: Features, tenant: str, lanes: Mapping[str, LaneState], now_ms: int
+    ) -> Route:
+        """Chooses lanes; Refused where nothing can ever serve the request, naming the field."""
+        ...
+
+    def eta_ms(
+        self, record: JobRecord, lanes: Mapping[str, LaneState], now_ms: int
+    ) -> tuple[int, int] | None:
+        """When a queued job should be done: spans from now (p50, p95); None where not known."""
+        ...
+
+    def models(self) -> tuple[dict[str, Any], ...]:
+        """What `/v1/models` lists."""
+        ...
+
+    def providers(self, lanes: tuple[LaneView, ...]) -> tuple[dict[str, Any], ...]:
+        """What `/v1/providers` lists."""
+        ...
+
+    @property
+    def served(self) -> int:
+        """How many deployments there is a credential for."""
+        ...

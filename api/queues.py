@@ -1,0 +1,52 @@
+"""`/v1/queues` and `/v1/providers`: what waits where, until when, and how much is left."""
+
+from typing import Any
+
+from api.call import Call
+from api.views import seconds, until
+from api.wiring import Service
+from shared.core.model import lane_deployment
+from shared.queue.types import LaneView
+
+
+def lane_view(lane: LaneView) -> dict[str, Any]:
+    """One lane. `parked_until` null is open."""
+    return {
+        "id": lane.lane,
+        "object": "queue",
+        "deployment": lane_deployment(lane.lane),
+        "queued": lane.queued,
+        "running": lane.running,
+        "rate_per_min": lane.rate_per_min,
+        "parked_until": until(lane.parked_until_ms) if lane.parked_until_ms else None,
+        "parked_reason": lane.parked_reason or None,
+        "oldest_at": seconds(lane.oldest_ms),
+        "windows": lane.windows,
+    }
+
+
+async def queues(service: Service, call: Call) -> None:
+    """Every lane's depth, rate, windows, and the moment it reopens."""
+    lanes = await service.lanes.lanes()
+    await call.json(200, {"object": "list", "data": [lane_view(lane) for lane in lanes]})
+
+
+async def providers(service: Service, call: Call) -> None:
+    """Every provider there is a credential for, and the state of its lanes."""
+    lanes = await service.lanes.lanes()
+    data = [
+        {
+            **one,
+            "status": _status(one["lanes"]),
+            "lanes": [lane_view(lane) for lane in one["lanes"]],
+        }
+        for one in service.router.providers(lanes)
+    ]
+    await call.json(200, {"object": "list", "data": data})
+
+
+def _status(lanes: list[LaneView]) -> str:
+    """`open` where any lane takes work, `parked` where all wait, `idle` where none was used yet."""
+    if not lanes:
+        return "idle"
+    return "open" if any(not lane.parked_until_ms for lane in lanes) else "parked"

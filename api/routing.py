@@ -1,0 +1,189 @@
+"""Selection, wired to one catalog snapshot: a route, or a refusal that names the field."""
+
+import random
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any, Final
+
+from api.ports import Route
+from shared.catalog import Catalog
+from shared.core.candidates import SHARED, Skip
+from shared.core.eligibility import Load
+from shared.core.features import Features
+from shared.core.index import Index
+from shared.core.model import CredentialRef, Deployment
+from shared.core.ranking import VIRTUAL_NAMES
+from shared.core.selection import Impossible, Selection, UnknownModel, loads_of, select
+from shared.errors import Refused
+from shared.queue.types import LaneView
+from shared.store.types import JobRecord, LaneState, Waiting
+
+TURNS: Final = 20
+
+
+class CatalogRouter:
+    """Routes over the deployments there is a credential for."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        credentials: Iterable[CredentialRef],
+        draw: Callable[[], int] = partial(random.getrandbits, TURNS),
+    ) -> None:
+        refs = tuple(credentials)
+        self._all = catalog
+        self._catalog = catalog.served(refs)
+        self._refs = refs
+        self._index = Index(
+            self._catalog.deployments,
+            refs,
+            aliases=self._catalog.by_name,
+            no_auth=[p.name for p in self._catalog.providers if p.no_auth],
+        )
+        self._own = frozenset(ref.pool for ref in refs) - {SHARED}
+        self._draw = draw
+        self._models = _models(self._catalog)
+        self._read: Mapping[str, LaneState] = {}
+        self._loads: Mapping[str, Load] = {}
+
+    @property
+    def served(self) -> int:
+        """How many deployments there is a credential for."""
+        return len(self._catalog.deployments)
+
+    def models(self) -> tuple[dict[str, Any], ...]:
+        """Every name a request may give as `model`: deployments, families, virtual names."""
+        return self._models
+
+    def route(
+        self, features: Features, tenant: str, lanes: Mapping[str, LaneState], now_ms: int
+    ) -> Route:
+        """Chooses lanes; Refused where nothing can ever serve the request, naming the field."""
+        if tenant in self._own:
+            features = replace(features, own_pool=tenant)
+        if lanes is not self._read:
+            self._read, self._loads = lanes, loads_of(lanes.values())
+        found = select(self._index, features, self._loads, now_ms, self._draw())
+        match found:
+            case UnknownModel():
+                raise self._unknown(found)
+            case Impossible():
+                raise _impossible(found, features)
+            case Selection():
+                return Route(
+                    first=found.first,
+                    lanes=found.lanes,
+                    paid_lanes=found.paid_lanes,
+                    considered=found.considered,
+                    waiting=_waiting(lanes.get(found.first), int(features.priority), now_ms),
+                )
+
+    def eta_ms(
+        self, record: JobRecord, lanes: Mapping[str, LaneState], now_ms: int
+    ) -> tuple[int, int] | None:
+        """When a queued job should be done: spans from now (p50, p95); None where not known."""
+        return None
+
+    def providers(self, lanes: tuple[LaneView, ...]) -> tuple[dict[str, Any], ...]:
+        """Every served provider with what its lanes tell."""
+        by_provider: dict[str, list[LaneView]] = {}
+        for lane in lanes:
+            by_provider.setdefault(lane.lane.partition("/")[0], []).append(lane)
+        return tuple(
+            {
+                "id": provider.name,
+                "object": "provider",
+                "type": provider.type,
+                "title": provider.title or provider.name,
+                "deployments": len(self._catalog.by_provider.get(provider.name, ())),
+                "credentials": sum(ref.provider == provider.name for ref in self._refs),
+                "lanes": by_provider.get(provider.name, []),
+            }
+            for provider in self._catalog.providers
+        )
+
+    def _unknown(self, found: UnknownModel) -> Refused:
+        there = self._all.resolve(found.model)
+        if there:
+            names = sorted({deployment.provider for deployment in there})
+            return Refused(
+                f"the model {found.model!r} is known, but there is no credential for"
+                f" {' or '.join(names)}: add one, or use another model",
+                status=404,
+                param="model",
+                code="model_not_found",
+            )
+        near = f"; did you mean {' or '.join(map(repr, found.nearest))}?" if found.nearest else ""
+        return Refused(
+            f"no model is called {found.model[:256]!r}{near} GET /v1/models lists all names",
+            status=404,
+            param="model",
+            code="model_not_found",
+        )
+
+
+# What each check's failure is to the caller: status, the field to change, code, what to do.
+REFUSALS: Final[dict[Skip, tuple[int, str, str, str]]] = {
+    Skip.NO_CREDENTIAL: (404, "model", "model_not_found", "there is no credential for it"),
+    Skip.STATUS: (404, "model", "model_not_found", "it is no longer offered: use another model"),
+    Skip.KIND: (400, "model", "model_not_suitable", "it does not serve this kind of request"),
+    Skip.NO_QUOTA: (400, "model", "no_quota", "our plan has no quota for it: use another model"),
+    Skip.NOT_ALLOWED: (403, "model", "model_not_allowed", "this API key may not use it"),
+    Skip.CAPABILITY: (400, "model", "capability_missing", "it cannot do what the request needs"),
+    Skip.MAX_OUTPUT: (400, "max_tokens", "max_tokens_exceeded", "ask for less output"),
+    Skip.CONTEXT: (400, "messages", "context_length_exceeded", "shorten the input"),
+    Skip.NEVER_FITS: (400, "messages", "request_too_large", "no quota window will ever hold it"),
+    Skip.PAID: (400, "paid", "paid_not_allowed", "only paid deployments serve it: allow paid use"),
+    Skip.COST_CAP: (400, "max_cost_usd", "cost_cap_exceeded", "allow more, or ask for less"),
+    Skip.DEAD: (503, "model", "no_capacity", "every credential for it is set aside"),
+    Skip.RANKED_LOWER: (503, "model", "no_capacity", "nothing can serve it now"),
+}
+
+
+def _impossible(found: Impossible, features: Features) -> Refused:
+    status, param, code, advice = REFUSALS[found.cause]
+    if param == "messages" and features.kind.value == "embedding":
+        param = "input"
+    reasons = [c.reason for c in found.considered if c.reason.startswith(found.cause.value)]
+    detail = f" ({reasons[0]})" if reasons and ":" in reasons[0] else ""
+    return Refused(
+        f"no deployment of {found.model!r} can serve this request: {advice}{detail}",
+        status=status,
+        type_="server_error" if status >= 500 else "invalid_request_error",  # noqa: PLR2004
+        param=param,
+        code=code,
+        retry_after_s=30 if status >= 500 else None,  # noqa: PLR2004
+    )
+
+
+def _waiting(state: LaneState | None, priority: int, now_ms: int) -> Waiting | None:
+    """Why a job that is queued now would wait, as the lane was last read."""
+    if state is None:
+        return None
+    ahead = sum(state.backlog[: priority + 1])
+    if state.open_ms > now_ms:
+        return Waiting(state.reason or "quota", None, state.open_ms, ahead)
+    return Waiting("behind", None, None, ahead) if ahead else None
+
+
+def _models(catalog: Catalog) -> tuple[dict[str, Any], ...]:
+    names: dict[str, tuple[Deployment, ...]] = {one.id: (one,) for one in catalog.deployments}
+    names.update({name: to for name, to in sorted(catalog.by_name.items()) if name not in names})
+    if catalog.deployments:
+        names.update({name: catalog.resolve(name) for name in VIRTUAL_NAMES})
+    return tuple(_model(name, to) for name, to in names.items() if to)
+
+
+def _model(name: str, to: tuple[Deployment, ...]) -> dict[str, Any]:
+    owners = {one.provider for one in to}
+    contexts = [one.context_tokens for one in to if one.context_tokens]
+    return {
+        "id": name,
+        "object": "model",
+        "created": 0,
+        "owned_by": owners.pop() if len(owners) == 1 else "headrace",
+        "context_window": max(contexts) if contexts else None,
+        "kinds": sorted({kind.value for one in to for kind in one.kinds}),
+        "deployments": [one.id for one in to],
+    }

@@ -1,0 +1,131 @@
+"""Jobs as the native API shows them. Moments are Unix seconds, as OpenAI's are."""
+
+from typing import Any
+
+import orjson
+
+from api.errors import job_error
+from shared.core.model import Priority, Status, Usage, lane_deployment
+from shared.queue.types import NewJob
+from shared.store.types import JobRecord, Waiting
+
+
+def seconds(ms: int | None) -> int | None:
+    """Epoch ms to Unix seconds, rounded down; None stays None."""
+    return None if ms is None else ms // 1000
+
+
+def until(ms: int | None) -> int | None:
+    """Epoch ms to Unix seconds, rounded up: nothing happens before it."""
+    return None if ms is None else -(-ms // 1000)
+
+
+def usage_view(usage: Usage | None) -> dict[str, Any] | None:
+    """What a job used."""
+    if usage is None:
+        return None
+    return {
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
+        "audio_seconds": usage.audio_seconds,
+        "estimated": usage.estimated,
+    }
+
+
+def waiting_view(waiting: Waiting | None, eta_ms: tuple[int, int] | None) -> dict[str, Any] | None:
+    """Why a job waits and when it should be done; `eta_ms` are moments (p50, p95)."""
+    if waiting is None and eta_ms is None:
+        return None
+    eta = None if eta_ms is None else {"p50": until(eta_ms[0]), "p95": until(eta_ms[1])}
+    if waiting is None:
+        return {"reason": None, "window": None, "until": None, "position": None, "eta": eta}
+    return {
+        "reason": waiting.reason,
+        "window": waiting.window,
+        "until": until(waiting.until_ms),
+        "position": waiting.position,
+        "eta": eta,
+    }
+
+
+def job_view(
+    record: JobRecord, waiting: Waiting | None = None, eta_ms: tuple[int, int] | None = None
+) -> dict[str, Any]:
+    """The job object. Dump it with orjson: the result goes out as the bytes it came in."""
+    status, doc = record.status, record.doc
+    ended_badly = status in (Status.FAILED, Status.CANCELLED, Status.EXPIRED)
+    result = None if record.result is None else orjson.Fragment(record.result)
+    return {
+        **_head(record.id, record.kind.value, status, record.priority, record.created_ms),
+        "started_at": seconds(record.started_ms),
+        "completed_at": seconds(record.completed_ms),
+        "deadline_at": until(record.deadline_ms),
+        "model": doc.get("model"),
+        "stream": bool(doc.get("stream")),
+        "metadata": doc.get("metadata"),
+        "result": result if status is Status.COMPLETED else None,
+        "error": job_error(status, record.error) if ended_badly else None,
+        "attempts": record.attempts,
+        "requeues": record.requeues,
+        "uncertain_repeats": record.uncertain_repeats,
+        "route": route_view(record.lane, doc.get("route") or ()),
+        "waiting": waiting_view(waiting, eta_ms),
+        "usage": usage_view(record.usage),
+        "cost": record.cost_microusd / 1e6,
+    }
+
+
+def new_job_view(
+    job: NewJob,
+    doc: dict[str, Any],
+    created_ms: int,
+    waiting: Waiting | None,
+    eta_ms: tuple[int, int] | None,
+) -> dict[str, Any]:
+    """The job object of a job that has just been accepted, without asking the store for it."""
+    deadline = None if job.deadline_ms is None else created_ms + job.deadline_ms
+    return {
+        **_head(job.id, job.kind.value, Status.QUEUED, job.priority, created_ms),
+        "started_at": None,
+        "completed_at": None,
+        "deadline_at": until(deadline),
+        "model": doc.get("model"),
+        "stream": bool(doc.get("stream")),
+        "metadata": doc.get("metadata"),
+        "result": None,
+        "error": None,
+        "attempts": (),
+        "requeues": 0,
+        "uncertain_repeats": 0,
+        "route": route_view(job.lane, doc.get("route") or ()),
+        "waiting": waiting_view(waiting, eta_ms),
+        "usage": None,
+        "cost": 0.0,
+    }
+
+
+def _head(
+    job_id: str, kind: str, status: Status, priority: Priority, created_ms: int
+) -> dict[str, Any]:
+    return {
+        "id": job_id,
+        "object": "job",
+        "kind": kind,
+        "status": status.value,
+        "priority": priority.name.lower(),
+        "created_at": created_ms // 1000,
+    }
+
+
+def route_view(lane: str, choices: Any) -> dict[str, Any]:
+    """Where the job is, and what was looked at: `choices` are [deployment, kept, reason]."""
+    return {
+        "chosen": lane_deployment(lane),
+        "candidates": [
+            {"deployment": deployment, "kept": bool(kept), "reason": reason}
+            for deployment, kept, reason in choices
+        ],
+    }
