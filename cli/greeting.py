@@ -1,0 +1,40 @@
+"""What `headrace up` says once it serves."""
+
+from cli.home import Home
+from cli.served import Supply
+from shared.credentials import Secret
+
+
+def text(base_url: str, home: Home, supply: Supply, admin: Secret | None, store: str) -> str:
+    """One block: where it is, how to call it, what it serves."""
+    key = admin.reveal() if admin is not None else None
+    rows = [
+        ("API key", f"{key}  (admin; shown this once, only its hash is kept)")
+        if key
+        else ("API key", f"made before: {home.client_key_file} serves this machine's command line"),
+        ("providers", ", ".join(map(str, supply.served)) or "none has a key yet"),
+        *([] if supply.served else _no_providers(supply)),
+        ("try it", 'headrace chat "Say hello"'),
+        ("curl", _curl(base_url)),
+        ("openai SDK", f'OpenAI(base_url="{base_url}/v1", api_key="{key or "hr_…"}")'),
+        ("data", store),
+        ("stop", "Ctrl-C"),
+    ]
+    lines = [f"  {name:<11} {value}" for name, value in rows]
+    return "\n".join(["", f"Headrace serves on {base_url}", "", *lines, ""])
+
+
+def _no_providers(supply: Supply) -> list[tuple[str, str]]:
+    return [
+        ("", supply.hint()),
+        ("", "or without any key: headrace simulate --write sim.yaml"),
+        ("", "  and, elsewhere:   headrace up --config sim.yaml"),
+    ]
+
+
+def _curl(base_url: str) -> str:
+    body = '{"model": "auto", "messages": [{"role": "user", "content": "Say hello"}]}'
+    return (
+        f"curl {base_url}/v1/chat/completions -H 'Authorization: Bearer '\"$HEADRACE_API_KEY\""
+        f" -H 'Content-Type: application/json' -d '{body}'"
+    )

@@ -1,0 +1,191 @@
+"""How jobs are shown to a person: one line, a table, or a page."""
+
+import datetime as dt
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cli.prompts import short
+
+COLOURS = {
+    "completed": "green",
+    "failed": "red",
+    "refused": "red",
+    "expired": "red",
+    "cancelled": "yellow",
+    "in_progress": "cyan",
+}
+MINUTE_S = 60
+HOUR_S = 3600
+WIDE_COLUMNS = 240
+
+
+def out() -> Console:
+    """What was asked for, on stdout; never wraps what a script may read."""
+    terminal = sys.stdout.isatty()
+    return Console(
+        highlight=False, soft_wrap=True, markup=False, width=None if terminal else WIDE_COLUMNS
+    )
+
+
+def err() -> Console:
+    """Progress and remarks, on stderr."""
+    return Console(stderr=True, highlight=False, markup=False)
+
+
+def span(seconds: float | None) -> str:
+    """A span of time for people: `850 ms`, `12.3 s`, `4 min 10 s`, `2 h 5 min`."""
+    if seconds is None:
+        return "?"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < MINUTE_S:
+        return f"{seconds:.1f} s"
+    if seconds < HOUR_S:
+        return f"{int(seconds // 60)} min {int(seconds % 60)} s"
+    return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60)} min"
+
+
+def moment(value: Any) -> str:
+    """A moment of the API (epoch seconds, or a text) for people, in local time."""
+    if not isinstance(value, int | float):
+        return "-" if value is None else str(value)
+    return dt.datetime.fromtimestamp(value, tz=dt.UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def deployment(job: Mapping[str, Any]) -> str | None:
+    """Where a job runs, ran last, or is going to."""
+    attempts = job.get("attempts") or []
+    if attempts and isinstance(attempts[-1], dict) and attempts[-1].get("deployment"):
+        return str(attempts[-1]["deployment"])
+    route = job.get("route") or {}
+    chosen = route.get("chosen") if isinstance(route, dict) else None
+    return str(chosen) if chosen else None
+
+
+def answer(job: Mapping[str, Any]) -> str:
+    """The text of a job's result; "" if it has none."""
+    result = job.get("result")
+    if not isinstance(result, dict):
+        return ""
+    choices = result.get("choices") or []
+    if choices and isinstance(choices[0], dict):
+        message = choices[0].get("message") or {}
+        content = message.get("content")
+        if isinstance(content, list):
+            content = "".join(str(p.get("text", "")) for p in content if isinstance(p, dict))
+        return str(content or message.get("refusal") or "")
+    vectors = result.get("data") or []
+    if vectors and isinstance(vectors[0], dict) and "embedding" in vectors[0]:
+        return f"{len(vectors)} vector(s) of {len(vectors[0]['embedding'])} numbers"
+    return str(result.get("text") or "")
+
+
+def error(job: Mapping[str, Any]) -> str:
+    """Why a job failed; "" if it did not."""
+    found = job.get("error")
+    if isinstance(found, dict):
+        return str(found.get("message") or found.get("code") or found)
+    return str(found or "")
+
+
+def waiting(job: Mapping[str, Any]) -> str:
+    """Why a queued job waits, and for how long: one line; "" if it does not."""
+    found = job.get("waiting")
+    if not isinstance(found, dict):
+        return ""
+    words = [str(found.get("reason") or "behind others")]
+    if found.get("window"):
+        words.append(f"window {found['window']}")
+    if found.get("position") is not None:
+        words.append(f"{found['position']} before it")
+    if found.get("until"):
+        words.append(f"until {moment(found['until'])}")
+    if (eta := eta_s(found.get("eta"))) is not None:
+        words.append(f"ends in about {span(eta)}")
+    return ", ".join(words)
+
+
+def eta_s(eta: Any) -> float | None:
+    """The seconds until a job's likely end, from what the API says about it."""
+    if isinstance(eta, dict):
+        eta = next((eta[name] for name in ("p50_s", "p50", "p95_s", "p95") if name in eta), None)
+    if not isinstance(eta, int | float):
+        return None
+    now = time.time()
+    return max(0.0, eta - now) if eta > now / 2 else float(eta)
+
+
+def table(jobs: Iterable[Mapping[str, Any]]) -> Table:
+    """Jobs as rows."""
+    found = Table(box=None, pad_edge=False, header_style="bold")
+    jobs = list(jobs)
+    least = {"id": max((len(str(job.get("id"))) for job in jobs), default=0), "status": 11}
+    for name in ("id", "status", "kind", "created", "tries", "where", "what"):
+        found.add_column(name, overflow="ellipsis", no_wrap=True, min_width=least.get(name))
+    for job in jobs:
+        status = str(job.get("status", "?"))
+        what = error(job) or waiting(job) or short(answer(job), 40)
+        found.add_row(
+            str(job.get("id")),
+            Text(status, style=COLOURS.get(status, "")),
+            str(job.get("kind", "")),
+            moment(job.get("created_at")),
+            str(len(job.get("attempts") or [])),
+            deployment(job) or "-",
+            short(what, 60),
+        )
+    return found
+
+
+def page(job: Mapping[str, Any]) -> list[str]:
+    """Everything about one job, a line each."""
+    route = job.get("route") or {}
+    lines = [
+        f"{job.get('id')}  {job.get('status')}  {job.get('kind', '')}".rstrip(),
+        f"created    {moment(job.get('created_at'))}",
+        f"started    {moment(job.get('started_at'))}",
+        f"completed  {moment(job.get('completed_at'))}",
+    ]
+    if text := waiting(job):
+        lines.append(f"waits      {text}")
+    lines.append(f"route      {route.get('chosen') or deployment(job) or '-'}")
+    lines += [_candidate(each) for each in route.get("candidates") or []]
+    lines += [_attempt(n, each) for n, each in enumerate(job.get("attempts") or [], 1)]
+    if usage := job.get("usage"):
+        shown = (f"{name} {value}" for name, value in usage.items() if isinstance(value, int))
+        lines.append("usage      " + ", ".join(shown))
+    if job.get("cost") is not None:
+        lines.append(f"cost       {job['cost']}")
+    if text := error(job):
+        lines.append(f"error      {text}")
+    if text := answer(job):
+        lines += ["", text]
+    return lines
+
+
+def _candidate(candidate: Mapping[str, Any]) -> str:
+    kept = "kept   " if candidate.get("kept") else "skipped"
+    reason = f"  {candidate['reason']}" if candidate.get("reason") else ""
+    return f"           {kept} {candidate.get('deployment')}{reason}"
+
+
+def _attempt(number: int, attempt: Mapping[str, Any]) -> str:
+    skip = {"deployment", "outcome"}
+    rest = ", ".join(
+        f"{k} {v}" for k, v in attempt.items() if k not in skip and isinstance(v, str | int | float)
+    )
+    return (
+        f"attempt {number}  {attempt.get('deployment', '?')}"
+        f"  {attempt.get('outcome', '')}  {rest}".rstrip()
+    )
+
+
+def tally(counts: Mapping[str, int], order: Sequence[str]) -> str:
+    """Counts in words, in this order, zeros left out: `3 completed, 1 failed`."""
+    return ", ".join(f"{counts[name]} {name}" for name in order if counts.get(name)) or "none"

@@ -1,0 +1,148 @@
+"""`headrace up`: everything on one machine, each part a process of its own, all kept running."""
+
+import os
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from cli import address, codes, greeting, output, processes, served
+from cli.home import Home, write_private
+from cli.keys import make_keys
+from cli.supervise import Program, Supervisor, describe
+from cli.tied import tie
+from shared.credentials import Secret
+from shared.errors import ConfigError
+from shared.settings import Settings, variables
+from shared.store import server
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+READY_S = 60.0
+STORE_READY_S = 300.0  # an append-only file of gigabytes takes its time to load
+STOP_API_S = 15.0
+STOP_WORKERS_S = 30.0
+KEYS_VARIABLE = "HEADRACE_API_KEYS_FILE"
+CONFIG_EXIT = codes.USAGE
+
+
+@app.command()
+def up(
+    *,
+    host: Annotated[str | None, typer.Option(help="the address to listen on")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="0 takes a free one")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="where everything is kept")] = None,
+    config: processes.Config = None,
+    workers: Annotated[int | None, typer.Option(min=1, max=256, help="worker processes")] = None,
+    log_level: processes.LogLevel = None,
+    new_key: Annotated[bool, typer.Option("--new-key", help="make another admin API key")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no logs of the parts")] = False,
+) -> None:
+    """Serve everything on this machine: an embedded store, the API, workers and the scheduler.
+
+    With REDIS_URL set, that store is used instead of an embedded one. Ctrl-C stops it in order:
+    what runs is finished or goes back to the queue, and nothing is lost.
+    """
+    settings = processes.load(
+        host=host, port=port, data_dir=data_dir, config=config, workers=workers, log_level=log_level
+    )
+    home = Home(settings.data_dir.absolute())
+    home.prepare()
+    with home.held():
+        supply = served.look(settings.config)
+        settings = settings.model_copy(
+            update={"port": address.claimable(settings.host, settings.port)}
+        )
+        admin = make_keys(home, anew=new_key)
+        out = output.standard(quiet=quiet)
+        try:
+            code = Serving(settings, home, out).run(supply, admin)
+        finally:
+            out.close()
+    raise typer.Exit(code)
+
+
+class Serving:
+    """One run of `up`."""
+
+    def __init__(self, settings: Settings, home: Home, out: output.Output) -> None:
+        self._settings, self._home, self._out = settings, home, out
+        self._base_url = address.base_url(settings.host, settings.port)
+        self._redis_url = settings.redis_url or server.url_of(home.store_dir)
+        workers = ["workers", *(f"workers-{n}" for n in range(2, settings.workers + 1))]
+        self._stop_order = ("api", *workers, "scheduler", "valkey")
+        self._workers = workers
+        self._ready = False
+        self._failure: str | None = None
+        self._boss = Supervisor(out, self._stop_order, self._on_exit)
+
+    def run(self, supply: served.Supply, admin: Secret | None) -> int:
+        """Serves until it is told to stop; returns the exit code."""
+        with self._boss:
+            if self._start():
+                self._ready = True
+                write_private(self._home.address_file, self._base_url + "\n")
+                text = greeting.text(self._base_url, self._home, supply, admin, self._store())
+                self._out.note(text)
+            elif not self._boss.stopping:
+                self._failure = self._not_ready()
+                self._boss.stop()
+            self._boss.run()
+        if self._failure is not None:
+            raise ConfigError(self._failure)
+        return codes.OK
+
+    def _start(self) -> bool:
+        """Starts everything, the store first; True once work can be accepted."""
+        if self._settings.redis_url is None:
+            self._boss.start(self._valkey())
+            url = self._redis_url
+            if not self._boss.wait_until(lambda: server.ping(url), STORE_READY_S):
+                return False
+        else:
+            address.check_store(self._settings.redis_url)
+        for name, verb in (*((w, "workers") for w in self._workers), ("scheduler", "scheduler")):
+            self._boss.start(self._program(name, verb, STOP_WORKERS_S))
+        self._boss.start(self._program("api", "api", STOP_API_S))
+        return self._boss.wait_until(lambda: address.ready(self._base_url), READY_S)
+
+    def _valkey(self) -> Program:
+        fsync = cast("server.Fsync", self._settings.appendfsync)
+        argv = server.command(self._home.store_dir, fsync=fsync)
+        return Program("valkey", argv, os.environ, stop_s=30.0)
+
+    def _program(self, name: str, verb: str, stop_s: float) -> Program:
+        return Program(name, tie([*address.headrace_command(), verb]), self._env(), stop_s)
+
+    def _env(self) -> dict[str, str]:
+        settings = self._settings
+        given = {
+            "REDIS_URL": self._redis_url,
+            "HEADRACE_HOST": settings.host,
+            "HEADRACE_PORT": str(settings.port),
+            "HEADRACE_DATA_DIR": str(self._home.path),
+            "HEADRACE_LOG_LEVEL": settings.log_level,
+            "PYTHONUNBUFFERED": "1",
+        }
+        if settings.config is not None:
+            given["HEADRACE_CONFIG"] = str(settings.config.absolute())
+        if KEYS_VARIABLE in variables():
+            given[KEYS_VARIABLE] = str(self._home.keys_file)
+        return {**os.environ, **given}
+
+    def _store(self) -> str:
+        own = "embedded Valkey" if self._settings.redis_url is None else "the store at REDIS_URL"
+        return f"{self._home.path} ({own})"
+
+    def _on_exit(self, name: str, code: int) -> None:
+        """Before all is ready, a part that refuses its configuration ends the whole."""
+        if self._ready or code != CONFIG_EXIT:
+            return
+        why = (self._out.tail(name) or ["it did not say why"])[-1]
+        self._failure = f"{name} cannot start ({describe(code)}): {why.removeprefix('headrace: ')}"
+        self._boss.stop()
+
+    def _not_ready(self) -> str:
+        lines = [f"not ready within {READY_S:g} s. What was said last:"]
+        for name in self._stop_order:
+            lines += [f"  {name}: {line}" for line in self._out.tail(name)[-3:]]
+        return "\n".join(lines)
