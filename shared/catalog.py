@@ -16,16 +16,13 @@ from pydantic import ValidationError
 
 from shared import catalog_yaml
 from shared.catalog_merge import merged
-from shared.catalog_schema import Config, LimitsDoc, ModelDoc, PriceDoc, ProviderDoc
+from shared.catalog_schema import Config, ModelDoc, ProviderDoc
+from shared.catalog_values import NAMED, kinds, price, windows
 from shared.core.model import (
     CredentialRef,
     Deployment,
-    Dimension,
-    Kind,
     Limits,
-    Price,
     TokenCount,
-    Window,
     WindowKind,
 )
 from shared.errors import ConfigError
@@ -33,19 +30,6 @@ from shared.nearest import nearest, problems
 
 CATEGORIES = ("small", "large", "reasoning")
 VIRTUAL = ("auto", *(f"auto:{category}" for category in CATEGORIES), "auto:cheap", "auto:fast")
-
-_DAY_MS = 86_400_000
-_NAMED = {
-    # limit in the file: window name, what it counts, its span in ms
-    "rpm": ("rpm", Dimension.REQUESTS, 60_000),
-    "rpd": ("rpd", Dimension.REQUESTS, _DAY_MS),
-    "tpm": ("tpm", Dimension.TOKENS, 60_000),
-    "tpd": ("tpd", Dimension.TOKENS, _DAY_MS),
-    # Calendar months are no span: at most this in any 31 days is never more than a month's.
-    "tokens_per_month": ("tpmonth", Dimension.TOKENS, 31 * _DAY_MS),
-    "ash": ("ash", Dimension.AUDIO_SECONDS, 3_600_000),
-    "asd": ("asd", Dimension.AUDIO_SECONDS, _DAY_MS),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +214,7 @@ def _provider(name: str, doc: ProviderDoc) -> Provider:
         scope=doc.scope,
         no_auth=doc.no_auth,
         window_kinds=tuple(
-            (_NAMED[limit][0], WindowKind(kind.kind), kind.anchor)
+            (NAMED[limit][0], WindowKind(kind.kind), kind.anchor)
             for limit, kind in doc.window_kinds
             if kind is not None
         ),
@@ -251,9 +235,9 @@ def _deployment(
     told = {item.id: item.limits for item in (over.models if over else None) or []}
     plans = {
         plan: Limits(
-            windows=_windows(model.limits.get(plan), doc, told.get(model.id, {}).get(plan)),
+            windows=windows(model.limits.get(plan), doc, told.get(model.id, {}).get(plan)),
             concurrency=model.limits[plan].concurrency if plan in model.limits else None,
-            shared=_windows(doc.limits.get(plan), doc, over.limits.get(plan) if over else None),
+            shared=windows(doc.limits.get(plan), doc, over.limits.get(plan) if over else None),
         )
         for plan in {**doc.limits, **model.limits}
     }
@@ -263,61 +247,18 @@ def _deployment(
         model=model.id,
         type=provider.type,
         base_url=provider.base_url,
-        kinds=_kinds(model, capabilities),
+        kinds=kinds(model, capabilities),
         family=model.family or "",
         category=model.category,
         context_tokens=model.context_window,
         max_output_tokens=model.max_output_tokens,
         capabilities=capabilities,
-        price=_price(model.price_usd_per_1m),
+        price=price(model.price_usd_per_1m),
         token_count=TokenCount(model.counts or doc.counts or TokenCount.INPUT_MAX_OUTPUT),
         token_factor=model.token_factor or doc.token_factor or 1.0,
         status=model.status,
         priority=model.priority,
         plans=tuple(plans.items()),
-    )
-
-
-def _kinds(model: ModelDoc, capabilities: frozenset[str] | None) -> frozenset[Kind]:
-    """What a model serves: as said, as its capabilities say, or anything where both are unknown."""
-    if model.kinds is not None:
-        return frozenset(map(Kind, model.kinds))
-    if capabilities is None:
-        return frozenset(Kind)
-    kinds = {Kind(name) for name in ("embedding", "transcription") if name in capabilities}
-    return frozenset({Kind.CHAT, Kind.SUMMARY} | kinds if "chat" in capabilities else kinds)
-
-
-def _windows(
-    limits: LimitsDoc | None, provider: ProviderDoc, told: LimitsDoc | None
-) -> tuple[Window, ...]:
-    """The windows of one plan; what the user's file `told` says it is the source of."""
-    if limits is None:
-        return ()
-    own = told.model_fields_set if told else frozenset()
-    windows: list[Window] = []
-    for field, (name, dimension, span) in _NAMED.items():
-        limit = getattr(limits, field)
-        if limit is not None:
-            how = getattr(provider.window_kinds, field)
-            kind = WindowKind(how.kind) if how else WindowKind.SLIDING
-            anchor = how.anchor if how else "epoch"
-            source = "config" if field in own else "catalog"
-            windows.append(Window(name, dimension, limit, span, kind, anchor, source))
-    source = "config" if "windows" in own else "catalog"
-    for item in limits.windows:
-        dimension = next(d for d in Dimension if getattr(item, d.value) is not None)
-        name, limit = f"{dimension.value}/{item.per}", getattr(item, dimension.value)
-        span, kind = catalog_yaml.span_ms(item.per), WindowKind(item.kind)
-        windows.append(Window(name, dimension, limit, span, kind, item.anchor, source))
-    return tuple(windows)
-
-
-def _price(doc: PriceDoc | None) -> Price:
-    if doc is None:
-        return Price()
-    return Price(
-        *(None if usd is None else round(usd * 1e6) for usd in (doc.input, doc.output, doc.cached))
     )
 
 

@@ -80,9 +80,7 @@ Counts = Literal["input", "input+output", "input+max_output"]
 class Doc(BaseModel):
     """What all parts of the file share: no unknown keys, no `"60"` where 60 is meant."""
 
-    model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, hide_input_in_errors=True
-    )
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
 
 class WindowDoc(Doc):

@@ -47,24 +47,28 @@ def read(path: Path) -> dict[str, Any]:
 
 def parse(text: str, name: str) -> dict[str, Any]:
     """The mapping that YAML `text` holds; `name` is what errors call it."""
-    loader = _Loader(text)
     try:
-        node = loader.get_single_node()
-        if node is None:
-            return {}
-        _expanded(node, {}, set())
-        value = loader.construct_document(node)
+        value = _value(_Loader(text))
     except yaml.MarkedYAMLError as exc:
         mark = exc.problem_mark or exc.context_mark
         where = f"{name}:{mark.line + 1}" if mark else name
         raise ConfigError(f"{where}: {exc.problem or exc.context}") from exc
     except (yaml.YAMLError, ValueError, RecursionError) as exc:
         raise ConfigError(f"{name}: is not YAML we can read: {exc}") from exc
-    finally:
-        loader.dispose()
     if not isinstance(value, dict):
         raise ConfigError(f"{name}: should be a mapping that starts with a line like `providers:`")
     return value
+
+
+def _value(loader: "_Loader") -> Any:
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return {}
+        _expanded(node, {}, set())
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
 
 
 class _Loader(yaml.SafeLoader):

@@ -1,0 +1,87 @@
+"""The body of POST /v1/jobs."""
+
+import pytest
+
+from shared.errors import Refused
+from shared.wire.native import job_request
+
+CHAT = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
+
+
+def body(**fields):
+    return {"kind": "chat", "request": CHAT, **fields}
+
+
+def test_a_job_keeps_the_callers_request_and_leaves_the_rest_to_settings():
+    given = body()
+    job = job_request(given)
+    assert job.request == CHAT
+    assert (job.priority, job.deadline_s, job.paid, job.max_attempts) == (None,) * 4
+    assert (job.stream, job.on_uncertain, job.on_break) == (False, "retry", "fail")
+
+
+def test_every_documented_field_passes():
+    job = job_request(
+        body(
+            stream=True,
+            priority="bulk",
+            deadline_s=60,
+            max_wait_s=1.5,
+            webhook="https://x/y",
+            metadata={"a": "b"},
+            paid="never",
+            max_attempts=1,
+            max_cost_usd=0.5,
+            on_uncertain="fail",
+            on_break="continue",
+        )
+    )
+    assert (job.deadline_s, job.max_wait_s, job.max_cost_usd) == (60, 1.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("given", "param", "word"),
+    [
+        ({"request": CHAT}, "kind", "required"),
+        ({"kind": "chat"}, "request", "required"),
+        (body(kind="chta"), "kind", "'chat'"),
+        (body(prioritty="bulk"), "prioritty", "did you mean 'priority'?"),
+        (body(zzz=1), "zzz", "known: deadline_s"),
+        (body(priority="urgent"), "priority", "'interactive'"),
+        (body(stream="yes"), "stream", "boolean"),
+        (body(deadline_s=0), "deadline_s", "greater than 0"),
+        (body(deadline_s="60"), "deadline_s", "number"),
+        (body(max_wait_s=float("inf")), "max_wait_s", "finite"),
+        (body(webhook="ftp://x"), "webhook", "http(s)"),
+        (body(metadata={"a" * 65: "b"}), "metadata." + "a" * 64 + "…", "64 characters"),
+        (body(metadata={"a": "b" * 513}), "metadata.a", "512 characters"),
+        (body(metadata={str(i): "" for i in range(17)}), "metadata", "16 items"),
+        (body(max_attempts=0), "max_attempts", "greater than or equal to 1"),
+        (body(max_cost_usd=0), "max_cost_usd", "greater than 0"),
+        (body(on_break="shrug"), "on_break", "'restart'"),
+        (body(request=[]), "request", "mapping"),
+        (body(request={"model": "m", "messages": []}), "request.messages", "at least 1"),
+        (body(kind="embedding"), "request.input", "required"),
+    ],
+)
+def test_a_wrong_field_is_a_400_that_names_it(given, param, word):
+    with pytest.raises(Refused) as caught:
+        job_request(given)
+    assert (caught.value.status, caught.value.param) == (400, param)
+    assert word in caught.value.message
+
+
+def test_an_unknown_field_has_openais_code_for_it():
+    with pytest.raises(Refused) as caught:
+        job_request(body(priorty="bulk"))
+    assert caught.value.code == "unknown_parameter"
+
+
+def test_transcriptions_and_summaries_are_left_to_their_own_modules():
+    assert job_request({"kind": "summary", "request": {"text": "x"}}).kind == "summary"
+
+
+@pytest.mark.parametrize("given", [None, [], 5, "x"])
+def test_a_body_that_is_no_object_is_refused(given):
+    with pytest.raises(Refused, match="the request body should be a"):
+        job_request(given)
