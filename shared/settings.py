@@ -13,7 +13,7 @@ from shared.nearest import Problem, problems, unknown
 PREFIX = "HEADRACE_"
 CLIENT_VARIABLES = frozenset({"HEADRACE_URL", "HEADRACE_API_KEY", "HEADRACE_DEBUG"})
 """The command line's own: no settings of a process, and not unknown either."""
-_REDIS_SCHEMES = ("redis://", "rediss://", "valkey://", "valkeys://", "unix://")
+_REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 Seconds = Annotated[float, Field(ge=0, le=366 * 86_400, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=10_000_000)]

@@ -59,6 +59,7 @@ def test_the_store_is_at_redis_url_and_is_not_shown(monkeypatch):
         ("HEADRACE_PAID", "sometimes", "HEADRACE_PAID: should be 'never', 'deadline' or 'always'"),
         ("HEADRACE_DEAD_AFTER_S", "1.5", "HEADRACE_DEAD_AFTER_S must be at least twice"),
         ("REDIS_URL", "http://x", "REDIS_URL: should begin with redis://"),
+        ("REDIS_URL", "valkey://x", "REDIS_URL: should begin with redis://"),
     ],
 )
 def test_a_wrong_value_names_the_variable_and_says_what_to_do(monkeypatch, name, value, message):
