@@ -37,9 +37,10 @@ class LaneReading(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """`count` queued jobs whose deadline is at or before `deadline_ms`, not counted in another Due.
+    """`count` queued jobs that are due together; each job is in one Due at most.
 
-    `deadline_ms` is the earliest of them: the plan must not find them late when they are not.
+    `deadline_ms` is the latest of their deadlines: a job must not be found late, and paid for,
+    when it is not.
     """
 
     deadline_ms: int
@@ -88,9 +89,9 @@ class Snapshot:
 class Move:
     """Take `count` jobs of one class and signature from the back of `source` to `target`.
 
-    The back: the jobs its order would claim last, so that what is about to start stays. With
-    `deadline_ms` only jobs due at or before it, from the front. The store moves fewer where fewer
-    are left; it never moves a running job, and keeps each job's score.
+    The back: the jobs its order would claim last, so that what is about to start stays.
+    `from_front` takes the ones due soonest instead. The store moves fewer where fewer are left; it
+    never moves a running job, and keeps each job's score.
     """
 
     source: str
@@ -99,7 +100,7 @@ class Move:
     priority: Priority
     signature: str
     reason: str
-    deadline_ms: int | None = None
+    from_front: bool = False
 
 
 class LaneEventKind(StrEnum):

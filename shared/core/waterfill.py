@@ -1,0 +1,255 @@
+"""Filling lanes with jobs that may run in some of them, so that the last one starts soonest.
+
+A lane is fluid: `free` jobs start when it opens, the rest at `rate`, so by `t` it has started
+`free + rate * (t - open)`, whole jobs only. Nodes are jobs that may run in the same lanes.
+
+The least time: guess it from below, place as many jobs as fit (a maximum flow, by augmenting
+paths), and where some are left over read off the set of lanes that is too small for the jobs that
+have nothing else; the time that set needs is the next guess. Each guess is a lower bound, so the
+first that fits is the least (Newton's method on the minimum cut). That tightest set is one level;
+without it, the rest has a level of its own below, and so on.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import inf
+
+PRECISION = 0.001
+MAX_STEPS = 64
+MAX_LEVELS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Tank:
+    """A lane's room, in seconds from now and jobs. `rate` is above 0."""
+
+    open_s: float
+    free: int
+    rate: float
+
+    def room(self, t_s: float) -> int:
+        """Whole jobs that it starts by `t_s`."""
+        if t_s < self.open_s:
+            return 0
+        return self.free + int(self.rate * (t_s - self.open_s) + 1e-9)
+
+    def finish_s(self, jobs: int) -> float:
+        """When the last of so many jobs starts; 0 for none."""
+        if jobs <= 0:
+            return 0.0
+        return self.open_s + max(jobs - self.free, 0) / self.rate
+
+    def without(self, jobs: int) -> "Tank":
+        """The room that is left behind `jobs` that go first."""
+        if jobs <= self.free:
+            return Tank(self.open_s, self.free - jobs, self.rate)
+        return Tank(self.open_s + (jobs - self.free) / self.rate, 0, self.rate)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """Jobs that may run in `lanes`, and how many stand where (elsewhere too, if they must go)."""
+
+    lanes: tuple[str, ...]
+    standing: Mapping[str, int]
+
+    @property
+    def count(self) -> int:
+        """All of them."""
+        return sum(self.standing.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """Nodes (by index) that share the lanes named, and the least time these need for them."""
+
+    nodes: tuple[int, ...]
+    lanes: frozenset[str]
+    least_s: float
+
+
+Placed = list[dict[str, int]]
+
+
+def least_times(nodes: Sequence[Node], tanks: Mapping[str, Tank]) -> list[Level]:
+    """The levels, the slowest first. Every lane a node names must be in `tanks`."""
+    left = [i for i, node in enumerate(nodes) if node.count]
+    lanes = {lane for i in left for lane in nodes[i].lanes}
+    levels: list[Level] = []
+    while left:
+        tight, tight_lanes, least_s = _tightest(left, nodes, {lane: tanks[lane] for lane in lanes})
+        if len(levels) + 1 >= MAX_LEVELS:
+            tight, tight_lanes = set(left), lanes
+        levels.append(Level(tuple(sorted(tight)), frozenset(tight_lanes), least_s))
+        left = [i for i in left if i not in tight]
+        lanes = lanes - tight_lanes
+    return levels
+
+
+def _tightest(
+    left: Sequence[int], nodes: Sequence[Node], tanks: Mapping[str, Tank]
+) -> tuple[set[int], set[str], float]:
+    members, lanes = set(left), set(tanks)
+    least_s = time_for(tanks.values(), sum(nodes[i].count for i in left))
+    demand = {i: nodes[i].count for i in left}
+    options = {i: [lane for lane in nodes[i].lanes if lane in tanks] for i in left}
+    flow = _Flow(options, demand)
+    for _ in range(MAX_STEPS):
+        flow.fill({lane: tank.room(least_s) for lane, tank in tanks.items()})
+        short = flow.short()
+        if not short:
+            break
+        members, lanes = flow.reachable(short)
+        needed_s = time_for((tanks[lane] for lane in lanes), sum(demand[i] for i in members))
+        least_s = max(needed_s, least_s * (1 + PRECISION))
+    return members, lanes, least_s
+
+
+def place(level: Level, nodes: Sequence[Node], tanks: Mapping[str, Tank], by_s: float) -> Placed:
+    """Where the level's jobs go so that all start by `by_s`; who can stays where it stands.
+
+    Those with the fewest other lanes have the first claim to stay. In order of `level.nodes`.
+    """
+    rooms = {lane: tanks[lane].room(by_s) for lane in level.lanes}
+    options = {i: [lane for lane in nodes[i].lanes if lane in level.lanes] for i in level.nodes}
+    flow = _Flow(options, {i: nodes[i].count for i in level.nodes})
+    for i in sorted(level.nodes, key=lambda i: len(options[i])):
+        for lane in options[i]:
+            staying = min(nodes[i].standing.get(lane, 0), rooms[lane] - flow.load.get(lane, 0))
+            if staying > 0:
+                flow.put(i, lane, staying)
+    flow.fill(rooms)
+    return [flow.placed[i] for i in level.nodes]
+
+
+def time_for(tanks: Iterable[Tank], jobs: int) -> float:
+    """The least time in which these lanes start so many jobs, within PRECISION above it."""
+    lanes = list(tanks)
+    low = fluid_time(lanes, jobs)
+    if low == inf or sum(tank.room(low) for tank in lanes) >= jobs:
+        return low
+    high = fluid_time(lanes, jobs + len(lanes))
+    while high - low > PRECISION * high:
+        middle = (low + high) / 2
+        if sum(tank.room(middle) for tank in lanes) >= jobs:
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+def fluid_time(tanks: Iterable[Tank], jobs: int) -> float:
+    """The same if jobs were water: lanes open one after another, each adding to the flow."""
+    if jobs <= 0:
+        return 0.0
+    started, rate, now = 0.0, 0.0, 0.0
+    for tank in sorted(tanks, key=lambda tank: tank.open_s):
+        reached = started + rate * (tank.open_s - now)
+        if rate and reached >= jobs:
+            break
+        started, now = reached + tank.free, tank.open_s
+        rate += tank.rate
+        if started >= jobs:
+            return now
+    return now + (jobs - started) / rate if rate else inf
+
+
+class _Flow:
+    """A maximum flow from nodes into lanes that only ever grows: rooms never shrink."""
+
+    __slots__ = ("_options", "_rooms", "_users", "load", "missing", "placed")
+
+    def __init__(self, options: Mapping[int, list[str]], demand: Mapping[int, int]) -> None:
+        self._options = options
+        self._rooms: Mapping[str, int] = {}
+        self._users: dict[str, dict[int, None]] = {}
+        self.missing = dict(demand)
+        self.placed: dict[int, dict[str, int]] = {i: {} for i in options}
+        self.load: dict[str, int] = {}
+
+    def put(self, node: int, lane: str, jobs: int) -> None:
+        """Places jobs of a node that were not placed yet."""
+        self._shift(node, lane, jobs)
+        self.missing[node] -= jobs
+
+    def short(self) -> list[int]:
+        """The nodes that could not be placed whole."""
+        return [i for i, jobs in self.missing.items() if jobs > 0]
+
+    def fill(self, rooms: Mapping[str, int]) -> None:
+        """Places all that fits: first straight, then by moving others aside."""
+        self._rooms = rooms
+        for i in sorted(self.short(), key=lambda i: len(self._options[i])):
+            for lane in self._options[i]:
+                jobs = min(self.missing[i], self._spare(lane))
+                if jobs > 0:
+                    self.put(i, lane, jobs)
+        stuck: set[int] = set()  # what cannot reach room never will: no path leads out of it
+        for i in self.short():
+            while i not in stuck and self.missing[i] > 0:
+                stuck |= self._augment(i)
+
+    def reachable(self, sources: Iterable[int]) -> tuple[set[int], set[str]]:
+        """The nodes, and the full lanes, that the leftover jobs could press upon."""
+        nodes, lanes, _, _ = self._search(sources)
+        return nodes, lanes
+
+    def _spare(self, lane: str) -> int:
+        return self._rooms[lane] - self.load.get(lane, 0)
+
+    def _shift(self, node: int, lane: str, jobs: int) -> None:
+        placed = self.placed[node]
+        placed[lane] = placed.get(lane, 0) + jobs
+        if placed[lane]:
+            self._users.setdefault(lane, {})[node] = None
+        else:
+            del placed[lane]
+            del self._users[lane][node]
+        self.load[lane] = self.load.get(lane, 0) + jobs
+
+    def _search(
+        self, sources: Iterable[int]
+    ) -> tuple[set[int], set[str], dict[str, int], str | None]:
+        """Breadth first from nodes over lanes to the nodes placed there, until a lane has room."""
+        queue = list(sources)
+        nodes, via = set(queue), dict[str, int]()
+        rooms, load, users = self._rooms, self.load, self._users
+        for i in queue:
+            for lane in self._options[i]:
+                if lane in via:
+                    continue
+                via[lane] = i
+                if rooms[lane] > load.get(lane, 0):
+                    return nodes, set(via), via, lane
+                for user in users.get(lane, ()):
+                    if user not in nodes:
+                        nodes.add(user)
+                        queue.append(user)
+        return nodes, set(via), via, None
+
+    def _augment(self, source: int) -> set[int]:
+        """Makes room for jobs of `source` along one path; the nodes searched, if in vain."""
+        nodes, _, via, lane = self._search([source])
+        if lane is None:
+            return nodes
+        path: list[tuple[int, str]] = []
+        end: str = lane
+        while True:
+            node = via[end]
+            path.append((node, end))
+            if node == source:
+                break
+            end = self._came_from(node, via)
+        jobs = min(self.missing[source], self._spare(lane))
+        for (node, _), (_, from_lane) in pairwise(path):
+            jobs = min(jobs, self.placed[node][from_lane])
+        for (node, to_lane), (_, from_lane) in pairwise(path):
+            self._shift(node, to_lane, jobs)
+            self._shift(node, from_lane, -jobs)
+        self.put(source, path[-1][1], jobs)
+        return set()
+
+    def _came_from(self, node: int, via: Mapping[str, int]) -> str:
+        """The first searched lane that the node is placed in: the one it was found through."""
+        return next(lane for lane in via if lane in self.placed[node])
