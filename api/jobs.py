@@ -75,7 +75,8 @@ async def shown(service: Service, record: JobRecord) -> dict[str, Any]:
         return job_view(record)
     waiting = await service.jobs.waiting(record)
     now_ms = service.clock.now_ms()
-    eta = service.router.eta_ms(record, await service.lanes.lane_states(), now_ms)
+    position = None if waiting is None else waiting.position
+    eta = service.router.eta_ms(record, position, await service.lanes.lane_states(), now_ms)
     return job_view(record, waiting, None if eta is None else (now_ms + eta[0], now_ms + eta[1]))
 
 

@@ -10,7 +10,7 @@ BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10, 60, 600)
 
 
 class Metrics:
-    """One registry a process. Children are bound once a label: a lookup costs as much as a count."""
+    """One registry a process. Children are kept: finding one costs as much as a count."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()

@@ -1,4 +1,4 @@
-"""stub"""
+"""Stub."""
 
 from api.call import Call
 from api.wiring import Service

@@ -19,8 +19,7 @@ def transparency(record: JobRecord, held_ms: float | None) -> list[Header]:
 
     Overhead is what is left of that wait without the queue's and the provider's time.
     """
-    started, ended = record.started_ms, record.completed_ms
-    queue_ms = max(0, (started or ended or record.created_ms) - record.created_ms)
+    queue_ms, upstream_ms = spans(record)
     headers = [
         *job_headers(record.id),
         (b"x-headrace-deployment", header_text(lane_deployment(record.lane))),
@@ -28,21 +27,26 @@ def transparency(record: JobRecord, held_ms: float | None) -> list[Header]:
         (b"x-headrace-queue-ms", b"%d" % queue_ms),
         (b"x-headrace-cost-usd", b"%.6f" % (record.cost_microusd / 1e6)),
     ]
-    upstream_ms = upstream(record.attempts)
-    if held_ms is not None and upstream_ms is not None:
+    if held_ms is not None:
         overhead_ms = max(0.0, held_ms - queue_ms - upstream_ms)
         headers.append((b"x-headrace-overhead-ms", b"%.1f" % overhead_ms))
     return headers
 
 
-def upstream(attempts: tuple[dict[str, Any], ...]) -> float | None:
-    """The time the attempts spent at their providers, in ms; None where none was recorded."""
-    spent = [
-        float(attempt["duration_ms"])
-        for attempt in attempts
-        if isinstance(attempt.get("duration_ms"), int | float)
-    ]
-    return sum(spent) if spent else None
+def spans(record: JobRecord) -> tuple[int, int]:
+    """How long the job waited in queues, before and between its attempts, and at providers."""
+    free_since, queue_ms, upstream_ms = record.created_ms, 0, 0
+    for attempt in record.attempts:
+        began, over = attempt.get("started_ms"), attempt.get("ended_ms")
+        if began is None or over is None:
+            continue
+        queue_ms += max(0, began - free_since)
+        upstream_ms += max(0, over - attempt.get("sent_ms", began))
+        free_since = over
+    if free_since == record.created_ms:
+        reached = record.started_ms or record.completed_ms or record.created_ms
+        queue_ms = max(0, reached - record.created_ms)
+    return queue_ms, upstream_ms
 
 
 def header_text(text: str) -> bytes:

@@ -137,9 +137,16 @@ class Router(Protocol):
         ...
 
     def eta_ms(
-        self, record: JobRecord, lanes: Mapping[str, LaneState], now_ms: int
+        self,
+        record: JobRecord,
+        position: int | None,
+        lanes: Mapping[str, LaneState],
+        now_ms: int,
     ) -> tuple[int, int] | None:
-        """When a queued job should be done: spans from now (p50, p95); None where not known."""
+        """When a queued job should be done: spans from now (p50, p95); None where not known.
+
+        `position` counts the jobs before it in its lane; None is not known.
+        """
         ...
 
     def models(self) -> tuple[dict[str, Any], ...]:

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from api.auth import scope_of
 from api.call import Call
 from api.views import seconds, until
 from api.wiring import Service
+from shared.core.candidates import SHARED
 from shared.core.model import lane_deployment
 from shared.queue.types import LaneView
 
@@ -27,13 +29,13 @@ def lane_view(lane: LaneView) -> dict[str, Any]:
 
 async def queues(service: Service, call: Call) -> None:
     """Every lane's depth, rate, windows, and the moment it reopens."""
-    lanes = await service.lanes.lanes()
+    lanes = await _visible(service, call)
     await call.json(200, {"object": "list", "data": [lane_view(lane) for lane in lanes]})
 
 
 async def providers(service: Service, call: Call) -> None:
     """Every provider there is a credential for, and the state of its lanes."""
-    lanes = await service.lanes.lanes()
+    lanes = await _visible(service, call)
     data = [
         {
             **one,
@@ -43,6 +45,15 @@ async def providers(service: Service, call: Call) -> None:
         for one in service.router.providers(lanes)
     ]
     await call.json(200, {"object": "list", "data": data})
+
+
+async def _visible(service: Service, call: Call) -> tuple[LaneView, ...]:
+    """All lanes for an admin; else the shared ones and those of the caller's own credentials."""
+    lanes = await service.lanes.lanes()
+    scope = scope_of(call.key)
+    if scope is None:
+        return lanes
+    return tuple(lane for lane in lanes if lane.lane.rpartition("@")[2] in (SHARED, scope))
 
 
 def _status(lanes: list[LaneView]) -> str:

@@ -3,13 +3,13 @@
 import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any, Final
 
 from api.ports import Route
 from shared.catalog import Catalog
 from shared.core.candidates import SHARED, Skip
 from shared.core.eligibility import Load
+from shared.core.eta import estimate
 from shared.core.features import Features
 from shared.core.index import Index
 from shared.core.model import CredentialRef, Deployment
@@ -20,6 +20,11 @@ from shared.queue.types import LaneView
 from shared.store.types import JobRecord, LaneState, Waiting
 
 TURNS: Final = 20
+SERVICE_MS: Final = 2_000  # the mean of a call, where nothing measures it
+
+
+def _turn() -> int:
+    return random.getrandbits(TURNS)
 
 
 class CatalogRouter:
@@ -29,7 +34,7 @@ class CatalogRouter:
         self,
         catalog: Catalog,
         credentials: Iterable[CredentialRef],
-        draw: Callable[[], int] = partial(random.getrandbits, TURNS),
+        draw: Callable[[], int] = _turn,
     ) -> None:
         refs = tuple(credentials)
         self._all = catalog
@@ -71,19 +76,28 @@ class CatalogRouter:
             case Impossible():
                 raise _impossible(found, features)
             case Selection():
+                state = lanes.get(found.first)
+                ahead = _ahead(state, int(features.priority))
                 return Route(
                     first=found.first,
                     lanes=found.lanes,
                     paid_lanes=found.paid_lanes,
                     considered=found.considered,
-                    waiting=_waiting(lanes.get(found.first), int(features.priority), now_ms),
+                    waiting=_waiting(state, ahead, now_ms),
+                    eta_ms=_eta(state, ahead, now_ms),
                 )
 
     def eta_ms(
-        self, record: JobRecord, lanes: Mapping[str, LaneState], now_ms: int
+        self,
+        record: JobRecord,
+        position: int | None,
+        lanes: Mapping[str, LaneState],
+        now_ms: int,
     ) -> tuple[int, int] | None:
         """When a queued job should be done: spans from now (p50, p95); None where not known."""
-        return None
+        state = lanes.get(record.lane)
+        ahead = 0 if state is None else sum(state.backlog[: int(record.priority)])
+        return _eta(state, ahead if position is None else position, now_ms)
 
     def providers(self, lanes: tuple[LaneView, ...]) -> tuple[dict[str, Any], ...]:
         """Every served provider with what its lanes tell."""
@@ -157,11 +171,20 @@ def _impossible(found: Impossible, features: Features) -> Refused:
     )
 
 
-def _waiting(state: LaneState | None, priority: int, now_ms: int) -> Waiting | None:
+def _ahead(state: LaneState | None, priority: int) -> int:
+    """How many queued jobs a new one of this priority has before it."""
+    return 0 if state is None else sum(state.backlog[: priority + 1])
+
+
+def _eta(state: LaneState | None, position: int, now_ms: int) -> tuple[int, int] | None:
+    found = estimate(state, position, SERVICE_MS, now_ms)
+    return None if found is None else (found.p50_ms, found.p95_ms)
+
+
+def _waiting(state: LaneState | None, ahead: int, now_ms: int) -> Waiting | None:
     """Why a job that is queued now would wait, as the lane was last read."""
     if state is None:
         return None
-    ahead = sum(state.backlog[: priority + 1])
     if state.open_ms > now_ms:
         return Waiting(state.reason or "quota", None, state.open_ms, ahead)
     return Waiting("behind", None, None, ahead) if ahead else None

@@ -15,6 +15,8 @@ from shared.errors import Refused
 from shared.wire.native import JobRequest, job_request
 
 _OF_REQUEST: Final = frozenset({"model", "messages", "input", "max_tokens"})
+_WISHES: Final = frozenset({"priority", "deadline_s", "paid"})
+_POLICY: Final = frozenset({"max_attempts", "max_cost_usd", "on_uncertain", "on_break"})
 
 
 async def create(service: Service, call: Call) -> None:
@@ -25,12 +27,13 @@ async def create(service: Service, call: Call) -> None:
     key = options.idempotency_key(call)
     body = parse(raw)
     asked = job_request(body)
-    wishes = replace(
-        wishes,
-        priority=PRIORITIES[asked.priority] if asked.priority else wishes.priority,
-        deadline_s=asked.deadline_s or wishes.deadline_s,
-        paid=PAID[asked.paid] if asked.paid else wishes.paid,
-    )
+    if not _WISHES.isdisjoint(asked.model_fields_set):
+        wishes = replace(
+            wishes,
+            priority=PRIORITIES[asked.priority] if asked.priority else wishes.priority,
+            deadline_s=asked.deadline_s or wishes.deadline_s,
+            paid=PAID[asked.paid] if asked.paid else wishes.paid,
+        )
     try:
         await respond_async(service, call, _submission(asked, raw), wishes, key)
     except Refused as refused:
@@ -44,6 +47,12 @@ def _submission(asked: JobRequest, raw: bytes) -> Submission:
         raise Refused(
             "webhook: webhooks are not delivered yet; follow GET /v1/jobs/{id}/events",
             param="webhook",
+            code="not_supported",
+        )
+    if asked.on_break == "continue":
+        raise Refused(
+            "on_break: continuing on another provider is not offered yet; send fail or restart",
+            param="on_break",
             code="not_supported",
         )
     more: dict[str, Any] = {
@@ -67,8 +76,9 @@ def _submission(asked: JobRequest, raw: bytes) -> Submission:
 
 def _extra(asked: JobRequest) -> dict[str, Any]:
     """What of a job's wishes is stored: only what was said."""
-    told = asked.model_dump(
-        include={"metadata", "max_attempts", "max_cost_usd", "on_uncertain", "on_break"},
-        exclude_unset=True,
-    )
-    return {name: value for name, value in told.items() if value is not None}
+    extra: dict[str, Any] = {}
+    if asked.metadata is not None:
+        extra["metadata"] = asked.metadata
+    if said := asked.model_fields_set & _POLICY:
+        extra["policy"] = {name: getattr(asked, name) for name in sorted(said)}
+    return extra

@@ -68,7 +68,7 @@ def job_view(
         "metadata": doc.get("metadata"),
         "result": result if status is Status.COMPLETED else None,
         "error": job_error(status, record.error) if ended_badly else None,
-        "attempts": record.attempts,
+        "attempts": [attempt_view(attempt) for attempt in record.attempts],
         "requeues": record.requeues,
         "uncertain_repeats": record.uncertain_repeats,
         "route": route_view(record.lane, doc.get("route") or ()),
@@ -118,6 +118,20 @@ def _head(
         "priority": priority.name.lower(),
         "created_at": created_ms // 1000,
     }
+
+
+def attempt_view(attempt: dict[str, Any]) -> dict[str, Any]:
+    """One attempt as recorded, in seconds: `started_at`, and spans from there."""
+    shown = {name: value for name, value in attempt.items() if not name.endswith("_ms")}
+    began = attempt.get("started_ms")
+    if began is not None:
+        shown["started_at"] = began // 1000
+        for name in ("sent", "first_delta", "ended"):
+            if (moment := attempt.get(f"{name}_ms")) is not None:
+                shown[f"{name}_after_s"] = max(0, moment - began) / 1000
+    if (rest := attempt.get("retry_after_ms")) is not None:
+        shown["retry_after_s"] = rest / 1000
+    return shown
 
 
 def route_view(lane: str, choices: Any) -> dict[str, Any]:

@@ -76,6 +76,7 @@ class Service:
         self._interrupts: set[Callable[[], None]] = set()
         self._waiters: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self.metrics.held.set_function(lambda: len(self._interrupts))
 
     def admit(self) -> None:
         """Refused while the process is going down: nothing new is accepted."""
@@ -93,19 +94,17 @@ class Service:
     def enter_hold(self, interrupt: Callable[[], None]) -> None:
         """A held request begins; `interrupt` ends it when the server goes down."""
         self._interrupts.add(interrupt)
-        self.metrics.held.set(len(self._interrupts))
 
     def leave_hold(self, interrupt: Callable[[], None]) -> None:
         """The held request has been answered."""
         self._interrupts.discard(interrupt)
-        self.metrics.held.set(len(self._interrupts))
 
     def drain(self) -> None:
         """From now on nothing is accepted."""
         self.draining = True
 
     def interrupt_holds(self) -> None:
-        """Ends every held request: with a 503 that an SDK repeats elsewhere, and so joins its job."""
+        """Ends every held request with a 503 that an SDK repeats elsewhere, joining its job."""
         for interrupt in tuple(self._interrupts):
             interrupt()
 

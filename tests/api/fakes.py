@@ -272,9 +272,7 @@ class FakeStore:
     def start(self, job_id: str) -> None:
         row = self.rows[job_id]
         self.clock.advance(40)
-        row.record = replace(
-            row.record, status=Status.IN_PROGRESS, started_ms=self.clock.now_ms()
-        )
+        row.record = replace(row.record, status=Status.IN_PROGRESS, started_ms=self.clock.now_ms())
         self.emit(job_id, "job.started", {"lane": row.record.lane, "attempt": 1})
 
     def delta(self, job_id: str, chunk: Any) -> None:
@@ -282,7 +280,11 @@ class FakeStore:
 
     def complete(self, job_id: str, result: Any) -> None:
         body = orjson.dumps(result)
-        attempt = {"deployment": "alpha/sim", "outcome": "completed", "duration_ms": 5}
+        began = self.rows[job_id].record.started_ms or 0
+        attempt = {
+            "deployment": "alpha/sim", "outcome": "succeeded",
+            "started_ms": began, "sent_ms": began + 2, "ended_ms": began + 1_502,
+        }  # fmt: skip
         self.rows[job_id].record = replace(
             self.rows[job_id].record, attempts=(attempt,), result=body, cost_microusd=1250,
             usage=Usage(7, 3),

@@ -1,0 +1,107 @@
+"""One API process: wired to the store, served by uvicorn, ended without losing a caller's job."""
+
+import asyncio
+import gc
+import os
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+from redis.asyncio import Redis
+
+from api.app import create_app
+from api.keys import FileKeys
+from api.routing import CatalogRouter
+from api.server import Server, config
+from api.wiring import Bounds, Service, Wiring
+from shared import catalog as catalogs
+from shared import credentials, log, tokens
+from shared.clock import SystemClock
+from shared.core.model import Paid, Priority
+from shared.credentials import ApiKeys
+from shared.errors import ConfigError, StoreError
+from shared.settings import Settings
+from shared.store import connect
+from shared.store.inbox import Inbox
+from shared.store.jobs import Jobs
+from shared.store.lanes import Lanes
+
+logger = structlog.get_logger(__name__)
+
+GC_ALLOCATIONS: Final = 50_000
+
+
+def run(settings: Settings) -> None:
+    """Serves until SIGTERM or SIGINT. ConfigError for what is set wrong."""
+    log.configure(level=settings.log_level, format_=settings.log_format, keys={"process": "api"})
+    wiring = wire(settings)
+    service = Service(wiring)
+    tokens.load()
+    gc.collect()
+    gc.freeze()  # what is loaded stays: collections need not look at it again
+    gc.set_threshold(GC_ALLOCATIONS, 20, 20)
+    served = config(create_app(wiring, service), settings.host, settings.port)
+    with asyncio.Runner(loop_factory=served.get_loop_factory()) as runner:
+        runner.run(Server(served, service).serve())
+
+
+def wire(settings: Settings) -> Wiring:
+    """Everything real. Nothing is connected before the server starts."""
+    url = settings.redis_url
+    if not url:
+        raise ConfigError("REDIS_URL is not set: `headrace up` brings its own store")
+    catalog, configured = catalogs.load(settings.config)
+    held = credentials.load(os.environ, catalog, configured)
+    clock = SystemClock()
+
+    def load_keys() -> ApiKeys:
+        return ApiKeys.from_config(configured, os.environ, settings.api_keys_file)
+
+    clients = (connect.producer(url), connect.commands(url), connect.pubsub(url))
+    writes, reads, subscriber = clients
+    inbox = Inbox(subscriber, reads)
+    return Wiring(
+        jobs=Jobs(writes, reads),
+        lanes=Lanes(reads),
+        inbox=inbox,
+        router=CatalogRouter(catalog, held.refs),
+        keys=FileKeys(load_keys, settings.api_keys_file, clock),
+        bounds=bounds(settings),
+        clock=clock,
+        start=_start(inbox),
+        stop=_stop(inbox, clients),
+    )
+
+
+def bounds(settings: Settings) -> Bounds:
+    """What of the settings is the API's."""
+    return Bounds(
+        max_body_bytes=settings.max_body_bytes,
+        hold_s=settings.hold_s,
+        keepalive_s=settings.keepalive_s,
+        paid=Paid(settings.paid),
+        deadlines_s={
+            Priority.INTERACTIVE: settings.deadline_interactive_s,
+            Priority.NORMAL: settings.deadline_normal_s,
+            Priority.BULK: settings.deadline_bulk_s,
+        },
+    )
+
+
+def _start(inbox: Inbox) -> Callable[[], Awaitable[None]]:
+    async def start() -> None:
+        try:
+            await inbox.start()
+        except StoreError as problem:  # it goes on trying; until then /readyz says what is missing
+            logger.warning("store_not_there_yet", error=str(problem))
+
+    return start
+
+
+def _stop(inbox: Inbox, clients: tuple[Redis, ...]) -> Callable[[], Awaitable[None]]:
+    async def stop() -> None:
+        await inbox.close()
+        for client in clients:
+            await client.aclose()
+
+    return stop
