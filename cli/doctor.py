@@ -2,7 +2,6 @@
 
 import asyncio
 import email.utils
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -70,14 +69,11 @@ def doctor(
 def look(config: "processes.Config", url: str | None) -> Iterator[Finding]:
     """All findings, in the order a start needs them."""
     yield _python()
-    env = dict(os.environ)
     try:
         settings = processes.load(config=config)
     except GatewayError as exc:
         yield Finding("error", "settings", str(exc), "correct or unset the variable named")
         return
-    finally:
-        os.environ.update({k: v for k, v in env.items() if k in processes.CLIENT_VARIABLES})
     yield Finding("ok", "settings", f"config {settings.config or '(none)'}")
     yield from _supply(settings)
     yield _data_dir(settings)

@@ -1,7 +1,6 @@
 """`headrace api|workers|scheduler`: one process of one kind, for production or under `up`."""
 
 import importlib
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,8 +8,6 @@ import typer
 
 from shared import settings
 from shared.errors import ConfigError
-
-CLIENT_VARIABLES = frozenset({"HEADRACE_URL", "HEADRACE_API_KEY", "HEADRACE_DEBUG"})
 
 Config = Annotated[Path | None, typer.Option(help="a YAML file laid over the catalog")]
 LogLevel = Annotated[str | None, typer.Option(help="debug, info, warning or error")]
@@ -47,7 +44,7 @@ def workers(
     names = tuple(part.strip() for part in (providers or "").split(",") if part.strip())
     if providers is not None and not names:
         raise ConfigError("--providers names none: give their names, as in --providers groq,gemini")
-    entry("workers.main")(found, providers=names or None)
+    entry("workers.pool")(found, providers=names or None)
 
 
 @scheduler_app.command()
@@ -59,8 +56,6 @@ def scheduler(*, config: Config = None, log_level: LogLevel = None) -> None:
 
 def load(**given: Any) -> settings.Settings:
     """The settings of this process; what the command line says wins over the environment."""
-    for name in CLIENT_VARIABLES:  # the command line's own: not settings, and not unknown either
-        os.environ.pop(name, None)
     return settings.load(**given)
 
 

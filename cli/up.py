@@ -13,7 +13,7 @@ from cli.supervise import Program, Supervisor, describe
 from cli.tied import tie
 from shared.credentials import Secret
 from shared.errors import ConfigError
-from shared.settings import Settings, variables
+from shared.settings import Settings
 from shared.store import server
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -21,7 +21,6 @@ READY_S = 60.0
 STORE_READY_S = 300.0  # an append-only file of gigabytes takes its time to load
 STOP_API_S = 15.0
 STOP_WORKERS_S = 30.0
-KEYS_VARIABLE = "HEADRACE_API_KEYS_FILE"
 CONFIG_EXIT = codes.USAGE
 
 
@@ -52,7 +51,7 @@ def up(
         settings = settings.model_copy(
             update={"port": address.claimable(settings.host, settings.port)}
         )
-        admin = make_keys(home, anew=new_key)
+        admin = None if settings.api_keys_file else make_keys(home, anew=new_key)
         out = output.standard(quiet=quiet)
         try:
             code = Serving(settings, home, out).run(supply, admin)
@@ -125,8 +124,7 @@ class Serving:
         }
         if settings.config is not None:
             given["HEADRACE_CONFIG"] = str(settings.config.absolute())
-        if KEYS_VARIABLE in variables():
-            given[KEYS_VARIABLE] = str(self._home.keys_file)
+        given["HEADRACE_API_KEYS_FILE"] = str(settings.api_keys_file or self._home.keys_file)
         return {**os.environ, **given}
 
     def _store(self) -> str:

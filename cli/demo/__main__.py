@@ -1,0 +1,94 @@
+"""`make demo`, or `python -m cli.demo`: two parts, five minutes at most; 0 if all went well."""
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import simulator
+from cli import show
+from cli.demo import engine, real, simulated, stack
+from cli.tracker import unwrap
+from shared.errors import GatewayError
+
+BEGAN = time.monotonic()
+MOST_S = 280.0
+PART_1_S = 180.0
+PART_2_S = 90.0
+
+Outcome = TypeVar("Outcome")
+
+
+def say(line: str) -> None:
+    """One line of the demo."""
+    print(line, flush=True)
+
+
+def part_1() -> list[str]:
+    """A real model; the reasons why it did not go well."""
+    say("Part 1: a real model on this machine. No key, no network.\n")
+    with engine.running() as found:
+        say(f"  engine          {found.version}, {found.file}, at {found.base_url}")
+        with stack.running(real.config(found)) as place:
+            say(f"  headrace        {place.url}\n")
+            outcome = asyncio.run(_bounded(real.run(place, say), PART_1_S))
+            say("")
+            return real.report(outcome, say)
+
+
+def part_2() -> list[str]:
+    """Simulated free tiers; the reasons why it did not go well."""
+    say("Part 2: the same descriptions, whole, over three simulated free tiers")
+    say(f"        (a minute lasts {60 / simulated.SPEED:g} s); one breaks halfway.\n")
+    config = simulated.providers()
+    with simulator.running(config) as address:
+        say(f"  simulator       {address.admin_url}/")
+        with stack.running(simulator.headrace_config(config, address)) as place:
+            say(f"  headrace        {place.url}\n")
+            outcome = asyncio.run(_bounded(simulated.run(place, address, say), PART_2_S))
+            say("")
+            return simulated.report(outcome, say)
+
+
+async def _bounded(work: Coroutine[Any, Any, Outcome], most_s: float) -> Outcome:
+    """The work's outcome; GatewayError if it takes longer, or than the demo as a whole may."""
+    most_s = min(most_s, BEGAN + MOST_S - time.monotonic())
+    try:
+        async with asyncio.timeout(most_s):
+            return await work
+    except TimeoutError:
+        raise GatewayError(f"not done within {most_s:.0f} s") from None
+    except BaseExceptionGroup as group:
+        raise unwrap(group) from group
+
+
+def attempt(part: Callable[[], list[str]]) -> list[str]:
+    """Runs a part; an error of ours is a reason too."""
+    try:
+        return part()
+    except (GatewayError, OSError) as exc:
+        return [str(exc)]
+
+
+def main() -> int:
+    """Runs both parts; returns the exit code."""
+    try:
+        first = attempt(part_1)
+        say("")
+        reasons = [f"part 1: {each}" for each in first]
+        reasons += [f"part 2: {each}" for each in attempt(part_2)]
+    except KeyboardInterrupt:
+        say("interrupted")
+        return 130
+    say(f"\nTook {show.span(time.monotonic() - BEGAN)}.")
+    if not reasons:
+        say("All went well: every job was completed, and no caller saw a 429.")
+        return 0
+    for each in reasons:
+        print(f"demo: {each}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
