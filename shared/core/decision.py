@@ -26,6 +26,7 @@ from shared.core.outcome import (
 MAX_UNSENT_REQUEUES = 30
 UNSTATED_QUOTA_MS = 3_600_000
 UNSTATED_LIMIT_CAP_MS = 60_000
+LEAST_COOLDOWN_MS = 50
 _SERVER_ERROR = 500
 
 
@@ -87,18 +88,21 @@ class Complete:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Again, spending an attempt; on `lane` (None: where it is) after `delay_ms`."""
+    """Again, spending an attempt. `elsewhere`: at once, on the candidate that opens first.
+
+    `delay_ms` is for a job that stays, by choice or for want of another candidate.
+    """
 
     delay_ms: int
-    lane: str | None = None
+    elsewhere: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Requeue:
-    """Again, spending none; on `lane` (None: where it is) after `delay_ms`."""
+    """Again, spending none; `delay_ms` and `elsewhere` as in `Retry`."""
 
     delay_ms: int
-    lane: str | None = None
+    elsewhere: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +113,20 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
+class Expire:
+    """The deadline has passed: the job expires; `error` says what stopped it last."""
+
+    error: JobError
+
+
+@dataclass(frozen=True, slots=True)
 class Fail:
     """Give up: `error` is final."""
 
     error: JobError
 
 
-Action = Complete | Retry | Requeue | Move | Fail
+Action = Complete | Retry | Requeue | Move | Expire | Fail
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,47 +174,35 @@ def _action(failed: Failed, facts: JobFacts, now_ms: int, draw: float) -> Action
     if failed.uncertain and facts.on_uncertain is OnUncertain.FAIL:
         return _gave_up(failed, "outcome_uncertain", 504)
     if facts.deadline_ms is not None and now_ms >= facts.deadline_ms:
-        return _gave_up(failed, "deadline_exceeded", 504)
-    action = _again(failed, effect, facts, draw)
-    return _within_deadline(action, facts.deadline_ms, now_ms)
+        return Expire(_error(failed, "deadline_exceeded", 504))
+    return _within_deadline(_again(failed, effect, facts, draw), facts.deadline_ms, now_ms)
 
 
 def _again(failed: Failed, effect: Effect, facts: JobFacts, draw: float) -> Action:
-    elsewhere = facts.others[0].lane if facts.others else None
     unsent = failed.kind is FailureKind.UNREACHABLE and not failed.sent
     if unsent and facts.requeues < MAX_UNSENT_REQUEUES:
-        return Requeue(_delay_ms(failed, facts.requeues, elsewhere, draw), elsewhere)
+        return Requeue(backoff.wait_ms(facts.requeues, draw, failed.retry_after_ms))
     match effect:
         case Effect.WAIT:
-            return Requeue(0, None if _keeps_place(failed, facts) else elsewhere)
+            # With a sibling credential the job escapes without a move; else the cooldown holds it.
+            return Requeue(0, elsewhere=not facts.siblings)
         case Effect.LEAVE if facts.siblings:
-            return Requeue(0)
-        case Effect.LEAVE if elsewhere:
-            return Move(elsewhere)
+            return Requeue(0, elsewhere=False)
+        case Effect.LEAVE if facts.others:
+            return Move(facts.others[0].lane)
         case Effect.RETRY:
-            return _retry(failed, facts, elsewhere, draw)
+            return _retry(failed, facts, draw)
         case Effect.LEAVE | Effect.FAIL | Effect.BIGGER:
             return _refused(failed)
         case _:
             assert_never(effect)
 
 
-def _keeps_place(failed: Failed, facts: JobFacts) -> bool:
-    """Whether another credential of this lane can take the job: it then escapes without a move."""
-    return facts.siblings > 0 and failed.scope != "deployment"
-
-
-def _retry(failed: Failed, facts: JobFacts, elsewhere: str | None, draw: float) -> Action:
-    if facts.attempts + 1 >= facts.max_attempts:
-        rule = TABLE[failed.kind]
-        return _gave_up(failed, rule.code, rule.status)
-    return Retry(_delay_ms(failed, facts.attempts, elsewhere, draw), elsewhere)
-
-
-def _delay_ms(failed: Failed, failures: int, elsewhere: str | None, draw: float) -> int:
-    if elsewhere is not None:
-        return 0
-    return backoff.wait_ms(failures, draw, failed.retry_after_ms)
+def _retry(failed: Failed, facts: JobFacts, draw: float) -> Action:
+    if facts.attempts + 1 < facts.max_attempts:
+        return Retry(backoff.wait_ms(facts.attempts, draw, failed.retry_after_ms))
+    rule = TABLE[failed.kind]
+    return _gave_up(failed, rule.code, rule.status)
 
 
 def _within_deadline(action: Action, deadline_ms: int | None, now_ms: int) -> Action:
@@ -219,7 +218,7 @@ def _bigger(failed: Failed, facts: JobFacts) -> Action:
         if failed.window is not None or _more(other.context_tokens, facts.context_tokens):
             return Move(other.lane)
     if failed.window is not None:
-        return _gave_up(failed, "request_too_large", 400, "invalid_request_error")
+        return _gave_up(failed, "request_too_large", 400)
     return _refused(failed)
 
 
@@ -237,8 +236,13 @@ def _refused(failed: Failed) -> Fail:
     return Fail(JobError(failed.message, code, rule.status, kind, failed.param))
 
 
-def _gave_up(failed: Failed, code: str, status: int, kind: str = "upstream_error") -> Fail:
-    return Fail(JobError(f"{failed.message} ({failed.kind})", code, status, kind))
+def _gave_up(failed: Failed, code: str, status: int) -> Fail:
+    return Fail(_error(failed, code, status))
+
+
+def _error(failed: Failed, code: str, status: int) -> JobError:
+    kind = "invalid_request_error" if status < _SERVER_ERROR else "upstream_error"
+    return JobError(f"{failed.message} ({failed.kind})", code, status, kind)
 
 
 def cooldowns(failed: Failed, facts: JobFacts, draw: float) -> tuple[Cooldown, ...]:
@@ -256,7 +260,7 @@ def cooldowns(failed: Failed, facts: JobFacts, draw: float) -> tuple[Cooldown, .
         case FailureKind.RATE_LIMITED:
             if wait_ms is None:
                 wait_ms = backoff.half_jitter_ms(facts.streak, draw, cap_ms=UNSTATED_LIMIT_CAP_MS)
-            return (Cooldown(failed.scope, wait_ms, reason),)
+            return (Cooldown(failed.scope, max(wait_ms, LEAST_COOLDOWN_MS), reason),)
         case FailureKind.OVERLOADED:
             return () if wait_ms is None else (Cooldown("deployment", wait_ms, reason),)
         case (

@@ -1,0 +1,129 @@
+"""Turns a refusal into `Failed`: whom it concerns, which window, how long to wait."""
+
+from collections.abc import Mapping
+
+from shared.core import ratelimits, resets
+from shared.core.outcome import Failed, FailureKind, Learned
+from shared.core.ratelimits import DAY_MS, MINUTE_MS, Violation
+from workers.providers.base import Call
+from workers.providers.errors import UpstreamError
+from workers.providers.verdicts import Verdict, judge
+
+_GEMINI_ZONE = "America/Los_Angeles"
+_MAYBE_DONE = frozenset({408, 502, 504, 520, 521, 522, 523, 524})
+_LIMITS = (FailureKind.RATE_LIMITED, FailureKind.QUOTA_EXHAUSTED)
+_TOO_MANY, _TOO_LARGE = 429, 413
+
+
+def refusal(
+    call: Call, status: int, headers: Mapping[str, str], error: UpstreamError, now_ms: int
+) -> Failed:
+    """What an answer that refuses means. `status` 200 is an error inside a success."""
+    if error.headers:
+        headers = {**headers, **dict(error.headers)}
+    verdict = judge(call.deployment.type, status, error.marks, error.message)
+    learned = ratelimits.learned_from_headers(headers, call.quirks.rate_dialect, now_ms)
+    failed = Failed(
+        kind=verdict.kind,
+        message=error.message or f"HTTP {status} without a message",
+        status=status,
+        code=error.code or error.type,
+        param=error.param,
+        scope=verdict.scope,
+        dead=verdict.dead,
+        window=verdict.window,
+        retry_after_ms=resets.retry_after_ms(headers, now_ms),
+        uncertain=status in _MAYBE_DONE,
+        learned=learned,
+    )
+    if verdict.kind in _LIMITS or status in (_TOO_MANY, _TOO_LARGE):
+        return _limit(failed, verdict, headers, error, now_ms)
+    return failed
+
+
+def _limit(
+    failed: Failed,
+    verdict: Verdict,
+    headers: Mapping[str, str],
+    error: UpstreamError,
+    now_ms: int,
+) -> Failed:
+    """A limit was met: find the window, its size and its wait."""
+    violated = _gemini(error) or ratelimits.violation(error.message)
+    kind = _limit_kind(failed, verdict, violated)
+    empty = ratelimits.exhausted(failed.learned)
+    window = verdict.window or (violated.window if violated else None)
+    span_ms = violated.span_ms if violated else 0
+    if violated is None and empty is not None:
+        window, span_ms = window or empty.window, empty.span_ms
+    if kind is FailureKind.RATE_LIMITED and span_ms >= DAY_MS:
+        kind = FailureKind.QUOTA_EXHAUSTED
+    return Failed(
+        kind=kind,
+        message=failed.message,
+        status=failed.status,
+        code=failed.code,
+        param=failed.param,
+        scope="credential" if window == "tokens_per_month" else failed.scope,
+        dead=failed.dead,
+        window=window,
+        limit=violated.limit if violated else None,
+        retry_after_ms=_wait_ms(headers, error, violated, empty, span_ms, now_ms),
+        learned=(*failed.learned, *(violated.learned if violated else ())),
+    )
+
+
+def _limit_kind(failed: Failed, verdict: Verdict, violated: Violation | None) -> FailureKind:
+    if verdict.kind in _LIMITS and any(each.limit == 0 for each in failed.learned):
+        return FailureKind.MODEL_GONE  # the model is not on this plan (facts 5)
+    if verdict.kind is FailureKind.RATE_LIMITED and violated is not None:
+        if violated.limit == 0:
+            return FailureKind.MODEL_GONE  # no free quota for this project (facts 3)
+        if violated.never_fits:
+            return FailureKind.TOO_LONG
+    return verdict.kind
+
+
+def _wait_ms(
+    headers: Mapping[str, str],
+    error: UpstreamError,
+    violated: Violation | None,
+    empty: Learned | None,
+    span_ms: int,
+    now_ms: int,
+) -> int | None:
+    prose = resets.prose_ms(error.message)
+    specific = prose if violated else None
+    if error.violations and span_ms >= DAY_MS:
+        specific = resets.midnight_ms(_GEMINI_ZONE, now_ms)
+    hint = resets.wait_ms(error.retry_delay, now_ms)
+    wait = resets.first_wait_ms(
+        specific_ms=hint if error.violations and specific is None else specific,
+        headers=headers,
+        exhausted_reset_ms=empty.reset_ms if empty else None,
+        hint_ms=prose if hint is None else hint,
+        now_ms=now_ms,
+    )
+    if wait is None and 0 < span_ms <= MINUTE_MS:
+        return span_ms
+    return wait
+
+
+def _gemini(error: UpstreamError) -> Violation | None:
+    """The longest of the quota windows in Gemini's QuotaFailure (facts 3)."""
+    found: list[Violation] = []
+    for each in error.violations:
+        quota, metric = str(each.get("quotaId", "")), str(each.get("quotaMetric", ""))
+        tokens = "token" in quota.lower() or "token" in metric.lower()
+        span_ms = DAY_MS if "PerDay" in quota else MINUTE_MS if "PerMinute" in quota else 0
+        value = str(each.get("quotaValue", ""))
+        dimension = "tokens" if tokens else "requests"
+        found.append(
+            Violation(
+                ratelimits.window_name(dimension, span_ms),
+                dimension,
+                span_ms,
+                int(value) if value.isdecimal() else None,
+            )
+        )
+    return max(found, key=lambda each: (each.limit == 0, each.span_ms), default=None)

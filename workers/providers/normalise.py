@@ -1,0 +1,254 @@
+"""Brings answers of OpenAI-compatible hosts to OpenAI's exact shape, in place.
+
+Each function says whether it changed anything, so that an answer that is right already is passed
+on byte for byte. What cannot be brought into shape raises `Malformed`.
+Sources: shared/facts/wire-chat.md sections 3, 4 and 6.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+
+from shared.core.model import Usage
+
+_FINISH = {
+    "end_turn": "stop",
+    "eos": "stop",
+    "stop_sequence": "stop",
+    "complete": "stop",
+    "max_tokens": "length",
+    "model_length": "length",
+    "length_limit": "length",
+    "tool_call": "tool_calls",
+    "tool_use": "tool_calls",
+    "safety": "content_filter",
+    "recitation": "content_filter",
+    "prohibited_content": "content_filter",
+    "refusal": "content_filter",
+}
+_KNOWN_FINISH = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
+_FAILED_FINISH = frozenset({"error", "timeout", "abort", "cancelled"})
+_SPEAKING = ("content", "refusal", "reasoning_content", "reasoning", "tool_calls", "audio")
+
+
+class Malformed(ValueError):  # noqa: N818 - it says what is wrong
+    """An answer that is not what was asked for; the message says why."""
+
+
+def top(value: dict[str, Any], kind: str, job_id: str, created_s: int, model: str) -> bool:
+    """Fills in `id`, `object`, `created`, `model` where a host leaves them out."""
+    changed = False
+    if value.get("object") != kind:
+        value["object"] = kind
+        changed = True
+    defaults = (("id", f"chatcmpl-{job_id}"), ("created", created_s), ("model", model))
+    for name, default in defaults:
+        if not value.get(name):
+            value[name] = default
+            changed = True
+    return changed
+
+
+def choices(value: Mapping[str, Any], part: str) -> bool:
+    """Brings every choice into shape; `part` is `message` or `delta`."""
+    changed = False
+    found = value.get("choices")
+    if not isinstance(found, list):
+        raise Malformed("the answer has no choices")
+    for position, choice in enumerate(found):
+        if not isinstance(choice, dict):
+            raise Malformed("a choice is no object")
+        if not isinstance(choice.get("index"), int):
+            choice["index"] = position
+            changed = True
+        body = choice.get(part)
+        if not isinstance(body, dict):
+            if body is not None or part == "message":
+                raise Malformed(f"a choice has no {part}")
+            body = choice["delta"] = {}
+            changed = True
+        changed = _message(body, part) or changed
+        changed = _finish(choice, body, part) or changed
+    return changed
+
+
+def _message(message: dict[str, Any], part: str) -> bool:
+    changed = False
+    if part == "message":
+        if not message.get("role"):
+            message["role"] = "assistant"
+            changed = True
+        if "content" not in message:
+            message["content"] = None
+            changed = True
+    content = message.get("content")
+    if content is not None and not isinstance(content, str):
+        _flatten(message, content)
+        changed = True
+    calls = message.get("tool_calls")
+    if not calls and "tool_calls" in message:
+        del message["tool_calls"]
+        return True
+    if calls:
+        changed = _tool_calls(calls, part) or changed
+    return changed
+
+
+def _flatten(message: dict[str, Any], content: Any) -> None:
+    """Mistral's list of text and thinking parts, Cloudflare's numbers: to text."""
+    if isinstance(content, int | float):
+        message["content"] = orjson.dumps(content).decode()
+        return
+    if not isinstance(content, list):
+        raise Malformed("the content is neither text nor a list of parts")
+    texts: list[str] = []
+    thoughts: list[str] = []
+    for part in content:
+        if isinstance(part, str):
+            texts.append(part)
+        elif isinstance(part, dict) and isinstance(part.get("text"), str):
+            texts.append(part["text"])
+        elif isinstance(part, dict) and isinstance(part.get("thinking"), list | str):
+            thinking = part["thinking"]
+            pieces = [{"text": thinking}] if isinstance(thinking, str) else thinking
+            thoughts.extend(p["text"] for p in pieces if isinstance(p, dict) and p.get("text"))
+    message["content"] = "".join(texts)
+    if thoughts:
+        message["reasoning_content"] = "".join(thoughts)
+
+
+def _tool_calls(calls: Any, part: str) -> bool:
+    if not isinstance(calls, list):
+        raise Malformed("tool_calls is no list")
+    changed = False
+    for position, call in enumerate(calls):
+        if not isinstance(call, dict):
+            raise Malformed("a tool call is no object")
+        if part == "delta":
+            changed = _call_piece(call, position) or changed
+        else:
+            changed = _whole_call(call, position) or changed
+    return changed
+
+
+def _whole_call(call: dict[str, Any], position: int) -> bool:
+    function = call.get("function")
+    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+        raise Malformed("a tool call names no function")
+    changed = _arguments(function)
+    for name, default in (("id", f"call_{position}"), ("type", "function")):
+        if not call.get(name):
+            call[name] = default
+            changed = True
+    return changed
+
+
+def _call_piece(call: dict[str, Any], position: int) -> bool:
+    changed = False
+    if not isinstance(call.get("index"), int):
+        call["index"] = position
+        changed = True
+    function = call.get("function")
+    if function is None:
+        return changed
+    if not isinstance(function, dict):
+        raise Malformed("a tool call's function is no object")
+    return (function.get("arguments") is not None and _arguments(function)) or changed
+
+
+def _arguments(function: dict[str, Any]) -> bool:
+    """Mistral's arguments may be an object: to the JSON text OpenAI sends."""
+    arguments = function.get("arguments")
+    if isinstance(arguments, str):
+        return False
+    function["arguments"] = orjson.dumps({} if arguments is None else arguments).decode()
+    return True
+
+
+def _finish(choice: dict[str, Any], body: Mapping[str, Any], part: str) -> bool:
+    reason = choice.get("finish_reason")
+    if not reason:
+        # A whole answer has ended, whether its host says so or not; a delta has not.
+        choice["finish_reason"] = None if part == "delta" else _ended(body)
+        return part != "delta" or reason is not None
+    lowered = str(reason).lower()
+    if lowered in _FAILED_FINISH:
+        raise Malformed(f"the provider ended with finish_reason {reason!r}")
+    mapped = lowered if lowered in _KNOWN_FINISH else _FINISH.get(lowered, "stop")
+    if mapped == "stop":
+        mapped = _ended(body)
+    if mapped == reason:
+        return False
+    choice["finish_reason"] = mapped
+    return True
+
+
+def _ended(body: Mapping[str, Any]) -> str:
+    return "tool_calls" if body.get("tool_calls") else "stop"
+
+
+def speaks(value: Mapping[str, Any]) -> bool:
+    """Whether any choice says anything, or was stopped before it could."""
+    for choice in value["choices"]:
+        message = choice["message"]
+        if any(message.get(name) for name in _SPEAKING) or message.get("function_call"):
+            return True
+        if choice.get("finish_reason") in ("length", "content_filter"):
+            return True
+    return False
+
+
+def read_usage(value: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The usage a host reports, wherever it puts it; None where it reports none."""
+    for place in (value.get("usage"), _get(value.get("x_groq"), "usage")):
+        if isinstance(place, dict) and _tokens(place, "prompt_tokens", "input_tokens") is not None:
+            return place
+    return None
+
+
+def usage_of(reported: Mapping[str, Any]) -> Usage:
+    """The reported usage as ours."""
+    prompt = _tokens(reported, "prompt_tokens", "input_tokens") or 0
+    total = _tokens(reported, "total_tokens") or 0
+    output = _tokens(reported, "completion_tokens", "output_tokens")
+    cached = _tokens(_get(reported, "prompt_tokens_details"), "cached_tokens")
+    if cached is None:
+        cached = _tokens(reported, "prompt_cache_hit_tokens")
+    reasoning = _tokens(_get(reported, "completion_tokens_details"), "reasoning_tokens")
+    return Usage(
+        input_tokens=prompt,
+        output_tokens=max(0, total - prompt) if output is None else output,
+        cached_tokens=min(cached or 0, prompt),
+        reasoning_tokens=reasoning or 0,
+    )
+
+
+def estimate(input_tokens: int, text: str, count: Callable[[str], int]) -> Usage:
+    """A usage of our own where a host reports none; marked as such."""
+    return Usage(
+        input_tokens=input_tokens, output_tokens=count(text) if text else 0, estimated=True
+    )
+
+
+def usage_shape(usage: Usage, reported: Mapping[str, Any] | None) -> dict[str, Any]:
+    """OpenAI's usage object: the host's own with its gaps filled, or our marked estimate."""
+    shape: dict[str, Any] = dict(reported or {})
+    shape["prompt_tokens"] = usage.input_tokens
+    shape["completion_tokens"] = usage.output_tokens
+    shape.setdefault("total_tokens", usage.input_tokens + usage.output_tokens)
+    if usage.estimated:
+        shape["estimated"] = True
+    return shape
+
+
+def _get(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, dict) else None
+
+
+def _tokens(value: Any, *names: str) -> int | None:
+    for name in names:
+        found = _get(value, name)
+        if isinstance(found, int | float) and not isinstance(found, bool) and found >= 0:
+            return int(found)
+    return None

@@ -1,0 +1,185 @@
+"""The adapter for every host that speaks OpenAI's chat completions and embeddings."""
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from shared.core.model import Kind, Usage
+from shared.core.outcome import Failed, FailureKind, Outcome, Succeeded
+from shared.credentials import Secret
+from workers.providers import normalise
+from workers.providers.base import Call, HttpReply, HttpRequest, StreamReader
+from workers.providers.classify import refusal
+from workers.providers.errors import UpstreamError, error_of, read_error
+from workers.providers.streaming import ChatReader
+
+USER_AGENT = "headrace/0.1"
+_OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens")
+
+
+class OpenAICompatible:
+    """See `base.Adapter`. Holds nothing: one serves all calls."""
+
+    def build(self, call: Call, credential: Secret | None) -> HttpRequest:
+        """The request to send; KeyError where the deployment does not offer this kind."""
+        quirks = call.quirks
+        embedding = call.kind is Kind.EMBEDDING
+        path = quirks.embeddings_path if embedding else quirks.chat_path
+        if not path:
+            raise KeyError(call.kind)
+        headers = {
+            "content-type": "application/json",
+            "accept": "text/event-stream" if call.stream else "application/json",
+            "user-agent": USER_AGENT,
+            **dict(quirks.extra_headers),
+        }
+        if credential is not None and quirks.auth_header:
+            headers[quirks.auth_header] = quirks.auth_format.format(key=credential.reveal())
+        body = _embedding_body(call) if embedding else _chat_body(call)
+        url = call.deployment.base_url.rstrip("/") + path
+        return HttpRequest("POST", url, headers, orjson.dumps(body))
+
+    def parse(self, call: Call, reply: HttpReply) -> Outcome:
+        """What a whole answer with a 2xx status came to."""
+        try:
+            value = orjson.loads(reply.body)
+        except orjson.JSONDecodeError:
+            what = "not JSON" if reply.body.strip() else "empty"
+            return _malformed(f"the answer is {what}", reply.status)
+        raw = reply.body
+        if isinstance(value, list) and len(value) == 1:
+            value, raw = value[0], orjson.dumps(value[0])
+        if not isinstance(value, dict):
+            return _malformed("the answer is no object", reply.status)
+        if value.get("error") or not ("choices" in value or "data" in value):
+            return _inside(call, reply.status, reply.headers, error_of(value))
+        try:
+            if call.kind is Kind.EMBEDDING:
+                return _embeddings(call, value, raw)
+            return _completion(call, value, raw)
+        except normalise.Malformed as exc:
+            return _malformed(str(exc), reply.status)
+
+    def parse_stream(self, call: Call, status: int, headers: Mapping[str, str]) -> StreamReader:
+        """A reader for one stream that began with a 2xx status."""
+        return ChatReader(call, functools.partial(_inside, call, status, headers))
+
+    def classify(
+        self, call: Call, status: int, headers: Mapping[str, str], body: bytes, now_ms: int
+    ) -> Failed:
+        """What an answer that is not 2xx means."""
+        return refusal(call, status, headers, read_error(body), now_ms)
+
+
+def _chat_body(call: Call) -> dict[str, Any]:
+    """The caller's request as this host takes it: dropped, then renamed, then ours on top."""
+    quirks, request = call.quirks, call.request
+    body = {
+        name: value
+        for name, value in request.items()
+        if value is not None and name not in quirks.drop
+    }
+    limits = [body.pop(name) for name in _OUTPUT_LIMITS if name in body]
+    if limits:
+        body[quirks.max_tokens_field] = _bounded(limits[0], call.deployment.max_output_tokens)
+    for old, new in quirks.rename:
+        if old in body:
+            body[new] = body.pop(old)
+    body["model"] = call.deployment.model
+    body.pop("stream_options", None)
+    body.pop("stream", None)
+    if call.stream:
+        body["stream"] = True
+        if quirks.stream_usage:
+            body["stream_options"] = {"include_usage": True}
+    return body
+
+
+def _bounded(asked: Any, most: int | None) -> Any:
+    """A model refuses a limit above its own, and cannot give more anyway."""
+    return most if most is not None and isinstance(asked, int) and asked > most else asked
+
+
+def _embedding_body(call: Call) -> dict[str, Any]:
+    body = {
+        name: value
+        for name, value in call.request.items()
+        if value is not None and name not in call.quirks.drop
+    }
+    body["model"] = call.deployment.model
+    return body
+
+
+def _completion(call: Call, value: dict[str, Any], raw: bytes) -> Outcome:
+    changed = normalise.top(
+        value, "chat.completion", call.job_id, call.created_s, call.deployment.model
+    )
+    changed |= normalise.choices(value, "message")
+    if not value["choices"] or not normalise.speaks(value):
+        return _malformed("the answer is empty", 200)
+    return _counted(call, value, raw, changed, functools.partial(_spoken, value))
+
+
+def _spoken(value: Mapping[str, Any]) -> str:
+    texts: list[str] = []
+    for choice in value["choices"]:
+        message = choice["message"]
+        texts += [text for text in map(message.get, ("content", "reasoning_content")) if text]
+        calls = message.get("tool_calls") or ()
+        texts += [each["function"]["arguments"] for each in calls]
+    return "\n".join(texts)
+
+
+def _embeddings(call: Call, value: dict[str, Any], raw: bytes) -> Outcome:
+    data = value.get("data")
+    if not isinstance(data, list) or not data:
+        return _malformed("the answer holds no embeddings", 200)
+    changed = value.get("object") != "list"
+    value["object"] = "list"
+    for position, each in enumerate(data):
+        if not isinstance(each, dict) or not each.get("embedding"):
+            return _malformed("an embedding is missing", 200)
+        if each.get("object") != "embedding" or not isinstance(each.get("index"), int):
+            each.setdefault("index", position)
+            each["object"] = "embedding"
+            changed = True
+    asked = call.request.get("input")
+    if isinstance(asked, list) and asked and isinstance(asked[0], str | list):  # noqa: SIM102
+        if len(data) != len(asked):
+            return _malformed(f"{len(asked)} inputs, {len(data)} embeddings", 200)
+    if not value.get("model"):
+        value["model"] = call.deployment.model
+        changed = True
+    return _counted(call, value, raw, changed, lambda: "")
+
+
+def _counted(
+    call: Call, value: dict[str, Any], raw: bytes, changed: bool, text: Callable[[], str]
+) -> Succeeded:
+    """With its usage: the host's, with gaps filled, or an estimate that says so."""
+    reported = normalise.read_usage(value)
+    usage: Usage
+    if reported is None:
+        usage = normalise.estimate(call.input_tokens, text(), call.count)
+    else:
+        usage = normalise.usage_of(reported)
+    if reported is None or reported != value.get("usage") or "total_tokens" not in reported:
+        value["usage"] = normalise.usage_shape(usage, reported)
+        changed = True
+    return Succeeded(orjson.dumps(value) if changed else raw, usage)
+
+
+def _inside(call: Call, status: int, headers: Mapping[str, str], error: UpstreamError) -> Failed:
+    """An error inside a success. What no table knows is a malformed reply, never an answer."""
+    now_ms = call.created_s * 1_000
+    failed = refusal(call, error.status or status, headers, error, now_ms)
+    if failed.kind is FailureKind.UNKNOWN:
+        return replace(failed, kind=FailureKind.MALFORMED_REPLY, status=status)
+    return failed
+
+
+def _malformed(message: str, status: int) -> Failed:
+    return Failed(FailureKind.MALFORMED_REPLY, message, status=status, uncertain=True)

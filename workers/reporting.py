@@ -1,0 +1,187 @@
+"""What the engine and the caller are told of an attempt: the report, its record, its error."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, assert_never
+
+from shared.core.cost import cost_microusd
+from shared.core.decision import (
+    Complete,
+    Decision,
+    Expire,
+    Fail,
+    JobError,
+    Move,
+    Requeue,
+    Retry,
+    aggregate,
+)
+from shared.core.model import Deployment, Usage
+from shared.core.outcome import TABLE, Blame, Failed, Outcome, Succeeded
+from shared.queue.types import Claim, Report, Verdict
+
+_MAX_MESSAGE_CHARS = 1_000
+_MAX_LINE_CHARS = 200
+_MASK = "***"
+_KEY_SHAPES = re.compile(
+    r"\b(?:sk|gsk|csk|rk|pk|xai|hf|nvapi|pplx)[-_][\w*.-]{6,}|\bAIza[\w*-]{6,}|\bBearer +\S{6,}"
+)
+_AGGREGATED = frozenset({"all_attempts_failed", "no_capacity", "no_credential"})
+
+
+@dataclass(slots=True)
+class Progress:
+    """What is known of an attempt while it runs. `secret` is kept to be masked, never shown."""
+
+    started_ms: int
+    sent_ms: int | None = None
+    first_delta_ms: int | None = None
+    secret: str | None = None
+
+
+def redact(text: str, secret: str | None) -> str:
+    """`text` without the secret and without anything that looks like a key, bounded in length."""
+    if secret:
+        text = text.replace(secret, _MASK)
+    return _KEY_SHAPES.sub(_MASK, text)[:_MAX_MESSAGE_CHARS]
+
+
+def record(
+    claim: Claim, outcome: Outcome, deployment: str, progress: Progress, ended_ms: int
+) -> dict[str, Any]:
+    """The JSON record of one attempt, as `GET /v1/jobs/{id}` shows it."""
+    shown: dict[str, Any] = {
+        "n": claim.attempts + claim.requeues + 1,
+        "deployment": deployment,
+        "credential": claim.credential,
+        "started_ms": progress.started_ms,
+        "ended_ms": ended_ms,
+        "sent": progress.sent_ms is not None,
+    }
+    if progress.sent_ms is not None:
+        shown["sent_ms"] = progress.sent_ms
+    if progress.first_delta_ms is not None:
+        shown["first_delta_ms"] = progress.first_delta_ms
+    match outcome:
+        case Succeeded(usage=usage):
+            shown["outcome"] = "succeeded"
+            shown["usage"] = _shown_usage(usage)
+        case Failed():
+            shown["outcome"] = str(outcome.kind)
+            shown["status"] = outcome.status
+            shown["message"] = outcome.message
+            for name in ("code", "window", "limit", "retry_after_ms"):
+                value = getattr(outcome, name)
+                if value is not None:
+                    shown[name] = value
+            if outcome.uncertain:
+                shown["uncertain"] = True
+        case _:
+            assert_never(outcome)
+    return shown
+
+
+def _shown_usage(usage: Usage) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+    }
+    if usage.cached_tokens:
+        shown["cached_tokens"] = usage.cached_tokens
+    if usage.estimated:
+        shown["estimated"] = True
+    return shown
+
+
+def line(shown: Mapping[str, Any]) -> str:
+    """One attempt's record in a few words: `groq/llama: overloaded (503), over capacity`."""
+    status = f" ({shown['status']})" if shown.get("status") else ""
+    message = str(shown.get("message") or "")[:_MAX_LINE_CHARS]
+    tail = f", {message}" if message else ""
+    return f"{shown.get('deployment', '?')}: {shown.get('outcome', '?')}{status}{tail}"
+
+
+def names_attempts(error: JobError) -> bool:
+    """Whether this error should tell of the earlier attempts too."""
+    return error.code in _AGGREGATED
+
+
+def health(outcome: Outcome) -> str:
+    """What the deployment's breaker counts; "" where the outcome says nothing of it."""
+    match outcome:
+        case Succeeded():
+            return "ok"
+        case Failed(kind=kind):
+            return "bad" if TABLE[kind].blame in (Blame.DEPLOYMENT, Blame.PROVIDER) else ""
+        case _:
+            assert_never(outcome)
+
+
+def report(
+    claim: Claim,
+    outcome: Outcome,
+    decision: Decision,
+    deployment: Deployment | None,
+    progress: Progress,
+    ended_ms: int,
+    history: Sequence[Mapping[str, Any]] = (),
+) -> Report:
+    """The engine's orders. `outcome`'s message must be redacted already."""
+    name = deployment.id if deployment else claim.lane.rpartition("@")[0]
+    shown = record(claim, outcome, name, progress, ended_ms)
+    common: dict[str, Any] = {
+        "attempt": shown,
+        "reached": progress.sent_ms is not None,
+        "cooldowns": decision.cooldowns,
+        "learned": decision.learned,
+        "health": health(outcome),
+        "uncertain": decision.uncertain,
+    }
+    if isinstance(outcome, Failed):
+        common["reason"] = f"{outcome.kind}:{outcome.window}" if outcome.window else outcome.kind
+    match decision.action:
+        case Complete():
+            return _completed(outcome, deployment, shown, common)
+        case Retry(delay_ms=delay_ms, elsewhere=elsewhere):
+            return Report(
+                Verdict.RETRY, delay_ms=delay_ms, exclude_lane=elsewhere, error=None, **common
+            )
+        case Requeue(delay_ms=delay_ms, elsewhere=elsewhere):
+            return Report(Verdict.REQUEUE, delay_ms=delay_ms, exclude_lane=elsewhere, **common)
+        case Move(lane=lane):
+            return Report(Verdict.REQUEUE, lane=lane, exclude_lane=True, **common)
+        case Expire(error=error):
+            return Report(Verdict.REQUEUE, error=error.as_dict(), **common)
+        case Fail(error=error):
+            if names_attempts(error):
+                error = aggregate(error, [line(each) for each in (*history, shown)])
+            return Report(Verdict.FAIL, error=error.as_dict(), **common)
+        case _:
+            assert_never(decision.action)
+
+
+def _completed(
+    outcome: Outcome,
+    deployment: Deployment | None,
+    shown: dict[str, Any],
+    common: Mapping[str, Any],
+) -> Report:
+    if not isinstance(outcome, Succeeded) or deployment is None:
+        raise TypeError("only a success completes a job")
+    cost = cost_microusd(outcome.usage, deployment.price)
+    shown["cost_microusd"] = cost
+    return Report(
+        Verdict.COMPLETE,
+        result=outcome.body,
+        usage=outcome.usage,
+        cost_microusd=cost or 0,
+        **common,
+    )
+
+
+def redacted(outcome: Outcome, secret: str | None) -> Outcome:
+    """The outcome with no secret in what it says."""
+    if isinstance(outcome, Failed):
+        return replace(outcome, message=redact(outcome.message, secret))
+    return outcome

@@ -1,0 +1,269 @@
+"""The only file that calls out: httpx2's interface over aiohttp's parser and pool.
+
+Every failure says truthfully whether a byte of the request may have left: see `failures`.
+
+No retries, no redirects, no cookies, no `.netrc`. Proxies come from the environment once, when the
+transport is made. An exchange that ends early aborts its socket, so that the provider stops.
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from urllib.request import (  # type: ignore[attr-defined]  # typeshed knows it under one name only
+    getproxies_environment,
+    proxy_bypass_environment,
+)
+
+import aiohttp
+import httpx2
+from yarl import URL
+
+from shared.core.outcome import FailureKind
+from workers.bodies import ReplyStream, RequestBody, Writing
+from workers.failures import MaybeSent, NotSent, TransportFailure, failure
+from workers.providers.base import HttpRequest
+
+MAX_REPLY_BYTES = 64 << 20
+MAX_CONNECTIONS = 1_200
+KEEPALIVE_S = 60.0
+_READ_BUFFER_BYTES = 1 << 17
+_MAX_CACHED_URLS = 4_096
+_DRAIN_S = 0.25
+ACCEPT_ENCODING = "gzip, deflate"
+_DECODED = frozenset({"gzip", "deflate", "identity"})
+_OWN_HEADERS = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """All in ms. `first_byte` counts from the request's end, `idle` between reads, `total` all."""
+
+    total_ms: int = 600_000
+    connect_ms: int = 10_000
+    first_byte_ms: int = 600_000
+    idle_ms: int = 120_000
+
+
+class AioTransport(httpx2.AsyncBaseTransport):
+    """httpx2's transport interface on one aiohttp session; bound to the loop of its first call."""
+
+    def __init__(
+        self,
+        *,
+        max_connections: int = MAX_CONNECTIONS,
+        ssl_context: ssl.SSLContext | None = None,
+        proxies: Mapping[str, str] | None = None,
+    ) -> None:
+        """`proxies` as of `urllib.request.getproxies`; None reads the environment, now."""
+        self._max_connections = max_connections
+        self._ssl = ssl_context
+        self._proxies = dict(getproxies_environment() if proxies is None else proxies)
+        self._places: dict[str, tuple[URL, URL | None]] = {}
+        self._session: aiohttp.ClientSession | None = None
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send; raises NotSent or MaybeSent. Extensions: `timeout` as httpx2's, `on_sent`."""
+        writing = Writing(request.extensions.get("on_sent"))
+        timeout: Mapping[str, float | None] = request.extensions.get("timeout", {})
+        url, proxy = self._place(str(request.url))
+        data = request.content
+        try:
+            reply = await self._open_session().request(
+                request.method,
+                url,
+                headers=request.headers.multi_items(),
+                data=RequestBody(data, writing) if data else None,
+                allow_redirects=False,
+                proxy=proxy,
+                timeout=aiohttp.ClientTimeout(
+                    connect=timeout.get("connect"), sock_read=timeout.get("read")
+                ),
+            )
+        except (aiohttp.ClientError, OSError, ValueError) as exc:
+            writing.abort()
+            raise failure(exc, sent=writing.sent or not data) from exc
+        except BaseException:
+            writing.abort()
+            raise
+        idle_s = timeout.get("idle")
+        if idle_s is not None and reply.connection is not None:
+            protocol = reply.connection.protocol
+            if protocol is not None:
+                protocol.read_timeout = idle_s
+                protocol.start_timeout()
+        return httpx2.Response(
+            reply.status, headers=list(reply.raw_headers), stream=ReplyStream(reply, writing)
+        )
+
+    async def aclose(self) -> None:
+        """Close the pool. Calls in flight fail."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    def _place(self, url: str) -> tuple[URL, URL | None]:
+        place = self._places.get(url)
+        if place is None:
+            if len(self._places) >= _MAX_CACHED_URLS:
+                self._places.clear()
+            target = URL(url, encoded=True)
+            place = self._places[url] = (target, self._proxy(target))
+        return place
+
+    def _proxy(self, url: URL) -> URL | None:
+        address = self._proxies.get(url.scheme) or self._proxies.get("all")
+        if not address or proxy_bypass_environment(url.authority, self._proxies):
+            return None
+        return URL(address if "://" in address else f"http://{address}")
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    limit=self._max_connections,
+                    keepalive_timeout=KEEPALIVE_S,
+                    ssl=True if self._ssl is None else self._ssl,
+                    ttl_dns_cache=60,
+                ),
+                auto_decompress=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                skip_auto_headers=_OWN_HEADERS,
+                read_bufsize=_READ_BUFFER_BYTES,
+            )
+        return self._session
+
+
+class Exchange:
+    """An answer that has begun: its status and headers are here, its body is still to be read."""
+
+    __slots__ = ("_limit", "_response", "headers", "status")
+
+    def __init__(self, response: httpx2.Response, limit: int) -> None:
+        self._response = response
+        self._limit = limit
+        self.status = response.status_code
+        self.headers = {
+            name.decode("latin-1").lower(): value.decode("latin-1")
+            for name, value in response.headers.raw
+        }
+
+    async def chunks(self) -> AsyncGenerator[bytes]:
+        """The decoded body as it comes; raises MaybeSent where it breaks off or is too large."""
+        encodings = self.headers.get("content-encoding", "identity").lower().split(",")
+        if not all(encoding.strip() in _DECODED for encoding in encodings):
+            raise MaybeSent(FailureKind.MALFORMED_REPLY, "the reply's encoding was not asked for")
+        pieces: AsyncIterator[bytes] = self._response.aiter_bytes()
+        if "content-encoding" not in self.headers:
+            pieces = self._response.stream.__aiter__()  # type: ignore[union-attr]  # it is async
+        size = 0
+        try:
+            async for piece in pieces:
+                size += len(piece)
+                if size > self._limit:
+                    raise MaybeSent(
+                        FailureKind.MALFORMED_REPLY, f"the reply is larger than {self._limit} bytes"
+                    )
+                yield piece
+        except httpx2.DecodingError as exc:
+            raise MaybeSent(
+                FailureKind.MALFORMED_REPLY, "the reply's compression is broken"
+            ) from exc
+
+    async def drain(self) -> None:
+        """Read a little further, so that a body which ends here leaves its socket reusable."""
+        try:
+            async with asyncio.timeout(_DRAIN_S):
+                async for _ in self._response.stream:  # type: ignore[union-attr]  # it is async
+                    pass
+        except (TimeoutError, TransportFailure, httpx2.StreamError):
+            return
+
+    async def read(self) -> bytes:
+        """The whole decoded body; raises as `chunks` does."""
+        return b"".join([piece async for piece in self.chunks()])
+
+
+class Transport:
+    """Sends adapters' requests. One a process; close it with `aclose`."""
+
+    def __init__(
+        self,
+        wire: httpx2.AsyncBaseTransport | None = None,
+        *,
+        max_reply_bytes: int = MAX_REPLY_BYTES,
+    ) -> None:
+        self._wire = wire if wire is not None else AioTransport()
+        self._limit = max_reply_bytes
+        self._urls: dict[str, httpx2.URL] = {}
+
+    @asynccontextmanager
+    async def open(
+        self,
+        request: HttpRequest,
+        timeouts: Timeouts,
+        on_sent: Callable[[], None] | None = None,
+    ) -> AsyncIterator[Exchange]:
+        """Send `request`; the exchange lives in the block and its socket not longer.
+
+        `on_sent` is called when the request is written. Raises NotSent or MaybeSent, also in the
+        block: the total timeout ends whatever the block waits for.
+        """
+        sent = _Sent(on_sent)
+        try:
+            async with asyncio.timeout(timeouts.total_ms / 1_000) as timer:
+                response = await self._wire.handle_async_request(
+                    self._build(request, timeouts, sent)
+                )
+                try:
+                    yield Exchange(response, self._limit)
+                finally:
+                    await response.aclose()
+        except TimeoutError as exc:
+            if not timer.expired():
+                raise
+            message = f"no whole answer within {timeouts.total_ms} ms"
+            if sent.happened or not request.body:
+                raise MaybeSent(FailureKind.TIMEOUT, message) from exc
+            raise NotSent(FailureKind.UNREACHABLE, message) from exc
+
+    async def aclose(self) -> None:
+        """Close the pool. Calls in flight fail."""
+        await self._wire.aclose()
+
+    def _build(self, request: HttpRequest, timeouts: Timeouts, sent: "_Sent") -> httpx2.Request:
+        url = self._urls.get(request.url)
+        if url is None:
+            if len(self._urls) >= _MAX_CACHED_URLS:
+                self._urls.clear()
+            url = self._urls[request.url] = httpx2.URL(request.url)
+        return httpx2.Request(
+            request.method,
+            url,
+            headers={**request.headers, "accept-encoding": ACCEPT_ENCODING},
+            content=request.body or None,
+            extensions={
+                "timeout": {
+                    "connect": timeouts.connect_ms / 1_000,
+                    "read": timeouts.first_byte_ms / 1_000,
+                    "idle": timeouts.idle_ms / 1_000,
+                },
+                "on_sent": sent,
+            },
+        )
+
+
+class _Sent:
+    """Notes that the request was written, and passes it on."""
+
+    __slots__ = ("_tell", "happened")
+
+    def __init__(self, tell: Callable[[], None] | None) -> None:
+        self._tell = tell
+        self.happened = False
+
+    def __call__(self) -> None:
+        self.happened = True
+        if self._tell is not None:
+            self._tell()
