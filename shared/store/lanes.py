@@ -7,11 +7,13 @@ from typing import Any
 import orjson
 from redis.asyncio import Redis
 
+from shared.catalog import Catalog
 from shared.core.backlog import Group, LaneEvent, LaneEventKind, Move, Snapshot, parse_event
 from shared.core.model import CredentialRef, Deployment, Limits, Priority, lane_id
 from shared.core.quota import window_spec
 from shared.queue.scripts import Scripts
 from shared.queue.types import LaneView
+from shared.settings import Settings
 from shared.store.connect import messages, store_errors
 from shared.store.types import LaneState
 
@@ -60,6 +62,27 @@ def lane_configs(
     }
 
 
+async def publish_catalog(
+    lanes: "Lanes", catalog: Catalog, credentials: Iterable[CredentialRef], settings: Settings
+) -> int:
+    """Writes every lane of a catalog and the settings the scripts read; returns the changes."""
+    now_ms = await lanes.now_ms()
+    return await lanes.publish(
+        lane_configs(catalog.deployments, list(credentials), now_ms),
+        {
+            "retention_ms": int(settings.retention_s * 1000),
+            "events_ms": int(settings.events_retention_s * 1000),
+            "idempotency_ms": int(settings.idempotency_s * 1000),
+            "max_alive": settings.max_queued,
+            "bulk_reserve": settings.bulk_reserve,
+            "interactive_recent_ms": int(settings.interactive_recent_s * 1000),
+            "breaker_failures": settings.breaker_failures,
+            "breaker_open_ms": int(settings.breaker_open_s * 1000),
+        },
+        catalog.version,
+    )
+
+
 class Lanes:
     """The lanes of one store. All methods raise StoreError where the store does not answer."""
 
@@ -92,6 +115,12 @@ class Lanes:
                     },
                 )
             )
+
+    async def version(self) -> str | None:
+        """Which catalog is published; None where none is yet."""
+        with store_errors("version"):
+            found = await self._client.get(f"{self._prefix}cfg:version")
+        return found.decode() if found else None
 
     async def _survey(self, **ask: Any) -> dict[str, Any]:
         with store_errors("survey"):
