@@ -45,7 +45,7 @@ class SchedulerStore(Protocol):
         ...
 
     async def queued(self) -> int:
-        """How many jobs wait in lanes: O(1), asked before a safety pass reads a snapshot."""
+        """How many jobs have no final state: O(1), asked before a safety pass."""
         ...
 
     async def snapshot(self) -> Snapshot:
@@ -69,7 +69,7 @@ class SchedulerStore(Protocol):
         ...
 
     def events(self) -> AsyncIterator[LaneEvent]:
-        """Announcements as they come. StoreError when the connection breaks: read anew after it."""
+        """Announcements as they come, LOST first; StoreError when the connection breaks."""
         ...
 
 

@@ -90,8 +90,8 @@ class Move:
     """Take `count` jobs of one class and signature from the back of `source` to `target`.
 
     The back: the jobs its order would claim last, so that what is about to start stays.
-    `from_front` takes the ones due soonest instead. The store moves fewer where fewer are left; it
-    never moves a running job, and keeps each job's score.
+    With `deadline_ms` only jobs due at or before it are taken, those due soonest first. The store
+    moves fewer where fewer are left; it never moves a running job, and keeps each job's score.
     """
 
     source: str
@@ -100,7 +100,7 @@ class Move:
     priority: Priority
     signature: str
     reason: str
-    from_front: bool = False
+    deadline_ms: int | None = None
 
 
 class LaneEventKind(StrEnum):

@@ -111,11 +111,11 @@ def _pay_for(
         if jobs:
             ledger.occupy(lane, jobs)
             late -= jobs
-            moves.append(_to_paid(group, lane, jobs))
+            moves.append(_to_paid(group, lane, jobs, due))
     return moves
 
 
-def _to_paid(group: Group, lane: str, jobs: int) -> Move:
+def _to_paid(group: Group, lane: str, jobs: int, due: Due) -> Move:
     return Move(
-        group.lane, lane, jobs, group.priority, group.signature, "deadline", from_front=True
+        group.lane, lane, jobs, group.priority, group.signature, "deadline", deadline_ms=due.deadline_ms
     )

@@ -16,7 +16,10 @@ NOW_MS = 1_800_000_000_000
 LANES = tuple(f"p{i}/m@shared" for i in range(5))
 
 
-def lane_states(dead=st.just(False)):
+ALIVE = st.just(False)
+
+
+def lane_states(dead=ALIVE):
     def state(lane, open_s, rate, free, is_dead):
         return LaneState(lane, (0, 0, 0), 1, NOW_MS + open_s * 1000, rate, free, is_dead, "", 0)
 
@@ -37,7 +40,7 @@ def lane_states(dead=st.just(False)):
 
 
 @st.composite
-def snapshots(draw, priorities=(Priority.NORMAL,), dead=st.just(False)):
+def snapshots(draw, priorities=(Priority.NORMAL,), dead=ALIVE):
     signatures = draw(
         st.lists(st.sets(st.sampled_from(LANES), min_size=1, max_size=4), min_size=1, max_size=4)
     )
@@ -195,7 +198,7 @@ def test_paid_lanes_take_only_dated_jobs_at_a_known_cost_under_the_cap(snapshot)
         if move.target in group.paid:
             spent += costs[move.target] * move.count
             taken[move.signature] += move.count
-            assert move.from_front
+            assert move.deadline_ms in {due.deadline_ms for due in group.due}
     if snapshot.paid_left_microusd is not None:
         assert spent <= max(snapshot.paid_left_microusd, 0)
     for signature, count in taken.items():

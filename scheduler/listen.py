@@ -1,0 +1,45 @@
+"""Turns the store's announcements into rings of the duties' bells."""
+
+from typing import assert_never
+
+from scheduler.bell import Bell
+from scheduler.ports import SchedulerStore
+from shared.core.backlog import LaneEventKind
+from shared.errors import StoreError
+
+
+class Listen:
+    """One subscription a turn: it ends with the connection, and `keep` opens the next."""
+
+    def __init__(self, store: SchedulerStore, rebalance: Bell, deadlines: Bell) -> None:
+        self._store = store
+        self._rebalance = rebalance
+        self._deadlines = deadlines
+
+    async def turn(self) -> None:
+        """Hears until the connection breaks; what may have been missed rings every bell."""
+        try:
+            async for event in self._store.events():
+                self._hear(event.kind)
+        finally:
+            self._hear(LaneEventKind.LOST)
+        raise StoreError("listening: the subscription ended")
+
+    def _hear(self, kind: LaneEventKind) -> None:
+        match kind:
+            case LaneEventKind.LIMITS:
+                self._deadlines.ring()
+            case LaneEventKind.LOST:
+                self._deadlines.ring()
+                self._rebalance.ring()
+            case (
+                LaneEventKind.THROTTLED
+                | LaneEventKind.COOLED_DOWN
+                | LaneEventKind.RECOVERED
+                | LaneEventKind.RAN_DRY
+                | LaneEventKind.BACKLOG
+                | LaneEventKind.CONFIGURED
+            ):
+                self._rebalance.ring()
+            case _:
+                assert_never(kind)

@@ -1,0 +1,94 @@
+"""One scheduler process. Several are safe: one leads, the others wait for its lease."""
+
+import asyncio
+import os
+import signal
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+
+import structlog
+
+from scheduler.bell import Bell
+from scheduler.configure import Configure
+from scheduler.deadlines import Deadlines
+from scheduler.leading import Duties, Duty, lead_for_ever
+from scheduler.listen import Listen
+from scheduler.ports import SchedulerStore
+from scheduler.reaper import Reaper
+from scheduler.rebalance import Rebalance
+from scheduler.retention import Retention
+from scheduler.store import Store
+from shared import catalog as catalogs
+from shared import credentials, log
+from shared.errors import ConfigError
+from shared.settings import Settings
+from shared.store import connect
+from shared.store.lanes import Lanes, publish_catalog
+from shared.store.leader import Leader
+
+logger = structlog.get_logger(__name__)
+
+PREFIX = "{hr}:"
+
+
+def duties_of(
+    store: SchedulerStore, publish: Callable[[], Awaitable[int]], lease_ms: int
+) -> Duties:
+    """What the leader of a fence does; each time with bells of its own, so nothing is left over."""
+
+    def duties(fence: int) -> Mapping[str, Duty]:
+        work, limits = Bell(), Bell()
+        return {
+            "configure": Configure(publish, Bell()),
+            "listen": Listen(store, work, limits),
+            "rebalance": Rebalance(store, work, fence),
+            "deadlines": Deadlines(store, limits, fence),
+            "reap": Reaper(store, Bell(), fence, lease_ms),
+            "retention": Retention(store, Bell(), fence),
+        }
+
+    return duties
+
+
+def run(settings: Settings) -> None:
+    """Schedules until SIGTERM or SIGINT. ConfigError where something is missing or wrong."""
+    log.configure(
+        level=settings.log_level, format_=settings.log_format, keys={"process": "scheduler"}
+    )
+    asyncio.run(serve(settings))
+
+
+async def serve(settings: Settings) -> None:
+    """Wires one process and runs it until it is asked to stop; then gives its lease up."""
+    if settings.redis_url is None:
+        raise ConfigError("REDIS_URL is not set: say where the store is, or run `headrace up`")
+    catalog, config = catalogs.load(settings.config)
+    refs = credentials.load(os.environ, catalog, config)
+    client = connect.commands(settings.redis_url)
+    listener = connect.pubsub(settings.redis_url)
+    lease_ms = int(settings.dead_after_s * 1_000)
+    store = Store(client, listener, PREFIX, lease_ms)
+    lanes = Lanes(client, PREFIX)
+    leader = Leader(client, PREFIX, f"{os.getpid()}-{uuid.uuid4().hex[:12]}")
+
+    async def publish() -> int:
+        return await publish_catalog(lanes, catalog, refs, settings)
+
+    duties = duties_of(store, publish, lease_ms)
+    try:
+        await until_stopped(lead_for_ever(leader, duties))
+    finally:
+        await client.aclose()
+        await listener.aclose()
+
+
+async def until_stopped(work: Awaitable[None]) -> None:
+    """Runs `work` until SIGTERM or SIGINT comes, then cancels it and waits for its end."""
+    task = asyncio.ensure_future(work)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
+    with suppress(asyncio.CancelledError):
+        await task
+    logger.info("stopped")

@@ -1,0 +1,86 @@
+"""The port on a real store: `Lanes` for what it has, scripts to end and to take back jobs."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+import shared.store
+from scheduler.ports import Cleaned, Expired, Reaped
+from shared.core.backlog import LaneEvent, Move, Snapshot
+from shared.errors import StoreError
+from shared.queue.scripts import Scripts
+from shared.store.connect import store_errors
+from shared.store.lanes import Lanes
+from shared.store.leader import StaleFence
+
+CLEAN = Path(shared.store.__file__).parent / "lua" / "clean.lua"
+
+
+@contextmanager
+def _fenced(doing: str) -> Iterator[None]:
+    """StaleFence where the script refused our fence, else StoreError."""
+    try:
+        with store_errors(doing):
+            yield
+    except StoreError as exc:
+        cause = exc.__cause__
+        if isinstance(cause, ResponseError) and str(cause).startswith("STALE"):
+            raise StaleFence(str(cause)) from exc
+        raise
+
+
+class Store:
+    """One scheduler's view of the store. `listener` has connections that may block."""
+
+    def __init__(self, client: Redis, listener: Redis, prefix: str, lease_ms: int) -> None:
+        self._client = client
+        self._prefix = prefix
+        self._lease_ms = lease_ms
+        self._scripts = Scripts(client, prefix)
+        self._clean: Any = client.register_script(CLEAN.read_text())
+        self._lanes = Lanes(client, prefix)
+        self._heard = Lanes(listener, prefix)
+
+    async def now_ms(self) -> int:
+        """The store's clock."""
+        return await self._lanes.now_ms()
+
+    async def queued(self) -> int:
+        """Jobs without a final state."""
+        return await self._lanes.queued()
+
+    async def snapshot(self) -> Snapshot:
+        """Lanes and groups as they stand."""
+        return await self._lanes.snapshot()
+
+    async def move(self, move: Move, fence: int) -> int:
+        """Moves queued jobs; returns how many."""
+        with _fenced("moving jobs"):
+            return await self._lanes.move(move, fence)
+
+    async def reap(self, fence: int) -> Reaped:
+        """Takes back what dead workers held; any worker does so too, so it needs no fence."""
+        with _fenced("taking back jobs of dead workers"):
+            row = await self._scripts("beat", {"lease_ms": self._lease_ms, "fence": fence})
+            first = await self._client.zrange(f"{self._prefix}workers", 0, 0, withscores=True)
+        return Reaped(int(row[1]), int(first[0][1]) if first else None)
+
+    async def expire_due(self, fence: int, most: int) -> Expired:
+        """Ends jobs past their limits: true of them whoever does it, so it needs no fence."""
+        with _fenced("ending jobs past their limits"):
+            row = await self._scripts("expire", {"most": most, "fence": fence})
+        return Expired(int(row[1]), int(row[2]) or None)
+
+    async def clean(self, fence: int, most: int) -> Cleaned:
+        """Drops index entries of jobs that are gone."""
+        with _fenced("cleaning indexes"):
+            removed, more = await self._clean(keys=[self._prefix], args=[fence, most])
+        return Cleaned(int(removed), bool(more))
+
+    def events(self) -> AsyncIterator[LaneEvent]:
+        """Announcements as they come."""
+        return self._heard.events()
