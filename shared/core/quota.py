@@ -1,0 +1,234 @@
+"""Quota windows: what a call takes of them, and whether, when and how much fits.
+
+`earliest`, `free`, `take`, `settle`, `restamp`, `slack` and `observe` are the rules that
+shared/queue/lua/quota.lua runs in the store, as pure functions of a `Rule` and a `Ledger`.
+`window_spec` is the form in which a window is handed to the script.
+
+Moments are epoch ms by the store's clock, amounts integers, spans ms.
+"""
+
+import math
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar, assert_never
+from zoneinfo import ZoneInfo
+
+from shared.core.ledger import Fixed, Ledger, Rule, Sliding
+from shared.core.ledger_timed import Bucket, FirstUse
+from shared.core.model import Dimension, Need, TokenCount, Window, WindowKind
+
+L = TypeVar("L", bound=Ledger)
+
+NEVER = -1
+GUARD_FLOOR_MS = 10
+GUARD_USUAL_MS = 50
+GUARD_CAP_MS = 2000
+
+
+def fresh(rule: Rule) -> Sliding | Fixed | FirstUse | Bucket:
+    """The ledger of a window of which nothing was used."""
+    match rule.kind:
+        case WindowKind.SLIDING:
+            return Sliding()
+        case WindowKind.FIXED:
+            return FirstUse() if rule.anchor_ms is None else Fixed()
+        case WindowKind.BUCKET:
+            return Bucket()
+        case _:
+            assert_never(rule.kind)
+
+
+def earliest(rule: Rule, ledger: Ledger, now_ms: int, amount: int, keep: int = 0) -> int:
+    """The first moment from now on when `amount` fits and leaves `keep` free; NEVER: too much.
+
+    `keep` is cut to what the limit leaves beside the amount.
+    """
+    if amount <= 0:
+        return now_ms
+    if amount > rule.limit:
+        return NEVER
+    need = amount + min(keep, rule.limit - amount)
+    return ledger.at(rule, now_ms).earliest(rule, now_ms, need)
+
+
+def free(rule: Rule, ledger: Ledger, now_ms: int) -> int:
+    """Units that may be taken now, never below 0."""
+    return max(0, ledger.at(rule, now_ms).free(rule, now_ms))
+
+
+def take(rule: Rule, ledger: L, now_ms: int, amount: int) -> L:
+    """Reserves now, whether it fits or not."""
+    ledger = ledger.at(rule, now_ms)
+    return ledger.add(rule, now_ms, now_ms, amount) if amount > 0 else ledger
+
+
+def settle(rule: Rule, ledger: L, now_ms: int, taken_ms: int, reserved: int, actual: int) -> L:
+    """Corrects what was reserved; `actual` 0 gives it back. Nothing where it has run out."""
+    ledger = ledger.at(rule, now_ms)
+    if actual == reserved:
+        return ledger
+    return ledger.settle(rule, now_ms, taken_ms, actual - reserved, actual)
+
+
+def restamp(rule: Rule, ledger: L, now_ms: int, taken_ms: int, sent_ms: int, amount: int) -> L:
+    """A reservation counts from the moment its request was written to the socket."""
+    ledger, sent_ms = ledger.at(rule, now_ms), min(sent_ms, now_ms)
+    if amount <= 0 or sent_ms <= taken_ms:
+        return ledger
+    return ledger.restamp(rule, now_ms, taken_ms, sent_ms, amount)
+
+
+def slack(rule: Rule, ledger: Ledger, now_ms: int, at_ms: int, amount: int, keep: int = 0) -> int:
+    """Units a later job may take now so that the head's `amount` still fits at `at_ms`.
+
+    EASY backfilling: Lifka, "The ANL/IBM SP scheduling system", 1995. UNLIMITED: any amount.
+    """
+    need = amount + max(0, min(keep, rule.limit - amount))
+    return max(0, ledger.at(rule, now_ms).slack(rule, now_ms, max(at_ms, now_ms), need))
+
+
+def observe(rule: Rule, ledger: L, now_ms: int, used: int) -> L:
+    """Counts at least `used` units now (a header told); never lowers."""
+    ledger = ledger.at(rule, now_ms)
+    more = used - ledger.used(rule, now_ms)
+    return ledger.add(rule, now_ms, now_ms, more) if more > 0 else ledger
+
+
+def view(rule: Rule, ledger: Ledger, now_ms: int) -> tuple[int, int, int]:
+    """Units used, units free, and when all is free again (now where it is)."""
+    ledger = ledger.at(rule, now_ms)
+    used = ledger.used(rule, now_ms)
+    reset_ms = ledger.reset_ms(rule, now_ms) if used > 0 else now_ms
+    return used, free(rule, ledger, now_ms), reset_ms
+
+
+def amount(need: Need, dimension: Dimension, token_count: TokenCount, token_factor: float) -> int:
+    """Units that a call takes in a window: its tokens as the provider counts them, rounded up."""
+    match dimension:
+        case Dimension.REQUESTS:
+            return need.requests
+        case Dimension.AUDIO_SECONDS:
+            return need.audio_seconds
+        case Dimension.TOKENS:
+            output = {
+                TokenCount.INPUT: 0,
+                TokenCount.INPUT_OUTPUT: need.output_tokens,
+                TokenCount.INPUT_MAX_OUTPUT: need.max_output_tokens,
+            }[token_count]
+            return math.ceil((need.input_tokens + output) * token_factor - 1e-6)
+        case _:
+            assert_never(dimension)
+
+
+def guard_ms(window: Window) -> int:
+    """The lateness a window tolerates between our count of a call and the provider's, in ms.
+
+    Lateness does not grow with the span: 50 ms, where that is at most 2 % of the span; 0.5 % of
+    long spans, up to 2 s, where it costs nothing; never under 10 ms, but for spans under 40 ms.
+    """
+    usual = max(GUARD_USUAL_MS, window.span_ms // 200)
+    most = max(GUARD_FLOOR_MS, window.span_ms // 50)
+    return min(usual, most, GUARD_CAP_MS, window.span_ms // 4)
+
+
+def _local_window(zone: str, span_ms: int, now_ms: int) -> tuple[int, int]:
+    """Start and end of the zone's window that holds a moment; wall clock, so 23 and 25 h days."""
+    tz = ZoneInfo(zone)
+    offset = datetime.fromtimestamp(now_ms / 1000, tz).utcoffset() or timedelta()
+    offset_ms = offset // timedelta(milliseconds=1)
+    start = (now_ms + offset_ms) // span_ms * span_ms
+    edges = []
+    for wall_ms in (start, start + span_ms):
+        wall = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=wall_ms)
+        edges.append(round(wall.replace(tzinfo=tz).timestamp() * 1000))
+    if edges[0] <= now_ms < edges[1]:
+        return edges[0], edges[1]
+    return start - offset_ms, start - offset_ms + span_ms  # the hour that is told twice
+
+
+def anchor_offset_ms(anchor: str, span_ms: int, now_ms: int) -> int | None:
+    """How far window starts are shifted from multiples of the span; None from first use.
+
+    For a zone it holds from the end of the window that `now_ms` is in until the zone's clocks are
+    next changed; the window itself may begin elsewhere (`window_spec`: b, e).
+    """
+    if anchor == "first_use":
+        return None
+    if anchor == "epoch":
+        return 0
+    return _local_window(anchor, span_ms, now_ms)[1] % span_ms
+
+
+def window_rule(
+    window: Window, now_ms: int, *, guard: int | None = None, margin: float = 0.0
+) -> Rule:
+    """What the window admits. `guard` (ms) overrides the default, `margin` is never used of it.
+
+    A zone's rule is good for the day it was made in and the next: make it anew every day.
+    """
+    limit = window.limit if margin <= 0 else max(1, math.floor(window.limit * (1 - margin)))
+    anchor = window.anchor if window.kind is WindowKind.FIXED else "epoch"
+    zoned = anchor not in ("epoch", "first_use")
+    return Rule(
+        kind=window.kind,
+        limit=min(limit, window.limit),
+        span_ms=window.span_ms,
+        guard_ms=guard_ms(window) if guard is None else min(guard, window.span_ms // 4),
+        anchor_ms=anchor_offset_ms(anchor, window.span_ms, now_ms),
+        current=_local_window(anchor, window.span_ms, now_ms) if zoned else None,
+    )
+
+
+def window_key(owner: str, deployment: str | None, window: Window) -> str:
+    """Names a ledger: a window that counts differently (kind, span, anchor) gets another one.
+
+    The limit is not part of it: a changed limit takes effect on what is already counted.
+    """
+    how = (window.dimension.value, window.kind.value, str(window.span_ms))
+    anchor = (window.anchor,) if window.kind is WindowKind.FIXED else ()
+    return "|".join((owner, deployment or "*", window.name, *how, *anchor))
+
+
+def window_spec(
+    window: Window,
+    owner: str,
+    deployment: str | None,
+    now_ms: int,
+    token_count: TokenCount,
+    token_factor: float,
+    *,
+    guard: int | None = None,
+    margin: float = 0.0,
+) -> dict[str, Any]:
+    """The window as quota.lua reads it. `owner` is who is counted: a credential or organisation."""
+    rule = window_rule(window, now_ms, guard=guard, margin=margin)
+    spec: dict[str, Any] = {
+        "k": window_key(owner, deployment, window),
+        "n": window.name,
+        "d": window.dimension.value,
+        "l": rule.limit,
+        "s": rule.span_ms,
+        "t": rule.kind.value,
+        "g": rule.guard_ms,
+    }
+    if rule.kind is WindowKind.FIXED:
+        spec["a"] = "first_use" if rule.anchor_ms is None else rule.anchor_ms
+        if rule.current:
+            spec["b"], spec["e"] = rule.current
+    if window.dimension is Dimension.TOKENS:
+        spec["c"], spec["f"] = token_count.value, token_factor
+    return spec
+
+
+def fluid_rate_per_s(windows: Iterable[Window], need: Need | None = None) -> float | None:
+    """Calls per second that the windows admit on average; None where none of them binds.
+
+    With a `need`, windows of other dimensions count too, by its o200k tokens with maximal output.
+    """
+    asked = need or Need()
+    rates = []
+    for window in windows:
+        units = amount(asked, window.dimension, TokenCount.INPUT_MAX_OUTPUT, 1.0)
+        if units > 0:
+            rates.append(window.limit * 1000 / window.span_ms / units)
+    return min(rates, default=None)

@@ -1,0 +1,208 @@
+"""The ledgers in Lua and in Python give the same answers to the same random lives."""
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import fakeredis
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from redis import Redis
+
+from shared.core import quota
+from shared.core.model import Dimension, Need, TokenCount, Window, WindowKind
+
+START = 1_790_000_000_123
+LUA = Path(__file__).parents[2] / "shared/queue/lua/quota.lua"
+DRIVER = """
+local out = {}
+for i, op in ipairs(A.ops) do
+  NOW, A.w.l = op.now, op.l
+  if op.f ~= 'look' then Q[op.f](A.w, unpack(op.a)) end
+  local e = Q.earliest(A.w, op.need, op.keep)
+  local used, free, reset = Q.view(A.w)
+  local row = { e, Q.free(A.w), used, free, reset, Q.slack(A.w, op.at, op.need, op.keep) }
+  for j, x in ipairs(row) do row[j] = string.format('%.0f', x) end
+  out[i] = row
+end
+return cjson.encode(out)
+"""
+NAMES = itertools.count()
+KINDS = [
+    (WindowKind.SLIDING, "epoch"),
+    (WindowKind.FIXED, "epoch"),
+    (WindowKind.FIXED, "first_use"),
+    (WindowKind.FIXED, "Europe/Berlin"),
+    (WindowKind.BUCKET, "epoch"),
+]
+SPANS = [40, 999, 1000, 6000, 60_000, 86_400_000, 2_592_000_000]
+
+
+def script() -> str:
+    head = "local P, A = KEYS[1], cjson.decode(ARGV[1])\nlocal NOW = 0\n"
+    return head + LUA.read_text() + DRIVER
+
+
+@st.composite
+def lives(draw: st.DrawFn) -> tuple[Window, list[dict[str, Any]]]:
+    kind, anchor = draw(st.sampled_from(KINDS))
+    span = draw(st.sampled_from(SPANS))
+    limit = draw(st.sampled_from([1, 3, 60, 10_000, 1_000_000_000]))
+    window = Window("w", Dimension.REQUESTS, limit, span, kind, anchor)
+    now, ops, taken = START, [], []
+    amounts = st.integers(1, max(1, limit // draw(st.sampled_from([1, 2, 10]))))
+    for _ in range(draw(st.integers(1, 25))):
+        now += draw(st.one_of(st.integers(0, 30), st.integers(0, span), st.integers(0, 3 * span)))
+        name = draw(st.sampled_from(["take", "take", "settle", "restamp", "observe", "look"]))
+        arguments: list[int] = []
+        if name == "take":
+            arguments = [draw(amounts)]
+            taken.append((now, arguments[0]))
+        elif name == "observe":
+            arguments = [draw(amounts)]
+        elif taken and name in ("settle", "restamp"):
+            i = draw(st.integers(0, len(taken) - 1))
+            at, amount = taken[i]
+            if name == "settle":
+                taken.pop(i)
+                arguments = [at, amount, draw(st.integers(0, amount + 3))]
+            else:
+                sent = draw(st.integers(at, now))
+                taken[i] = (sent, amount)
+                arguments = [at, sent, amount]
+        else:
+            name = "look"
+        if draw(st.integers(0, 9)) == 0:
+            limit = draw(st.sampled_from([limit, max(1, limit // 2), limit * 2]))
+        at = now + draw(st.integers(0, 2 * span))
+        need, keep = draw(amounts), draw(st.integers(0, 2 * limit))
+        ops.append(
+            {"f": name, "a": arguments, "now": now, "l": limit, "need": need, "keep": keep}
+            | {"at": at}
+        )
+    return window, ops
+
+
+def in_python(window: Window, ops: list[dict[str, Any]]) -> list[list[int]]:
+    ledger: Any = None
+    rows = []
+    for op in ops:
+        window = Window(
+            window.name, window.dimension, op["l"], window.span_ms, window.kind, window.anchor
+        )
+        rule, now = quota.window_rule(window, START), op["now"]
+        ledger = quota.fresh(rule) if ledger is None else ledger
+        if op["f"] != "look":
+            ledger = getattr(quota, op["f"])(rule, ledger, now, *op["a"])
+        rows.append(
+            [
+                quota.earliest(rule, ledger, now, op["need"], op["keep"]),
+                quota.free(rule, ledger, now),
+                *quota.view(rule, ledger, now),
+                quota.slack(rule, ledger, now, op["at"], op["need"], op["keep"]),
+            ]
+        )
+    return rows
+
+
+def in_lua(client: "Redis", window: Window, ops: list[dict[str, Any]], batch: int) -> list[Any]:
+    """The same life in scripts of `batch` steps: what one script remembers must stay true."""
+    spec = quota.window_spec(window, str(next(NAMES)), None, START, TokenCount.INPUT, 1.0)
+    rows: list[Any] = []
+    for i in range(0, len(ops), batch):
+        header = orjson.dumps({"w": spec, "ops": ops[i : i + batch]})
+        answer = orjson.loads(client.eval(script(), 1, "{hr}:", header))
+        rows += [[int(x) for x in row] for row in answer]
+    return rows
+
+
+def agree(client: "Redis", life: tuple[Window, list[dict[str, Any]]]) -> None:
+    window, ops = life
+    expected = in_python(window, ops)
+    assert in_lua(client, window, ops, batch=len(ops)) == expected
+    assert in_lua(client, window, ops, batch=1) == expected
+
+
+def test_the_twins_agree_on_the_embedded_valkey(valkey) -> None:
+    client = Redis.from_url(valkey.url)
+
+    @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(life=lives())
+    def check(life: tuple[Window, list[dict[str, Any]]]) -> None:
+        agree(client, life)
+
+    check()
+    client.close()
+
+
+def test_the_twins_agree_on_redis_7(redis7) -> None:
+    client = Redis.from_url(redis7)
+
+    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(life=lives())
+    def check(life: tuple[Window, list[dict[str, Any]]]) -> None:
+        agree(client, life)
+
+    check()
+    client.close()
+
+
+@settings(max_examples=20, deadline=None)
+@given(life=lives())
+def test_the_twins_agree_on_fakeredis(life: tuple[Window, list[dict[str, Any]]]) -> None:
+    agree(fakeredis.FakeRedis(), life)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    need=st.builds(Need, *(st.integers(0, 10**6) for _ in range(4))),
+    dimension=st.sampled_from(Dimension),
+    count=st.sampled_from(TokenCount),
+    factor=st.sampled_from([1.0, 1.1, 1.25, 1.4, 0.97]),
+)
+def test_the_twins_take_the_same_amount(need, dimension, count, factor) -> None:
+    window = Window("w", dimension, 10, 1000)
+    spec = quota.window_spec(window, "c", "d", START, count, factor)
+    asked = {
+        "i": need.input_tokens,
+        "o": need.output_tokens,
+        "m": need.max_output_tokens,
+        "a": need.audio_seconds,
+    }
+    text = "local P, NOW = '', 0\n" + LUA.read_text()
+    text += "local a = cjson.decode(ARGV[1]); return string.format('%.0f', Q.amount(a.w, a.n))"
+    answer = AMOUNTS.eval(text, 0, orjson.dumps({"w": spec, "n": asked}))
+    assert int(answer) == quota.amount(need, dimension, count, factor)
+
+
+AMOUNTS = fakeredis.FakeRedis()
+
+
+def test_nothing_of_an_idle_ledger_stays_for_ever(valkey) -> None:
+    client = Redis.from_url(valkey.url)
+    for kind, anchor in KINDS:
+        window = Window("w", Dimension.REQUESTS, 5, 60_000, kind, anchor)
+        op = {"f": "take", "a": [1], "now": START, "l": 5, "need": 1, "keep": 0, "at": START}
+        in_lua(client, window, [op], batch=1)
+    keys = list(client.scan_iter())
+    assert len(keys) == len(KINDS) + 1
+    assert all(120_000 < int(client.pttl(key)) <= 180_000 for key in keys)
+    client.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_long_busy_life_keeps_the_store_small(valkey, kind) -> None:
+    client = Redis.from_url(valkey.url)
+    window = Window("w", Dimension.REQUESTS, 10**6, 60_000, *kind)
+    ops = [
+        {"f": "take", "a": [1], "now": START + 97 * i, "l": 10**6, "need": 1, "keep": 0}
+        | {"at": START + 97 * i}
+        for i in range(5000)
+    ]
+    assert in_lua(client, window, ops, batch=500) == in_python(window, ops)
+    for key in client.scan_iter():
+        size = client.llen(key) if b"quotalog" in key else client.hlen(key)
+        assert size <= 1010
+    client.close()
