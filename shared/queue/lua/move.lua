@@ -1,8 +1,11 @@
 -- uses: prelude lanes
--- Moves waiting jobs to another lane; a running job is never moved. Their order is kept.
--- ARGV[1]: {to, reason, ids} or {to, reason, from, class (nil: all, most urgent last), most, fence}
--- `fence`: the leader's; an older one than the newest seen is refused.
--- Returns the number of jobs moved. A lane move takes only jobs that list `to` as a candidate.
+-- Moves waiting jobs to another lane; a running job is never moved. Their scores are kept.
+-- ARGV[1]: {to, reason, ids}, or {to, reason, from, class (nil: all, bulk first), most, fence,
+--   sig (nil: any), due (ms, nil: any)}: from the back of each tenant's queue, so that what is about
+--   to start stays; with `due` only jobs whose deadline is at or before it, from the front.
+--   `fence`: the leader's; an older one than the newest seen is refused.
+-- Returns the number of jobs moved. A lane move takes only jobs that list `to` as a candidate, and
+-- looks at 4 x most + 64 jobs at the most.
 if A.fence then
   local seen = tonumber(call('GET', P .. 'leader:fence') or '0')
   if A.fence < seen then return redis.error_reply('STALE a newer leader acts') end
@@ -19,34 +22,50 @@ end
 local moved = 0
 local function shift(id)
   local h = place(id)
-  if not h or h.status ~= 'queued' or h.lane == A.to or (not A.ids and not may(h.sig)) then return end
+  if not h or h.status ~= 'queued' or h.lane == A.to then return false end
+  if not A.ids and (A.sig and h.sig ~= A.sig or not A.sig and not may(h.sig)) then return false end
   local due, from = h.due, h.lane
-  if not pull(id, h) then return end
+  local where = pull(id, h)
+  if not where then return false end
   call('HSET', job_key(id), 'lane', A.to)
   event(id, h.watch, 'job.moved', cjson.encode({ from = from, to = A.to, reason = A.reason or 'moved' }))
-  if due then wait_until(id, A.to, tonumber(due)) else enter(id, A.to, h) end
+  if where == 'delay' then wait_until(id, A.to, tonumber(due))
+  elseif where == 'quarantine' then call('ZADD', P .. 'quarantine', h.score, id)
+  else enter(id, A.to, h) end
   moved = moved + 1
+  return true
 end
-if A.ids then
-  for _, id in ipairs(A.ids) do shift(id) end
-  flush()
-  return moved
+
+-- Moves up to 16 jobs of one tenant; false where it has no more to look at.
+local function take_some(q, at)
+  local room = math.min(16, A.most - moved)
+  local ids
+  if A.due then ids = call('ZRANGEBYSCORE', q, '-inf', A.due, 'LIMIT', at.skip, room)
+  else ids = call('ZREVRANGE', q, at.skip, at.skip + room - 1) end
+  for _, id in ipairs(ids) do
+    at.looked = at.looked + 1
+    if not shift(id) then at.skip = at.skip + 1 end
+  end
+  return #ids == room
 end
-local classes = A.class and { A.class } or { 2, 1, 0 }
+
+for _, id in ipairs(A.ids or {}) do shift(id) end
 local looked = 0
-for _, class in ipairs(classes) do
-  for _, tenant in ipairs(call('ZRANGE', P .. 'ring:' .. A.from .. ':' .. class, 0, 63)) do
-    local q = P .. 'q:' .. A.from .. ':' .. class .. ':' .. tenant
-    local start = 0
-    while moved < A.most and looked < A.most * 4 + 64 do
-      local ids = call('ZRANGE', q, start, start + 63)
-      if #ids == 0 then break end
-      local before = moved
-      for _, id in ipairs(ids) do
-        looked = looked + 1
-        if moved < A.most then shift(id) end
+for _, class in ipairs(A.ids and {} or A.class and { A.class } or { 2, 1, 0 }) do
+  local tenants = {}
+  for _, tenant in ipairs(call('ZREVRANGE', P .. 'ring:' .. A.from .. ':' .. class, 0, 63)) do
+    tenants[#tenants + 1] = { q = P .. 'q:' .. A.from .. ':' .. class .. ':' .. tenant, skip = 0, looked = 0 }
+  end
+  local busy = true
+  while busy and moved < A.most and looked < A.most * 4 + 64 do
+    busy = false
+    for _, at in ipairs(tenants) do
+      local before = at.looked
+      if not at.over and moved < A.most then
+        at.over = not take_some(at.q, at)
+        busy = busy or not at.over
       end
-      start = start + #ids - (moved - before)
+      looked = looked + at.looked - before
     end
   end
 end
