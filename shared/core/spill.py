@@ -117,5 +117,11 @@ def _pay_for(
 
 def _to_paid(group: Group, lane: str, jobs: int, due: Due) -> Move:
     return Move(
-        group.lane, lane, jobs, group.priority, group.signature, "deadline", deadline_ms=due.deadline_ms
+        source=group.lane,
+        target=lane,
+        count=jobs,
+        priority=group.priority,
+        signature=group.signature,
+        reason="deadline",
+        deadline_ms=due.deadline_ms,
     )

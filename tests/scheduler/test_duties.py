@@ -1,0 +1,156 @@
+"""Each duty's turn against the store in memory."""
+
+import asyncio
+import time
+
+import pytest
+
+from scheduler.bell import Bell
+from scheduler.deadlines import Deadlines
+from scheduler.listen import Listen
+from scheduler.reaper import Reaper
+from scheduler.rebalance import MOVE_BATCH, Rebalance
+from scheduler.retention import Retention
+from shared.core.backlog import LaneEvent, LaneEventKind
+from shared.errors import StoreError
+from shared.store.leader import StaleFence
+
+A, B = "alpha/m@shared", "beta/m@shared"
+FENCE = 1
+
+
+def rebalance(store, bell):
+    return Rebalance(store, bell, FENCE, debounce_s=0.01, safety_s=30)
+
+
+async def test_what_waits_in_a_lane_set_aside_moves_to_one_that_can_run_it(store, reading):
+    store.lanes = (reading(A, dead=True), reading(B))
+    store.fill(A, 1_200, (A, B))
+    moved = await rebalance(store, Bell()).once()
+    assert (moved, store.count(A), store.count(B)) == (1_200, 0, 1_200)
+    assert store.calls.count("move") == -(-1_200 // MOVE_BATCH)
+
+
+async def test_several_announcements_in_a_moment_make_one_pass(store, reading, eventually):
+    store.lanes = (reading(A), reading(B))
+    store.fill(A, 1, (A, B))
+    bell = Bell()
+    for _ in range(5):
+        bell.ring()
+    turn = asyncio.create_task(rebalance(store, bell).turn())
+    await asyncio.sleep(0)
+    bell.ring()
+    await turn
+    assert store.calls.count("snapshot") == 1
+    assert not await bell.wait(0)
+
+
+async def test_with_nothing_queued_it_reads_no_snapshot_and_sleeps_until_it_is_rung(store):
+    bell = Bell()
+    bell.ring()
+    duty = rebalance(store, bell)
+    await duty.turn()
+    assert store.calls == ["queued"]
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await duty.turn()
+    assert store.calls == ["queued"]
+
+
+async def test_a_pass_that_fails_is_made_again(store, reading):
+    store.lanes = (reading(A, dead=True), reading(B))
+    store.fill(A, 3, (A, B))
+    bell = Bell()
+    bell.ring()
+    duty = rebalance(store, bell)
+    store.down = True
+    with pytest.raises(StoreError):
+        await duty.turn()
+    store.down = False
+    await duty.turn()
+    assert store.count(B) == 3
+
+
+async def test_a_backlog_is_looked_at_now_and_then_without_any_event(store, reading):
+    store.lanes = (reading(A, dead=True), reading(B))
+    store.fill(A, 3, (A, B))
+    await Rebalance(store, Bell(), FENCE, debounce_s=0, safety_s=0.01).turn()
+    assert store.count(B) == 3
+
+
+async def test_an_old_fence_moves_nothing(store, reading):
+    store.lanes = (reading(A, dead=True), reading(B))
+    store.fill(A, 3, (A, B))
+    store.newest_fence = 2
+    with pytest.raises(StaleFence):
+        await rebalance(store, Bell()).once()
+    assert store.count(A) == 3
+
+
+async def test_limits_end_what_is_due_and_the_timer_is_armed_to_the_next(store):
+    store.limits = [store.now - 5, store.now, store.now + 40, store.now + 90_000]
+    duty = Deadlines(store, Bell(), FENCE)
+    began = time.monotonic()
+    await duty.turn()
+    assert store.limits == [store.now + 40, store.now + 90_000]
+    assert 0.03 < time.monotonic() - began < 2
+    store.now += 40
+    bell = Bell()
+    bell.ring()
+    await Deadlines(store, bell, FENCE).turn()
+    assert store.limits == [store.now + 90_000 - 40]
+
+
+async def test_without_limits_the_timer_sleeps_until_a_nearer_one_is_announced(store):
+    bell = Bell()
+    turn = asyncio.create_task(Deadlines(store, bell, FENCE).turn())
+    await asyncio.sleep(0.05)
+    assert not turn.done()
+    assert store.calls == ["expire_due"]
+    bell.ring()
+    await turn
+
+
+async def test_the_reaper_looks_again_within_half_a_lease(store):
+    store.dead_jobs = 7
+    began = time.monotonic()
+    await Reaper(store, Bell(), FENCE, lease_ms=600).turn()
+    assert store.dead_jobs == 0
+    assert 0.25 < time.monotonic() - began < 2
+
+
+async def test_retention_drops_in_batches_until_nothing_is_left(store):
+    store.stale_entries = 1_234
+    bell = Bell()
+    bell.ring()
+    await Retention(store, bell, FENCE).turn()
+    assert (store.stale_entries, store.calls.count("clean")) == (0, 3)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in LaneEventKind if kind is not LaneEventKind.LOST])
+async def test_each_announcement_rings_the_duty_it_is_for(store, kind):
+    work, limits = Bell(), Bell()
+    turn = asyncio.create_task(Listen(store, work, limits).turn())
+    await asyncio.sleep(0)
+    assert await work.wait(1) and await limits.wait(1)  # noqa: PT018 - both, after (re)connecting
+    store.announced.put_nowait(LaneEvent(kind, A))
+    heard = limits if kind is LaneEventKind.LIMITS else work
+    other = work if kind is LaneEventKind.LIMITS else limits
+    assert await heard.wait(1)
+    assert not await other.wait(0.01)
+    turn.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await turn
+
+
+async def test_a_broken_subscription_makes_every_duty_look_anew(store):
+    work, limits = Bell(), Bell()
+    turn = asyncio.create_task(Listen(store, work, limits).turn())
+    await asyncio.sleep(0)
+    await work.wait(1)
+    await limits.wait(1)
+    store.announced.put_nowait(StoreError("the connection broke"))
+    with pytest.raises(StoreError):
+        await turn
+    assert await work.wait(1)
+    assert await limits.wait(1)

@@ -1,0 +1,182 @@
+"""The lease, the port and the whole scheduler on a real server."""
+
+import asyncio
+import secrets
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from scheduler.leading import lead_for_ever
+from scheduler.main import PREFIX, duties_of
+from scheduler.store import Store
+from shared.core.backlog import Move
+from shared.core.model import Kind, Need, Priority, Status
+from shared.queue.types import NewJob
+from shared.store import connect
+from shared.store.jobs import Jobs
+from shared.store.lanes import Lanes
+from shared.store.leader import Leader, StaleFence
+
+A, B = "alpha/m@shared", "beta/m@shared"
+
+
+@pytest.fixture
+async def client(valkey):
+    client = connect.commands(valkey.url)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+async def store(valkey, client):
+    listener = connect.pubsub(valkey.url)
+    yield Store(client, listener, PREFIX, 5_000)
+    await listener.aclose()
+
+
+def leader(client, ttl_ms=4_000):
+    return Leader(client, PREFIX, secrets.token_hex(4), ttl_ms=ttl_ms)
+
+
+def job(number, lane=A, *, deadline_ms=None, max_wait_ms=None):
+    return NewJob(
+        id=f"job{number}",
+        tenant="t",
+        kind=Kind.CHAT,
+        priority=Priority.NORMAL,
+        lane=lane,
+        candidates=(A, B),
+        need=Need(10, 10, 10),
+        doc=b"{}",
+        deadline_ms=deadline_ms,
+        max_wait_ms=max_wait_ms,
+    )
+
+
+async def standing(store):
+    return {one.lane: one.count for one in (await store.snapshot()).groups if one.count}
+
+
+async def publish(client, *lanes):
+    configs = {lane: {"creds": [{"id": lane, "win": []}]} for lane in lanes}
+    await Lanes(client, PREFIX).publish(configs, {}, "v1")
+
+
+async def accept(client, *jobs):
+    accepting = Jobs(client, client, PREFIX)
+    await asyncio.gather(*(accepting.accept(one) for one in jobs))
+    return accepting
+
+
+async def test_one_holds_the_lease_and_the_next_has_a_larger_fence(client):
+    first, second = leader(client), leader(client)
+    fence, _ = await first.acquire()
+    assert await first.acquire() == (fence, 0)
+    nothing, wait_ms = await second.acquire()
+    assert nothing is None
+    assert 0 < wait_ms <= 4_000
+    assert await first.renew(fence)
+    assert not await second.renew(fence)
+    await second.release(fence)
+    assert await first.renew(fence)
+    await first.release(fence)
+    assert not await first.renew(fence)
+    assert (await second.acquire())[0] == fence + 1
+
+
+async def test_a_lease_that_runs_out_is_anothers_and_is_not_renewed(client):
+    first, second = leader(client, ttl_ms=30), leader(client)
+    fence, _ = await first.acquire()
+    _, wait_ms = await second.acquire()
+    await asyncio.sleep((wait_ms + 30) / 1_000)
+    later, _ = await second.acquire()
+    assert later == fence + 1
+    assert not await first.renew(fence)
+
+
+async def test_a_former_leaders_move_and_cleaning_are_refused_and_change_nothing(client, store):
+    await publish(client, A, B)
+    await accept(client, job(1))
+    old, _ = await (first := leader(client)).acquire()
+    await first.release(old)
+    new, _ = await leader(client).acquire()
+    snapshot = await store.snapshot()
+    (group,) = (one for one in snapshot.groups if one.count)
+    move = Move(A, B, 1, Priority.NORMAL, group.signature, "sooner")
+    with pytest.raises(StaleFence):
+        await store.move(move, old)
+    with pytest.raises(StaleFence):
+        await store.clean(old, 10)
+    assert await standing(store) == {A: 1}
+    assert await store.move(move, new) == 1
+    assert await standing(store) == {B: 1}
+
+
+async def test_cleaning_drops_entries_of_jobs_that_are_gone_and_only_those(client, store):
+    fence, _ = await leader(client).acquire()
+    await client.sadd(f"{PREFIX}tenants", "t", "gone")
+    await client.hset(f"{PREFIX}set", "retention_ms", 1_000)
+    now_ms = await store.now_ms()
+    old = {f"old{n}": now_ms - 10_000 for n in range(25)}
+    await client.zadd(f"{PREFIX}ix:t:completed", {**old, "kept": now_ms - 9_000})
+    await client.hset(f"{PREFIX}job:kept", "status", "completed")
+    await client.zadd(f"{PREFIX}ix:t:failed", {"fresh": now_ms})
+    await client.zadd(f"{PREFIX}ix:t:live", {"old-but-live": now_ms - 10_000})
+    removed, more = 0, True
+    while more:
+        cleaned = await store.clean(fence, 10)
+        assert cleaned.removed <= 10
+        removed, more = removed + cleaned.removed, cleaned.more
+    assert removed == 25
+    assert await client.zrange(f"{PREFIX}ix:t:completed", 0, -1) == [b"kept"]
+    assert await client.zcard(f"{PREFIX}ix:t:failed") == 1
+    assert await client.zcard(f"{PREFIX}ix:t:live") == 1
+    assert await client.smembers(f"{PREFIX}tenants") == {b"t"}
+
+
+@asynccontextmanager
+async def scheduling(client, store, publishing):
+    work = lead_for_ever(leader(client, ttl_ms=300), duties_of(store, publishing, 5_000))
+    task = asyncio.create_task(work)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_jobs_past_their_limits_end_on_time_even_when_accepted_while_it_sleeps(
+    client, store, eventually
+):
+    async def publishing():
+        await publish(client, A, B)
+        return 2
+
+    async with scheduling(client, store, publishing):
+        jobs = await accept(client, job(1, deadline_ms=60_000))
+        await asyncio.sleep(0.1)
+        await accept(client, job(2, max_wait_ms=150))
+        async with asyncio.timeout(5):
+            while (await jobs.get("job2", "t")).status is not Status.EXPIRED:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert (await jobs.get("job1", "t")).status is Status.QUEUED
+
+
+async def test_two_schedulers_move_every_stranded_job_once(client, store):
+    async def publishing():
+        return 0
+
+    await publish(client, A, B)
+    await accept(client, *(job(n) for n in range(300)))
+    await client.hset(f"{PREFIX}cool", f"c:{A}", f"{10**15}|unauthorized")
+    async with (
+        scheduling(client, store, publishing),
+        scheduling(client, store, publishing),
+        asyncio.timeout(10),
+    ):
+        while await standing(store) != {B: 300}:  # noqa: ASYNC110 - the store is the only witness
+            await asyncio.sleep(0.02)
+    record = await Jobs(client, client, PREFIX).get("job7", "t")
+    assert record.lane == B
+    assert record.events == 2  # queued, moved
