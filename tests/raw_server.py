@@ -66,6 +66,7 @@ class Peer:
                 length = int(line.split(b":")[1])
         body = await self.reader.readexactly(length)
         self.server.requests.append((head, body))
+        self.server.asked.set()
         return head, body
 
     async def send(self, data: bytes) -> None:
@@ -88,12 +89,16 @@ class Peer:
 
 @dataclass
 class RawServer:
-    """`url` is its address; `requests` what it read; `connections` how often it was called."""
+    """`url` is its address; `requests` what it read; `connections` how often it was called.
+
+    `asked` is set once a request was read, `gone` once a client has left.
+    """
 
     url: str = ""
     port: int = 0
     connections: int = 0
     requests: list[tuple[bytes, bytes]] = field(default_factory=list)
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
     gone: asyncio.Event = field(default_factory=asyncio.Event)
 
 
