@@ -105,7 +105,7 @@ class ChatReader:
         if usage is not None:
             self._usage = usage
         call = self._call
-        changed = normalise.choices(chunk, "delta")
+        changed = normalise.choices(chunk, "delta") or b"\n" in payload
         if not chunk["choices"]:
             return
         model = call.deployment.model

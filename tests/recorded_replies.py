@@ -1,0 +1,579 @@
+"""Replies in providers' own formats, as recorded in shared/facts/wire-facts.md and wire-chat.md."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from shared.core.outcome import FailureKind as Kind
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What a provider answered, and what it must be taken for."""
+
+    name: str
+    type: str
+    status: int
+    body: Any
+    kind: Kind
+    headers: dict[str, str] = field(default_factory=dict)
+    expect: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def raw(self) -> bytes:
+        return self.body if isinstance(self.body, bytes) else orjson.dumps(self.body)
+
+
+def openai(message: str, code: str | None, kind: str = "invalid_request_error", param: Any = None):
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def groq_limit(window: str, again: str = " Please try again in 28m55.34s. ...") -> dict[str, Any]:
+    message = (
+        "Rate limit reached for model `openai/gpt-oss-120b` in organization `org_x` service tier "
+        f"`on_demand` on {window}: Limit 200000, Used 199503, Requested 4514.{again}"
+    )
+    return {"error": {"message": message, "type": "tokens", "code": "rate_limit_exceeded"}}
+
+
+def gemini(code: int, status: str, message: str, *details: dict[str, Any]) -> dict[str, Any]:
+    return {"error": {"code": code, "message": message, "status": status, "details": [*details]}}
+
+
+def quota(quota_id: str, value: str, metric: str = "free_tier_requests") -> dict[str, Any]:
+    return {
+        "@type": "type.googleapis.com/google.rpc.QuotaFailure",
+        "violations": [
+            {
+                "quotaMetric": f"generativelanguage.googleapis.com/generate_content_{metric}",
+                "quotaId": quota_id,
+                "quotaDimensions": {"location": "global", "model": "gemini-3.8-flash"},
+                "quotaValue": value,
+            }
+        ],
+    }
+
+
+def reason(word: str) -> dict[str, Any]:
+    return {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": word}
+
+
+RETRY_INFO = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "38.2s"}
+PER_DAY = "GenerateRequestsPerDayPerProjectPerModel-FreeTier"
+PER_MINUTE = "GenerateRequestsPerMinutePerProjectPerModel-FreeTier"
+TOKENS_PER_MINUTE = "GenerateContentInputTokensPerModelPerMinute-FreeTier"
+EXCEEDED = "You exceeded your current quota, please check your plan and billing details."
+
+
+def mistral(message: Any, kind: str, code: str) -> dict[str, Any]:
+    return {"object": "error", "message": message, "type": kind, "param": None, "code": code}
+
+
+def anthropic(kind: str, message: str = "words", **details: str) -> dict[str, Any]:
+    error: dict[str, Any] = {"type": kind, "message": message}
+    if details:
+        error["details"] = details
+    return {"type": "error", "error": error, "request_id": "req_1"}
+
+
+def openrouter(code: int, message: str, **metadata: Any) -> dict[str, Any]:
+    return {"error": {"code": code, "message": message, "metadata": metadata}, "user_id": "u"}
+
+
+GROQ = [
+    Refusal("bad field", "groq", 400, openai("no", None), Kind.INVALID_REQUEST),
+    Refusal("bad tool call", "groq", 400, openai("x", "tool_use_failed"), Kind.MALFORMED_REPLY),
+    Refusal("bad json", "groq", 400, openai("x", "json_validate_failed"), Kind.MALFORMED_REPLY),
+    Refusal("context", "groq", 400, openai("x", "context_length_exceeded"), Kind.TOO_LONG),
+    Refusal(
+        "context prose",
+        "groq",
+        400,
+        openai("Please reduce the length of the messages or completion.", None),
+        Kind.TOO_LONG,
+    ),
+    Refusal("decommissioned", "groq", 400, openai("x", "model_decommissioned"), Kind.MODEL_GONE),
+    Refusal("restricted", "groq", 400, openai("x", "organization_restricted"), Kind.UNAUTHORIZED),
+    Refusal(
+        "bad key", "groq", 401, openai("Invalid API Key", "invalid_api_key"), Kind.UNAUTHORIZED
+    ),
+    Refusal(
+        "blocked model",
+        "groq",
+        403,
+        openai("x", "model_permission_blocked_project"),
+        Kind.MODEL_GONE,
+    ),
+    Refusal("no model", "groq", 404, openai("x", "model_not_found"), Kind.MODEL_GONE),
+    Refusal(
+        "larger than TPM",
+        "groq",
+        413,
+        openai(
+            "Request too large for model `x` in organization `o` on tokens per minute (TPM): "
+            "Limit 8000, Requested 12000, please reduce your message size and try again.",
+            "rate_limit_exceeded",
+            "tokens",
+        ),
+        Kind.TOO_LONG,
+        expect={"window": "tpm", "limit": 8_000},
+    ),
+    Refusal("body too large", "groq", 413, b"Request Entity Too Large", Kind.INVALID_REQUEST),
+    Refusal("semantic", "groq", 422, openai("no", None), Kind.INVALID_REQUEST),
+    Refusal("dependency", "groq", 424, openai("no", None), Kind.OVERLOADED),
+    Refusal(
+        "TPM",
+        "groq",
+        429,
+        groq_limit("tokens per minute (TPM)", " Please try again in 7.66s."),
+        Kind.RATE_LIMITED,
+        {"retry-after": "8"},
+        {"window": "tpm", "limit": 200_000, "retry_after_ms": 7_660},
+    ),
+    Refusal(
+        "TPD",
+        "groq",
+        429,
+        groq_limit("tokens per day (TPD)"),
+        Kind.QUOTA_EXHAUSTED,
+        {"retry-after": "1736"},
+        {"window": "tpd", "limit": 200_000, "retry_after_ms": 1_735_340, "scope": "lane"},
+    ),
+    Refusal("flex capacity", "groq", 498, openai("capacity", None), Kind.OVERLOADED),
+    Refusal("over capacity", "groq", 503, openai("over capacity", None), Kind.OVERLOADED),
+]
+OPENAI = [
+    Refusal(
+        "context",
+        "openai",
+        400,
+        openai("This model's maximum context length is 128000 tokens.", "context_length_exceeded"),
+        Kind.TOO_LONG,
+    ),
+    Refusal(
+        "parameter",
+        "openai",
+        400,
+        openai("Unsupported parameter: 'top_p'", "unsupported_parameter", param="top_p"),
+        Kind.INVALID_REQUEST,
+        expect={"param": "top_p", "code": "unsupported_parameter"},
+    ),
+    Refusal("policy", "openai", 400, openai("x", "content_policy_violation"), Kind.FILTERED),
+    Refusal(
+        "unverified",
+        "openai",
+        400,
+        openai("Your organization must be verified to use the model", None),
+        Kind.MODEL_GONE,
+    ),
+    Refusal(
+        "key", "openai", 401, openai("Incorrect API key", "invalid_api_key"), Kind.UNAUTHORIZED
+    ),
+    Refusal(
+        "country",
+        "openai",
+        403,
+        openai("x", "unsupported_country_region_territory"),
+        Kind.UNAUTHORIZED,
+    ),
+    Refusal("model", "openai", 404, openai("x", "model_not_found"), Kind.MODEL_GONE),
+    Refusal(
+        "rpm",
+        "openai",
+        429,
+        openai(
+            "Rate limit reached for gpt-5 in organization org-x on requests per min (RPM): "
+            "Limit 3, Used 3, Requested 1. Please try again in 20s.",
+            "rate_limit_exceeded",
+            "requests",
+        ),
+        Kind.RATE_LIMITED,
+        {"retry-after-ms": "19500"},
+        {"window": "rpm", "limit": 3, "retry_after_ms": 20_000},
+    ),
+    Refusal(
+        "no prose",
+        "openai",
+        429,
+        openai("slow down", "slow_down"),
+        Kind.RATE_LIMITED,
+        {"retry-after": "4", "retry-after-ms": "3200"},
+        {"retry_after_ms": 3_200},
+    ),
+    Refusal(
+        "headers only",
+        "openai",
+        429,
+        openai("limit", "rate_limit_exceeded"),
+        Kind.RATE_LIMITED,
+        {
+            "x-ratelimit-limit-requests": "60",
+            "x-ratelimit-remaining-requests": "59",
+            "x-ratelimit-reset-requests": "1s",
+            "x-ratelimit-limit-tokens": "1000",
+            "x-ratelimit-remaining-tokens": "0",
+            "x-ratelimit-reset-tokens": "6.5s",
+        },
+        {"window": "tokens", "retry_after_ms": 6_500},
+    ),
+    Refusal(
+        "unpaid",
+        "openai",
+        429,
+        openai(EXCEEDED, "insufficient_quota", "insufficient_quota"),
+        Kind.QUOTA_EXHAUSTED,
+        expect={"scope": "credential", "dead": True, "window": "credit"},
+    ),
+    Refusal(
+        "spend limit",
+        "openai",
+        429,
+        openai("x", "organization_spend_limit_exceeded"),
+        Kind.QUOTA_EXHAUSTED,
+        expect={"scope": "credential", "dead": False},
+    ),
+    Refusal("500", "openai", 500, openai("x", None, "server_error"), Kind.OVERLOADED),
+    Refusal("503", "openai", 503, openai("x", "server_is_overloaded"), Kind.OVERLOADED),
+]
+GEMINI = [
+    Refusal(
+        "per day",
+        "gemini",
+        429,
+        [gemini(429, "RESOURCE_EXHAUSTED", EXCEEDED, quota(PER_DAY, "20"), RETRY_INFO)],
+        Kind.QUOTA_EXHAUSTED,
+        expect={"window": "rpd", "limit": 20, "retry_after_ms": 22 * 3_600_000},
+    ),
+    Refusal(
+        "per minute",
+        "gemini",
+        429,
+        [gemini(429, "RESOURCE_EXHAUSTED", EXCEEDED, quota(PER_MINUTE, "5"), RETRY_INFO)],
+        Kind.RATE_LIMITED,
+        expect={"window": "rpm", "limit": 5, "retry_after_ms": 38_200},
+    ),
+    Refusal(
+        "tokens per minute",
+        "gemini",
+        429,
+        gemini(
+            429,
+            "RESOURCE_EXHAUSTED",
+            EXCEEDED,
+            quota(TOKENS_PER_MINUTE, "250000", "free_tier_input_token_count"),
+        ),
+        Kind.RATE_LIMITED,
+        expect={"window": "tpm", "limit": 250_000, "retry_after_ms": 60_000},
+    ),
+    Refusal(
+        "no free quota",
+        "gemini",
+        429,
+        gemini(429, "RESOURCE_EXHAUSTED", EXCEEDED, quota(PER_DAY, "0"), RETRY_INFO),
+        Kind.MODEL_GONE,
+    ),
+    Refusal(
+        "bad key",
+        "gemini",
+        400,
+        [gemini(400, "INVALID_ARGUMENT", "API key not valid.", reason("API_KEY_INVALID"))],
+        Kind.UNAUTHORIZED,
+    ),
+    Refusal(
+        "too long",
+        "gemini",
+        400,
+        gemini(
+            400,
+            "INVALID_ARGUMENT",
+            "The input token count exceeds the maximum number of tokens allowed (1048576).",
+        ),
+        Kind.TOO_LONG,
+    ),
+    Refusal(
+        "schema",
+        "gemini",
+        400,
+        gemini(400, "INVALID_ARGUMENT", "Unknown name"),
+        Kind.INVALID_REQUEST,
+    ),
+    Refusal(
+        "location",
+        "gemini",
+        400,
+        gemini(400, "FAILED_PRECONDITION", "User location is not supported for the API use."),
+        Kind.UNAUTHORIZED,
+    ),
+    Refusal(
+        "leaked",
+        "gemini",
+        403,
+        gemini(403, "PERMISSION_DENIED", "Your API key was reported as leaked."),
+        Kind.UNAUTHORIZED,
+    ),
+    Refusal(
+        "no model",
+        "gemini",
+        404,
+        [gemini(404, "NOT_FOUND", "models/x is not found")],
+        Kind.MODEL_GONE,
+    ),
+    Refusal(
+        "busy",
+        "gemini",
+        503,
+        gemini(503, "UNAVAILABLE", "The model is overloaded."),
+        Kind.OVERLOADED,
+        expect={"scope": "deployment"},
+    ),
+    Refusal("slow", "gemini", 504, gemini(504, "DEADLINE_EXCEEDED", "x"), Kind.TIMEOUT),
+]
+MISTRAL = [
+    Refusal(
+        "rate",
+        "mistral",
+        429,
+        mistral("Rate limit exceeded", "rate_limited", "1300"),
+        Kind.RATE_LIMITED,
+        {"x-ratelimit-limit-req-minute": "60", "x-ratelimit-remaining-req-minute": "0"},
+        {"window": "rpm", "retry_after_ms": 60_000},
+    ),
+    Refusal("bare", "mistral", 429, {"message": "Requests rate limit exceeded"}, Kind.RATE_LIMITED),
+    Refusal(
+        "capacity",
+        "mistral",
+        429,
+        mistral("Service tier capacity exceeded", "service_tier_capacity_exceeded", "3505"),
+        Kind.OVERLOADED,
+        expect={"scope": "deployment"},
+    ),
+    Refusal(
+        "month",
+        "mistral",
+        429,
+        mistral("Rate limit exceeded", "rate_limited", "1300"),
+        Kind.QUOTA_EXHAUSTED,
+        {"x-ratelimit-limit-tokens-month": "10", "x-ratelimit-remaining-tokens-month": "0"},
+        {"scope": "credential", "window": "tokens_per_month"},
+    ),
+    Refusal(
+        "not on the plan",
+        "mistral",
+        429,
+        mistral("Rate limit exceeded", "rate_limited", "1300"),
+        Kind.MODEL_GONE,
+        {"x-ratelimit-limit-req-minute": "0"},
+    ),
+    Refusal("model", "mistral", 400, mistral("x", "invalid_model", "1500"), Kind.MODEL_GONE),
+    Refusal("key", "mistral", 401, {"detail": "Unauthorized"}, Kind.UNAUTHORIZED),
+    Refusal(
+        "validation",
+        "mistral",
+        422,
+        mistral({"detail": [{"loc": ["body", "n"], "msg": "too many", "type": "v"}]}, "x", "1"),
+        Kind.INVALID_REQUEST,
+        expect={"message": "too many"},
+    ),
+]
+COHERE = [
+    Refusal(
+        "trial",
+        "cohere",
+        429,
+        {"id": "x", "message": "You are using a Trial key, limited to 20 API calls / minute."},
+        Kind.RATE_LIMITED,
+        expect={"window": "rpm", "limit": 20, "retry_after_ms": 60_000},
+    ),
+    Refusal(
+        "month",
+        "cohere",
+        429,
+        {"id": "x", "message": "You are using a Trial key, limited to 1000 API calls / month."},
+        Kind.QUOTA_EXHAUSTED,
+        expect={"scope": "credential"},
+    ),
+    Refusal("key", "cohere", 401, {"message": "invalid api token"}, Kind.UNAUTHORIZED),
+    Refusal("model", "cohere", 404, {"message": "model 'x' not found, make sure"}, Kind.MODEL_GONE),
+    Refusal("long", "cohere", 400, {"message": "too many tokens: 5"}, Kind.TOO_LONG),
+    Refusal("deny-listed", "cohere", 498, {"message": "x"}, Kind.FILTERED),
+]
+OTHERS = [
+    Refusal(
+        "anthropic limit",
+        "anthropic",
+        429,
+        anthropic("rate_limit_error"),
+        Kind.RATE_LIMITED,
+        {"retry-after": "12"},
+        {"retry_after_ms": 12_000},
+    ),
+    Refusal(
+        "anthropic spend",
+        "anthropic",
+        429,
+        anthropic("rate_limit_error", error_code="enforced_spend_limit_reached"),
+        Kind.QUOTA_EXHAUSTED,
+        expect={"scope": "credential"},
+    ),
+    Refusal(
+        "anthropic long",
+        "anthropic",
+        400,
+        anthropic("invalid_request_error", "prompt is too long: 9 tokens > 8 maximum"),
+        Kind.TOO_LONG,
+    ),
+    Refusal(
+        "anthropic credit",
+        "anthropic",
+        400,
+        anthropic("invalid_request_error", "Your credit balance is too low"),
+        Kind.QUOTA_EXHAUSTED,
+        expect={"dead": True},
+    ),
+    Refusal("anthropic busy", "anthropic", 529, anthropic("overloaded_error"), Kind.OVERLOADED),
+    Refusal(
+        "anthropic key", "anthropic", 401, anthropic("authentication_error"), Kind.UNAUTHORIZED
+    ),
+    Refusal(
+        "openrouter day",
+        "openrouter",
+        429,
+        openrouter(
+            429,
+            "Rate limit exceeded: free-models-per-day",
+            headers={
+                "X-RateLimit-Limit": "50",
+                "X-RateLimit-Remaining": "0",
+                "X-RateLimit-Reset": "1785658140000",
+            },
+            limit_source="openrouter_free_tier_daily",
+        ),
+        Kind.QUOTA_EXHAUSTED,
+        expect={"scope": "credential", "retry_after_ms": 40_000},
+    ),
+    Refusal(
+        "openrouter upstream",
+        "openrouter",
+        429,
+        openrouter(429, "Provider returned error", raw="temporarily", retry_after_seconds=7),
+        Kind.RATE_LIMITED,
+        expect={"retry_after_ms": 7_000},
+    ),
+    Refusal(
+        "openrouter credits",
+        "openrouter",
+        402,
+        openrouter(402, "x", limit_source="openrouter_credits"),
+        Kind.QUOTA_EXHAUSTED,
+        expect={"dead": True},
+    ),
+    Refusal(
+        "cerebras",
+        "cerebras",
+        429,
+        {
+            "message": "Requests per minute limit exceeded - too many requests sent.",
+            "type": "too_many_requests_error",
+            "param": "quota",
+            "code": "request_quota_exceeded",
+        },
+        Kind.RATE_LIMITED,
+        expect={"window": "rpm", "retry_after_ms": 60_000},
+    ),
+    Refusal(
+        "cerebras queue",
+        "cerebras",
+        429,
+        {"message": "high traffic", "type": "too_many_requests_error", "code": "queue_exceeded"},
+        Kind.OVERLOADED,
+    ),
+    Refusal(
+        "deepseek", "deepseek", 402, openai("Insufficient Balance", None), Kind.QUOTA_EXHAUSTED
+    ),
+    Refusal("xai", "xai", 400, {"error": "Incorrect API key provided: xa***"}, Kind.UNAUTHORIZED),
+    Refusal(
+        "nvidia", "nvidia", 429, {"status": 429, "title": "Too Many Requests"}, Kind.RATE_LIMITED
+    ),
+    Refusal("nvidia model", "nvidia", 404, {"detail": "Function 'x': Not found"}, Kind.MODEL_GONE),
+    Refusal(
+        "cloudflare",
+        "cloudflare",
+        429,
+        {"success": False, "errors": [{"code": 3036, "message": "daily"}], "result": None},
+        Kind.QUOTA_EXHAUSTED,
+    ),
+    Refusal(
+        "vllm",
+        "vllm",
+        400,
+        {"object": "error", "message": "This model's maximum context length is 4096 tokens."},
+        Kind.TOO_LONG,
+    ),
+    Refusal(
+        "llama.cpp loading",
+        "llamacpp",
+        503,
+        openai("Loading model", None, "unavailable_error"),
+        Kind.OVERLOADED,
+    ),
+    Refusal(
+        "llama.cpp context",
+        "llamacpp",
+        400,
+        openai("x", None, "exceed_context_size_error"),
+        Kind.TOO_LONG,
+    ),
+    Refusal(
+        "azure filter",
+        "azure",
+        400,
+        {
+            "error": {
+                "message": "filtered",
+                "code": "content_filter",
+                "innererror": {"code": "ResponsibleAIPolicyViolation"},
+            }
+        },
+        Kind.FILTERED,
+    ),
+    Refusal(
+        "azure wait",
+        "azure",
+        429,
+        openai("Please retry after 37 seconds.", "429"),
+        Kind.RATE_LIMITED,
+        expect={"retry_after_ms": 37_000},
+    ),
+    Refusal("huggingface", "huggingface", 402, {"error": "depleted"}, Kind.QUOTA_EXHAUSTED),
+]
+UNREADABLE = [
+    Refusal(f"status {status}", "openai-compatible", status, b"<html>oops</html>", kind)
+    for status, kind in (
+        (300, Kind.UNKNOWN),
+        (302, Kind.UNKNOWN),
+        (400, Kind.INVALID_REQUEST),
+        (401, Kind.UNAUTHORIZED),
+        (402, Kind.QUOTA_EXHAUSTED),
+        (403, Kind.MODEL_GONE),
+        (404, Kind.MODEL_GONE),
+        (405, Kind.INVALID_REQUEST),
+        (408, Kind.TIMEOUT),
+        (409, Kind.OVERLOADED),
+        (410, Kind.MODEL_GONE),
+        (413, Kind.INVALID_REQUEST),
+        (418, Kind.UNKNOWN),
+        (422, Kind.INVALID_REQUEST),
+        (429, Kind.RATE_LIMITED),
+        (498, Kind.OVERLOADED),
+        (500, Kind.OVERLOADED),
+        (502, Kind.OVERLOADED),
+        (503, Kind.OVERLOADED),
+        (504, Kind.TIMEOUT),
+        (520, Kind.OVERLOADED),
+        (524, Kind.TIMEOUT),
+        (529, Kind.OVERLOADED),
+        (599, Kind.OVERLOADED),
+    )
+]
+REFUSALS = [*GROQ, *OPENAI, *GEMINI, *MISTRAL, *COHERE, *OTHERS, *UNREADABLE]
