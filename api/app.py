@@ -158,6 +158,7 @@ def create_app(wiring: Wiring, service: Service | None = None) -> ASGIApp:
     @asynccontextmanager
     async def lifespan(_app: Any) -> AsyncIterator[None]:
         await wiring.start()
+        own.draining = False
         try:
             yield
         finally:

@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
 import orjson
@@ -12,7 +13,7 @@ from api.auth import scope_of
 from api.call import Call, Header
 from api.errors import not_found
 from api.hold import TERMINAL
-from api.options import Options
+from api.options import Options, seconds
 from api.outcome import job_headers
 from api.views import job_view, new_job_view
 from api.wiring import Service
@@ -24,6 +25,9 @@ JOB_ID: Final = re.compile(r"job_[A-Za-z0-9_-]{1,60}")
 MAX_WAIT_S: Final = 20.0
 MAX_LIMIT: Final = 100
 DEFAULT_LIMIT: Final = 20
+CURSOR: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+STATUSES: Final = {status.value: status for status in Status}
+KINDS: Final = {kind.value: kind for kind in Kind if kind is not Kind.TASK}
 Word = TypeVar("Word", Status, Kind)
 _WHOLE: Final = re.compile(r"\d{1,6}")
 
@@ -91,7 +95,7 @@ async def _found(service: Service, call: Call) -> JobRecord:
 async def get(service: Service, call: Call) -> None:
     """The job as it stands; with `?wait=` not before it has ended or that time has passed."""
     wait = call.query(("wait",)).get("wait")
-    wait_s = 0.0 if wait is None else _wait_s(wait)
+    wait_s = 0.0 if wait is None else seconds(wait, "wait", MAX_WAIT_S)
     record = await _found(service, call)
     if wait_s > 0 and not record.status.final:
         record = await _ended_within(service, record, wait_s)
@@ -115,30 +119,24 @@ async def _ended_within(service: Service, record: JobRecord, wait_s: float) -> J
     return await service.jobs.get(record.id, record.tenant) or record
 
 
-def _wait_s(text: str) -> float:
-    if not re.fullmatch(r"\d{1,2}(\.\d{1,3})?", text) or float(text) > MAX_WAIT_S:
-        raise Refused(f"wait must be a number of seconds from 0 to {MAX_WAIT_S:g}", param="wait")
-    return float(text)
-
-
 async def index(service: Service, call: Call) -> None:
     """A page of the caller's jobs, newest first."""
     asked = call.query(("status", "kind", "batch", "after", "limit"))
     scope = scope_of(call.key)
     after = asked.get("after")
     if after is not None and (
-        not JOB_ID.fullmatch(after) or await service.jobs.get(after, scope) is None
+        not CURSOR.fullmatch(after) or await service.jobs.get(after, scope) is None
     ):
-        raise Refused("after must be the id of one of your jobs", param="after")
+        raise not_found("after must be the id of one of your jobs", param="after")
     page = await service.jobs.list(
         scope,
-        status=_one_of(Status, asked.get("status"), "status"),
-        kind=_one_of(Kind, asked.get("kind"), "kind"),
+        status=_one_of(STATUSES, asked.get("status"), "status"),
+        kind=_one_of(KINDS, asked.get("kind"), "kind"),
         batch=asked.get("batch"),
         after=after,
         limit=_limit(asked.get("limit")),
     )
-    data = [job_view(record) for record in page.jobs]
+    data = [job_view(record) for record in page.jobs if record.kind is not Kind.TASK]
     answer = {
         "object": "list",
         "data": data,
@@ -150,13 +148,12 @@ async def index(service: Service, call: Call) -> None:
     await call.reply(200, orjson.dumps(answer))
 
 
-def _one_of(words: type[Word], text: str | None, name: str) -> Word | None:
+def _one_of(words: Mapping[str, Word], text: str | None, name: str) -> Word | None:
     if text is None:
         return None
-    try:
-        return words(text)
-    except ValueError:
-        raise Refused(f"{name} must be one of {', '.join(words)}", param=name) from None
+    if text not in words:
+        raise Refused(f"{name} must be one of {', '.join(words)}", param=name)
+    return words[text]
 
 
 def _limit(text: str | None) -> int:

@@ -13,7 +13,7 @@ MAX_DEADLINE_S: Final = 366 * 86_400
 MAX_KEY_CHARS: Final = 255
 PRIORITIES: Final = {p.name.lower(): p for p in Priority}
 PAID: Final = {p.value: p for p in Paid}
-_NUMBER: Final = re.compile(r"\d{1,10}(\.\d{1,3})?")
+_NUMBER: Final = re.compile(r"\d{1,12}(\.\d{1,30})?([eE][+-]?\d{1,3})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +95,11 @@ def _word(call: Call, name: bytes, known: tuple[str, ...]) -> str | None:
 
 def _number(call: Call, name: bytes, most: float) -> float | None:
     value = call.header(name)
-    if value is None:
-        return None
-    if not _NUMBER.fullmatch(value) or float(value) > most:
-        shown = name.decode()
-        raise Refused(f"{shown} must be a number of seconds from 0 to {most:.0f}", param=shown)
-    return float(value)
+    return None if value is None else seconds(value, name.decode(), most)
+
+
+def seconds(text: str, name: str, most: float) -> float:
+    """A number of seconds from 0 to `most`. Refused: anything else, by name."""
+    if not _NUMBER.fullmatch(text) or float(text) > most:
+        raise Refused(f"{name} must be a number of seconds from 0 to {most:.0f}", param=name)
+    return float(text)

@@ -12,7 +12,7 @@ from shared.core.eligibility import Load
 from shared.core.eta import estimate
 from shared.core.features import Features
 from shared.core.index import Index
-from shared.core.model import CredentialRef, Deployment
+from shared.core.model import CredentialRef, Deployment, Kind
 from shared.core.ranking import VIRTUAL_NAMES
 from shared.core.selection import Impossible, Selection, UnknownModel, loads_of, select
 from shared.errors import Refused
@@ -157,7 +157,7 @@ REFUSALS: Final[dict[Skip, tuple[int, str, str, str]]] = {
 
 def _impossible(found: Impossible, features: Features) -> Refused:
     status, param, code, advice = REFUSALS[found.cause]
-    if param == "messages" and features.kind.value == "embedding":
+    if param == "messages" and features.kind is Kind.EMBEDDING:
         param = "input"
     reasons = [c.reason for c in found.considered if c.reason.startswith(found.cause.value)]
     detail = f" ({reasons[0]})" if reasons and ":" in reasons[0] else ""
@@ -207,6 +207,6 @@ def _model(name: str, to: tuple[Deployment, ...]) -> dict[str, Any]:
         "created": 0,
         "owned_by": owners.pop() if len(owners) == 1 else "headrace",
         "context_window": max(contexts) if contexts else None,
-        "kinds": sorted({kind.value for one in to for kind in one.kinds}),
+        "kinds": sorted({kind.value for one in to for kind in one.kinds} - {Kind.TASK.value}),
         "deployments": [one.id for one in to],
     }

@@ -58,6 +58,11 @@ class Server(uvicorn.Server):
             except TimeoutError:
                 continue
 
+    def ask_to_end(self) -> None:
+        """Ends the server; to be called in its loop."""
+        self.should_exit = True
+        self._asked.set()
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Notes the signal and wakes the loop."""
         super().handle_exit(signal.Signals(sig), frame)

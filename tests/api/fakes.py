@@ -64,7 +64,7 @@ CONFIG = Config.model_validate(
                     model("sim", limits={"free": {"rpm": 60, "tpm": 5000}}),
                     model("tiny", context_window=200),
                     model("embed", capabilities=["embedding"]),
-                    model("org/deep/name"),
+                    {"id": "org/deep/name", "price_usd_per_1m": {"input": 0, "output": 0}},
                 ],
             },
             "beta": {

@@ -1,0 +1,79 @@
+"""/openapi.json is valid and true: schemathesis asks what it promises."""
+
+import orjson
+import schemathesis
+from fakes import ADMIN, COMPLETION, FakeStore, application
+from hypothesis import HealthCheck, assume, settings
+from openapi_spec_validator import validate
+
+from api.openapi import document
+from shared.core.model import Kind
+
+EMBEDDING = {"object": "list", "data": [], "model": "m", "usage": {"prompt_tokens": 1}}
+
+
+def served() -> FakeStore:
+    store = FakeStore()
+
+    def work(job_id: str) -> None:
+        store.start(job_id)
+        kind = store.rows[job_id].record.kind
+        store.complete(job_id, COMPLETION if kind is Kind.CHAT else EMBEDDING)
+
+    store.on_accept = work
+    return store
+
+
+APP, _ = application(served(), keepalive_s=0.01, max_body_bytes=20_000_000)
+SCHEMA = schemathesis.openapi.from_dict(orjson.loads(document()))
+SCHEMA.app = APP
+
+
+def test_it_is_a_valid_openapi_document():
+    validate(orjson.loads(document()))
+
+
+def test_every_route_is_documented_and_nothing_else():
+    documented = {
+        (path, method.upper())
+        for path, item in orjson.loads(document())["paths"].items()
+        for method in item
+    }
+    routed = {
+        (route.path.replace(":path", ""), method)
+        for route in APP.routes
+        for method in route.app._handlers
+        if method != "HEAD"
+    }
+    assert documented == routed
+
+
+@SCHEMA.auth()
+class Key:
+    def get(self, case, context):
+        return ADMIN
+
+    def set(self, case, data, context):
+        case.headers["Authorization"] = f"Bearer {data}"
+
+
+def holds_whole_float(value):
+    if isinstance(value, dict):
+        return any(map(holds_whole_float, value.values()))
+    if isinstance(value, list):
+        return any(map(holds_whole_float, value))
+    return isinstance(value, float) and value.is_integer()
+
+
+def is_valid(case):
+    return case.meta is not None and case.meta.generation.mode.is_positive
+
+
+@SCHEMA.parametrize()
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+def test_the_document_tells_the_truth(case):
+    # nobody refuses headers it does not know, and 1.0 is no whole number on OpenAI's wire
+    assume("x-schemathesis-unknown-property" not in case.headers)
+    assume(not holds_whole_float(case.body))
+    assume(not (is_valid(case) and float(case.headers.get("x-headrace-wait-s", 9)) < 1))
+    case.call_and_validate()
