@@ -7,9 +7,12 @@ consumers yield nothing, and the middleware runs the Engine on one loop beside t
 import asyncio
 import concurrent.futures
 import inspect
+import os
+import signal
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import dramatiq
@@ -40,7 +43,17 @@ log = structlog.get_logger(__name__)
 # they raise into threads or block the loop thread; Retries: the engine owns retrying
 REFUSED = (TimeLimit, ShutdownNotifications, AsyncIO, Results, Retries)
 TASK_RETRIES = 5
-outbox: ContextVar[list[NewJob] | None] = ContextVar("outbox", default=None)
+
+
+@dataclass(slots=True)
+class Outbox:
+    """What a running actor enqueues; written with its finish, and closed by it."""
+
+    jobs: list[NewJob] = field(default_factory=list)
+    closed: bool = False
+
+
+outbox: ContextVar[Outbox | None] = ContextVar("outbox", default=None)
 
 
 class AsyncActor(dramatiq.Actor[Any, Any]):
@@ -70,7 +83,7 @@ class _NothingToConsume(Consumer):
 
 
 class EventBroker(Broker):
-    """dramatiq's Broker on our queue. Enqueueing is idempotent by message id, which is the job id."""
+    """dramatiq's Broker on our queue. Enqueueing is idempotent by message id: the job id."""
 
     def __init__(
         self,
@@ -99,7 +112,12 @@ class EventBroker(Broker):
             self.queues[queue_name] = None
             self.emit_after("declare_queue", queue_name)
 
-    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 1000) -> Consumer:
+    def consume(
+        self,
+        queue_name: str,  # noqa: ARG002 - dramatiq's signature
+        prefetch: int = 1,  # noqa: ARG002
+        timeout: int = 1000,
+    ) -> Consumer:
         """A consumer that yields nothing."""
         return _NothingToConsume(timeout)
 
@@ -122,8 +140,8 @@ class EventBroker(Broker):
             delay_ms=delay or 0,
         )
         box = outbox.get()
-        if box is not None:
-            box.append(job)
+        if box is not None and not box.closed:
+            box.jobs.append(job)
         else:
             _run_apart(self._accept(job))
         self.emit_after("enqueue", message, delay)
@@ -137,39 +155,47 @@ class EventBroker(Broker):
             await client.aclose()
 
     async def perform(self, hand: Hand) -> Report:
-        """Runs the actor of a claimed job, with the hooks of dramatiq's own worker, in its order."""
+        """Runs the actor of a claimed job, with the hooks of dramatiq's own worker in its order."""
         proxy = MessageProxy(self._message(hand.claim))
-        box: list[NewJob] = []
+        box = Outbox()
         outbox.set(box)
+        report = Report(Verdict.COMPLETE)
         try:
             self.emit_before("process_message", proxy)
-            report = await self._call(proxy, hand)
-            self.emit_after("process_message", proxy, result=report)
-        except SkipMessage:
+            result = None if proxy.failed else await self._call(proxy, hand)
+            self.emit_after("process_message", proxy, result=result)
+            if isinstance(result, Report):
+                report = result
+        except SkipMessage as skipped:
+            if proxy.failed:
+                proxy.stuff_exception(skipped)
             self.emit_after("skip_message", proxy)
             report = Report(Verdict.CANCEL, reason="skipped", reached=False)
-        except asyncio.CancelledError:
-            raise
         except BaseException as error:
             proxy.stuff_exception(error)
             self.emit_after("process_message", proxy, exception=error)
+            if isinstance(error, asyncio.CancelledError):
+                raise
             log.exception("actor_failed", job_id=hand.claim.job_id)
             report = _after_crash(hand.claim)
+        finally:
+            proxy.clear_exception()
+            box.closed = True
+        if proxy.failed and report.verdict is not Verdict.FAIL:
+            report = replace(report, verdict=Verdict.FAIL)
         word = "nack" if report.verdict is Verdict.FAIL else "ack"
         self.emit_before(word, proxy)
         self.emit_after(word, proxy)
-        return report if not box else _with_outbox(report, box)
+        return replace(report, outbox=(*report.outbox, *box.jobs)) if box.jobs else report
 
-    async def _call(self, proxy: MessageProxy, hand: Hand) -> Report:
+    async def _call(self, proxy: MessageProxy, hand: Hand) -> Any:
         actor = self.get_actor(proxy.actor_name)
-        if hand.claim.kind is not Kind.TASK:
-            report: Report = await actor.raw(hand)  # type: ignore[attr-defined]
-            return report
         raw = getattr(actor, "raw", actor.fn)
-        result = raw(*proxy.args, **proxy.kwargs)
-        if inspect.isawaitable(result):
-            await result
-        return Report(Verdict.COMPLETE)
+        if hand.claim.kind is not Kind.TASK:
+            return await raw(hand)
+        if inspect.iscoroutinefunction(raw):
+            return await raw(*proxy.args, **proxy.kwargs)
+        return await asyncio.to_thread(raw, *proxy.args, **proxy.kwargs)
 
     def _message(self, claim: Claim) -> Message[Any]:
         if claim.kind is Kind.TASK:
@@ -191,12 +217,6 @@ def _after_crash(claim: Claim) -> Report:
         return Report(Verdict.RETRY, delay_ms=wait_ms, reason="internal_error")
     error = {"message": "internal error", "type": "server_error", "code": "internal_error"}
     return Report(Verdict.FAIL, error=error, reason="internal_error")
-
-
-def _with_outbox(report: Report, box: list[NewJob]) -> Report:
-    from dataclasses import replace  # noqa: PLC0415
-
-    return replace(report, outbox=(*report.outbox, *box))
 
 
 def _run_apart(work: "Awaitable[None]") -> None:
@@ -254,6 +274,8 @@ class EngineMiddleware(Middleware):
             except BaseException as error:  # the booting thread raises it
                 self.failed = error
                 log.exception("engine_died")
+                if self._up.is_set():  # a worker without its engine would idle for ever
+                    os.kill(os.getpid(), signal.SIGTERM)
             finally:
                 self._up.set()
 

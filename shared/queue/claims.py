@@ -1,8 +1,8 @@
 """Between Python and the scripts: rows become claims, reports become finishes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, assert_never
 
 import orjson
 
@@ -11,6 +11,7 @@ from shared.queue.signature import signed
 from shared.queue.types import Claim, NewJob, Report, Verdict
 
 ROW = 17
+FAILED = b'{"message":"failed","type":"server_error","code":"failed"}'
 
 
 def _need(text: bytes) -> Need:
@@ -108,7 +109,6 @@ class Finish:
 
     claim: Claim
     report: Report
-    suspect_over: bool = False
 
     def header(self, argv: list[bytes]) -> dict[str, Any]:
         """What finishing.lua reads; bodies are appended to `argv` and named by index."""
@@ -146,18 +146,21 @@ class Finish:
             ]
         if report.uncertain:
             header["uncertain"] = True
-        if self.suspect_over:
-            header["suspect_over"] = True
+        if report.outbox:
+            header["outbox"] = [job_header(job) | {"doc": put(job.doc)} for job in report.outbox]
         if report.attempt:
             header["att"] = put(orjson.dumps(report.attempt))
-        if report.verdict is Verdict.COMPLETE:
-            header["res"] = put(report.result if report.result is not None else b"null")
-        if report.error is not None:
-            error = orjson.dumps(report.error)
-            if report.verdict is Verdict.FAIL:
-                header["err_arg"] = put(error)
-            else:
-                header["err"] = error.decode()
-        elif report.verdict is Verdict.FAIL:
-            header["err_arg"] = put(b'{"message":"failed","type":"server_error","code":"failed"}')
-        return header
+        return header | self._outcome(put)
+
+    def _outcome(self, put: Callable[[bytes], int]) -> dict[str, Any]:
+        report = self.report
+        error = None if report.error is None else orjson.dumps(report.error)
+        match report.verdict:
+            case Verdict.COMPLETE:
+                return {"res": put(b"null" if report.result is None else report.result)}
+            case Verdict.FAIL:
+                return {"err_arg": put(error or FAILED)}
+            case Verdict.RETRY | Verdict.REQUEUE | Verdict.CANCEL:
+                return {"err": error.decode()} if error else {}
+            case _:
+                assert_never(report.verdict)

@@ -43,7 +43,12 @@ class Emitter:
         key = (claim.job_id, claim.fence)
         async with self._moved:
             await self._moved.wait_for(lambda: key not in self._pending)
+
+    def forget(self, claim: Claim) -> None:
+        """Drops what is known of an attempt that has ended; what it still had to say is stale."""
+        key = (claim.job_id, claim.fence)
         self._written.pop(key, None)
+        self._pending.pop(key, None)
 
     async def _flush(self) -> None:
         while self._waiting:
@@ -51,7 +56,7 @@ class Emitter:
             jobs: dict[tuple[str, int], list[bytes]] = {}
             for claim, kind, data in batch:
                 jobs.setdefault((claim.job_id, claim.fence), []).extend((kind.encode(), data))
-            header = {
+            header: dict[str, object] = {
                 "worker": self._worker,
                 "jobs": [
                     {
@@ -66,6 +71,8 @@ class Emitter:
             await self._send(header, [part for pairs in jobs.values() for part in pairs])
             async with self._moved:
                 for key, pairs in jobs.items():
+                    if key not in self._pending:
+                        continue  # its attempt ended meanwhile
                     self._written[key] = self._written.get(key, 0) + len(pairs) // 2
                     self._pending[key] -= len(pairs) // 2
                     if self._pending[key] <= 0:

@@ -9,76 +9,29 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
 
 import structlog
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
-from shared.queue.claims import Finish, claims, job_header, signatures
+from shared.queue.claims import Finish, claims, signatures
 from shared.queue.emitter import Emitter
+from shared.queue.hand import EngineSettings as EngineSettings  # noqa: PLC0414 - for all
+from shared.queue.hand import Hand as Hand  # noqa: PLC0414
+from shared.queue.hand import Run, Stats
+from shared.queue.listening import Listening
 from shared.queue.scripts import Scripts
 from shared.queue.types import Claim, Report, Verdict
-from shared.store.connect import blocking, commands
+from shared.store.connect import commands
 
 log = structlog.get_logger(__name__)
 
-RESTAMP_MS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class EngineSettings:
-    """Times in ms. `batch` bounds one tick; `block_ms` how long an idle engine waits in Redis."""
-
-    max_inflight: int = 1000
-    batch: int = 64
-    lease_ms: int = 5000
-    beat_ms: int = 1000
-    drain_ms: int = 30_000
-    block_ms: int = 30_000
-    prefix: str = "{hr}:"
-
-
-@dataclass(slots=True)
-class Hand:
-    """What a running attempt holds: the claim, the way to say something of it, the store's clock."""
-
-    claim: Claim
-    engine: "Engine"
-    task: "asyncio.Task[None] | None" = None
-    dropped: bool = False
-    emitted: int = 0
-    was_sent: bool = False
-
-    async def emit(self, kind: str, data: bytes) -> None:
-        """Appends an event to the job's stream; waits where the store is behind."""
-        self.emitted += 1
-        await self.engine.emitter.emit(self.claim, kind, data)
-
-    def sent(self) -> None:
-        """Says that the request is being written to the socket: the quota counts from here."""
-        self.was_sent = True
-        now = self.engine.now_ms()
-        if now - self.claim.claimed_ms > RESTAMP_MS:
-            self.engine.mark_sent(self.claim, now)
-
-    def now_ms(self) -> int:
-        """The moment by the store's clock."""
-        return self.engine.now_ms()
-
-
-Run = Callable[[Hand], Awaitable[Report]]
-
-
-@dataclass(slots=True)
-class Stats:
-    """Counters since the start."""
-
-    ticks: int = 0
-    claimed: int = 0
-    finished: int = 0
-    stale: int = 0
-    reconnects: int = 0
+MOST_FINISHES = 256
+MOST_DROPS = 256
+SCRIPT_FAULT = "user_script"  # as Redis and Valkey name a script that raised
+REFUSED = Report(Verdict.RETRY, delay_ms=1000, reason="engine_error")
 
 
 class Engine:
@@ -90,24 +43,22 @@ class Engine:
         providers: Sequence[str],
         run: Run,
         settings: EngineSettings | None = None,
-        *,
-        on_claim: Callable[[], None] | None = None,
     ) -> None:
         self.settings = settings or EngineSettings()
         self.worker = uuid.uuid4().hex[:12]
         self.providers = list(providers)
         self.stats = Stats()
         self._run = run
-        self._on_claim = on_claim
         self._url = url
         self._hands: dict[tuple[str, int], Hand] = {}
+        self._drops: OrderedDict[str, int] = OrderedDict()
         self._finishes: list[Finish] = []
         self._sent: list[tuple[Claim, int]] = []
         self._kick = asyncio.Event()
-        self._room = asyncio.Event()
         self._more = True
         self._due_ms = 0
         self._turn = 0
+        self._most_finishes = MOST_FINISHES
         self._offset_ms = time.time() * 1000 - time.monotonic() * 1000
         self._draining = False
         self._running = True
@@ -115,6 +66,15 @@ class Engine:
         self._client = commands(url)
         self.scripts = Scripts(self._client, self.settings.prefix)
         self.emitter = Emitter(self.scripts, self.worker)
+        self._listening = Listening(
+            url,
+            self.settings.prefix,
+            self.worker,
+            self.providers,
+            block_ms=self.settings.block_ms,
+            woken=self._woken,
+            told=self._told,
+        )
 
     def now_ms(self) -> int:
         """The moment by the store's clock, from the last tick on."""
@@ -132,7 +92,10 @@ class Engine:
 
     async def serve(self) -> None:
         """Works until `stop`; what is in flight then is finished or given back."""
-        helpers = [asyncio.create_task(self._beat()), asyncio.create_task(self._listen())]
+        helpers = [
+            asyncio.create_task(self._beat()),
+            asyncio.create_task(self._listening.serve()),
+        ]
         log.info("engine_started", worker=self.worker, providers=self.providers)
         try:
             while self._running or self._finishes or self._hands:
@@ -148,15 +111,16 @@ class Engine:
     async def stop(self) -> None:
         """Claims nothing more, lets calls end for `drain_ms`, gives the rest back unharmed."""
         self._draining = True
+        self._listening.room.clear()
         self._kick.set()
         until = time.monotonic() + self.settings.drain_ms / 1000
         while self._hands and time.monotonic() < until:
             tasks = [hand.task for hand in self._hands.values() if hand.task]
             await asyncio.wait(tasks, timeout=until - time.monotonic())
+        self._running = False
         for hand in list(self._hands.values()):
             if hand.task:
                 hand.task.cancel()
-        self._running = False
         self._kick.set()
 
     def _free(self) -> int:
@@ -174,19 +138,17 @@ class Engine:
                 await self._tick(free)
             except (RedisError, OSError) as error:
                 await self._after_outage(error)
-            if self._more or self._finishes:
+            if self._finishes or (self._more and self._free()):
                 return
+        timer = None
         if self._free() > 0:
-            self._room.set()
+            self._listening.room.set()
+            timer = self._arm()
         else:
-            self._room.clear()
-        if not self._running:
-            if self._hands:
-                await asyncio.sleep(0.01)
-            return
-        timer = self._arm()
-        await self._kick.wait()
-        self._kick.clear()
+            self._listening.room.clear()
+        if self._running or self._hands:
+            await self._kick.wait()
+            self._kick.clear()
         if timer:
             timer.cancel()
 
@@ -200,130 +162,135 @@ class Engine:
         self._more = True
         self._kick.set()
 
+    def _woken(self) -> bool:
+        """Looks for work; False where there is no room for any."""
+        if self._free() == 0:
+            return False
+        self._look()
+        return True
+
     async def _tick(self, want: int) -> None:
-        finishes, self._finishes = self._finishes[:256], self._finishes[256:]
-        sent, self._sent = self._sent[:256], self._sent[256:]
+        most = self._most_finishes
+        finishes, self._finishes = self._finishes[:most], self._finishes[most:]
+        sent, self._sent = self._sent[:MOST_FINISHES], self._sent[MOST_FINISHES:]
         self._turn += 1
         argv: list[bytes] = []
+        outbox = [job for finish in finishes for job in finish.report.outbox]
         header = {
             "worker": self.worker,
             "turn": self._turn,
             "lease_ms": self.settings.lease_ms,
             "providers": self.providers,
             "want": want,
-            "idle": not self._hands,
+            "idle": not self._hands and not self._finishes,
             "fins": [finish.header(argv) for finish in finishes] or None,
             "sent": [{"id": c.job_id, "fence": c.fence, "at": at} for c, at in sent] or None,
+            "sigs": signatures(outbox) or None,
         }
-        outbox = [job for finish in finishes for job in finish.report.outbox]
-        if outbox:
-            header["sigs"] = signatures(outbox)
-            header["outbox"] = []
-            for job in outbox:
-                argv.append(job.doc)
-                header["outbox"].append(job_header(job) | {"doc": len(argv) + 1})
         asked = time.monotonic()
         try:
             reply = await self.scripts("tick", header, *argv)
-        except BaseException:
+        except BaseException as error:
             self._finishes[:0] = finishes  # fenced: safe to send again
             self._sent[:0] = sent
+            if isinstance(error, ResponseError) and SCRIPT_FAULT in str(error):
+                self._set_apart()
             raise
+        self._take_in(reply, asked, len(finishes))
+
+    def _take_in(self, reply: Sequence[Any], asked: float, finished: int) -> None:
         now_ms, more, due_ms, stale, rows = reply
         self._offset_ms = int(now_ms) - asked * 1000
         self._due_ms = int(due_ms)
-        self._more = bool(more) and self._free() > 0 and bool(rows)
+        self._more = self._more or (bool(more) and bool(rows))
+        self._most_finishes = min(MOST_FINISHES, self._most_finishes * 2)
         self.stats.ticks += 1
-        self.stats.finished += len(finishes) - len(stale)
+        self.stats.finished += finished - len(stale)
         self.stats.stale += len(stale)
         for job_id in stale:
             log.warning("finish_was_stale", job_id=job_id.decode())
         for claim in claims(rows, int(now_ms)):
             self._start(claim)
 
+    def _set_apart(self) -> None:
+        """A script failed on a batch: goes on one by one, and without what it cannot take."""
+        if self._most_finishes > 1:
+            self._most_finishes = 1
+            return
+        if self._finishes:
+            refused = self._finishes.pop(0)
+            log.error("finish_refused", job_id=refused.claim.job_id)
+            if refused.report != REFUSED:
+                self._finishes.insert(0, Finish(refused.claim, REFUSED))
+
     def _start(self, claim: Claim) -> None:
         self.stats.claimed += 1
+        if self._drops.pop(claim.job_id, 0) >= claim.fence:
+            return  # it was cancelled while its claim was on the way
+        if not self._running:
+            self._finishes.append(Finish(claim, _given_back(was_sent=False)))
+            return
         hand = Hand(claim, self)
         self._hands[claim.job_id, claim.fence] = hand
         hand.task = asyncio.get_running_loop().create_task(self._work(hand))
+        hand.task.add_done_callback(lambda _: self._ended(hand))
 
     async def _work(self, hand: Hand) -> None:
-        claim = hand.claim
-        # whatever goes wrong in here, the job is tried again: never acknowledged by accident
-        report = Report(Verdict.RETRY, delay_ms=1000, reason="engine_error")
         try:
-            report = await self._run(hand)
-            if hand.emitted:
-                await self.emitter.drained(claim)
+            hand.report = await self._run(hand)
         except asyncio.CancelledError:
-            report = Report(
-                Verdict.REQUEUE,
-                reached=hand.was_sent,
-                uncertain=hand.was_sent,
-                reason="shutdown",
-            )
-        except Exception:
-            log.exception("attempt_crashed", job_id=claim.job_id)
-        finally:
-            self._hands.pop((claim.job_id, claim.fence), None)
-            if not hand.dropped:
-                self._finishes.append(Finish(claim, report, suspect_over=claim.lost_leases > 1))
-            self._kick.set()
+            hand.report = _given_back(was_sent=hand.was_sent)
+        except BaseException:
+            log.exception("attempt_crashed", job_id=hand.claim.job_id)
+            # whatever went wrong, the job is tried again: never acknowledged by accident
+            hand.report = Report(Verdict.RETRY, delay_ms=1000, reason="engine_error")
+        if hand.emitted and not hand.dropped:
+            await self.emitter.drained(hand.claim)
 
-    async def _listen(self) -> None:
-        """Blocks on the wake lists and on this worker's own; the only long wait of an idle engine."""
-        prefix = self.settings.prefix
-        own = f"{prefix}ctl:{self.worker}"
-        block_s = self.settings.block_ms / 1000
-        client = blocking(self._url, block_s)
-        backoff_s = 0.05
-        while True:
-            wakes = [f"{prefix}wake:{name}" for name in self.providers]
-            keys = [own, *wakes] if self._room.is_set() else [own]
-            wait_s = block_s if self._room.is_set() else 1.0
-            try:
-                popped = await client.blpop(keys, timeout=wait_s)
-                backoff_s = 0.05
-            except (RedisError, OSError):
-                await asyncio.sleep(backoff_s)
-                backoff_s = min(backoff_s * 2, 1.0)
-                self._look()
-                continue
-            if popped is None:
-                continue
-            if popped[0].decode() == own:
-                self._told(popped[1].decode())
-            else:
-                self._look()
+    def _ended(self, hand: Hand) -> None:
+        """Also where the task was cancelled before its first step."""
+        del self._hands[hand.claim.job_id, hand.claim.fence]
+        self.emitter.forget(hand.claim)
+        if not hand.dropped:
+            report = hand.report or _given_back(was_sent=hand.was_sent)
+            self._finishes.append(Finish(hand.claim, report))
+        self._kick.set()
 
     def _told(self, word: str) -> None:
-        verb, _, job_id = word.partition(" ")
+        verb, _, rest = word.partition(" ")
+        job_id, _, fence = rest.partition(" ")
         if verb != "drop":
             return
-        for hand in list(self._hands.values()):
-            if hand.claim.job_id == job_id and hand.task:
-                hand.dropped = True
-                hand.task.cancel()
+        hand = self._hands.get((job_id, int(fence)))
+        if hand and hand.task:
+            hand.dropped = True
+            hand.task.cancel()
+        else:  # the reply with its claim may be on the way
+            self._drops[job_id] = int(fence)
+            while len(self._drops) > MOST_DROPS:
+                self._drops.popitem(last=False)
 
     async def _beat(self) -> None:
         """Renews the lease, reaps the dead, notices work that no wake token told of."""
-        client = commands(self._url)
+        client = commands(self._url, max_connections=1)
         scripts = Scripts(client, self.settings.prefix)
         header = {
             "worker": self.worker,
             "lease_ms": self.settings.lease_ms,
             "providers": self.providers,
         }
-        while True:
-            try:
-                _, taken, work = await scripts("beat", header)
-                if taken:
-                    log.warning("leases_taken_back", jobs=taken)
-                if taken or work:
-                    self._look()
-            except (RedisError, OSError):
-                pass  # the tick's own connection tells of it, once
-            await asyncio.sleep(self.settings.beat_ms / 1000)
+        try:
+            while True:
+                # the tick's own connection tells of an outage, once
+                with contextlib.suppress(RedisError, OSError):
+                    _, taken, work = await scripts("beat", header)
+                    if taken:
+                        log.warning("leases_taken_back", jobs=taken)
+                    if taken or work:
+                        self._look()
+                await asyncio.sleep(self.settings.beat_ms / 1000)
+        finally:
+            await client.aclose()
 
     async def _after_outage(self, error: Exception) -> None:
         if not self._reconcile_first:
@@ -349,3 +316,7 @@ class Engine:
         _, taken, _ = await self.scripts("beat", header)
         self._reconcile_first = False
         log.info("store_back", worker=self.worker, taken_back=taken)
+
+
+def _given_back(*, was_sent: bool) -> Report:
+    return Report(Verdict.REQUEUE, reached=was_sent, uncertain=was_sent, reason="shutdown")

@@ -1,6 +1,7 @@
 """Lua scripts by name: composed from their libraries, called by digest, loaded when missing."""
 
 import hashlib
+from collections.abc import Awaitable, Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,8 @@ class Scripts:
             orjson.dumps({k: v for k, v in header.items() if v is not None}),
             *args,
         )
+        run: Callable[..., Awaitable[Any]] = self.client.execute_command
         try:
-            return await self.client.execute_command("EVALSHA", digest(name), 1, *argv)
+            return await run("EVALSHA", digest(name), 1, *argv)
         except NoScriptError:
-            return await self.client.execute_command("EVAL", source(name), 1, *argv)
+            return await run("EVAL", source(name), 1, *argv)

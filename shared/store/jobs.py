@@ -6,9 +6,10 @@ from typing import Any
 
 import orjson
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from shared.core.model import Kind, Priority, Status
-from shared.errors import Refused
+from shared.errors import Refused, StoreError
 from shared.queue.claims import job_header, signatures, usage_of
 from shared.queue.scripts import Scripts
 from shared.queue.types import Acceptance, Accepted, Event, NewJob
@@ -19,6 +20,8 @@ MOST_A_BATCH = 128
 LOOK_PER_PAGE = 1000
 FAR = 10_000
 
+_Waiting = tuple[NewJob, asyncio.Future[Accepted]]
+
 
 class Jobs:
     """The jobs of one store. All methods raise StoreError where the store does not answer."""
@@ -27,7 +30,7 @@ class Jobs:
         self._scripts = Scripts(writes, prefix)
         self._reads = reads
         self._prefix = prefix
-        self._queue: list[tuple[NewJob, asyncio.Future[Accepted]]] = []
+        self._queue: list[_Waiting] = []
         self._flusher: asyncio.Task[None] | None = None
 
     # -- writing
@@ -47,11 +50,7 @@ class Jobs:
         while self._queue:
             batch, self._queue = self._queue[:MOST_A_BATCH], self._queue[MOST_A_BATCH:]
             try:
-                for (_, future), how in zip(
-                    batch, await self._accept([job for job, _ in batch]), strict=True
-                ):
-                    if not future.done():
-                        future.set_result(how)
+                await self._settle(batch)
             except BaseException as error:  # every waiting caller must hear of it
                 for _, future in batch:
                     if not future.done():
@@ -59,7 +58,35 @@ class Jobs:
                 if not isinstance(error, Exception):
                     raise
 
-    async def _accept(self, jobs: Sequence[NewJob]) -> list[Accepted]:
+    async def _settle(self, batch: "Sequence[_Waiting]") -> None:
+        try:
+            rows = await self._accept([job for job, _ in batch])
+        except StoreError as error:
+            # the store answered, and not as it should: one of them is at fault, not all
+            if len(batch) == 1 or isinstance(error.__cause__, RedisConnectionError | OSError):
+                raise
+            await self._one_by_one(batch)
+        except Exception:
+            if len(batch) == 1:
+                raise
+            await self._one_by_one(batch)
+        else:
+            for (_, future), how in zip(batch, rows, strict=True):
+                if not future.done():
+                    future.set_result(how)
+
+    async def _one_by_one(self, batch: "Sequence[_Waiting]") -> None:
+        for job, future in batch:
+            try:
+                (how,) = await self._accept([job])
+            except Exception as error:  # noqa: BLE001 - its caller hears of it
+                if not future.done():
+                    future.set_exception(error)
+            else:
+                if not future.done():
+                    future.set_result(how)
+
+    async def _accept(self, jobs: Sequence[NewJob]) -> "Sequence[Accepted]":
         header = {"jobs": [job_header(job) for job in jobs], "sigs": signatures(jobs)}
         with store_errors("accept"):
             rows = await self._scripts("accept", header, *(job.doc for job in jobs))
@@ -127,7 +154,7 @@ class Jobs:
         after: str | None = None,
         limit: int = 20,
     ) -> Page:
-        """Newest first. A page may be short where few of the last 1,000 match; follow the cursor."""
+        """Newest first. A page may be short where few of the last 1,000 match: see its cursor."""
         tenants = [tenant] if tenant is not None else await self._tenants()
         shelves = {_shelf(status)} if status else {_shelf(each) for each in Status}
         edge = await self._created(after) if after else None
@@ -173,9 +200,8 @@ class Jobs:
 
     async def _tenants(self) -> "Sequence[str]":
         with store_errors("list"):
-            return sorted(
-                name.decode() for name in await self._reads.smembers(f"{self._prefix}tenants")
-            )
+            names: set[bytes] = await self._reads.smembers(f"{self._prefix}tenants")  # type: ignore[assignment]
+        return sorted(name.decode() for name in names)
 
     async def _created(self, job_id: str) -> int | None:
         with store_errors("list"):

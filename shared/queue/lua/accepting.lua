@@ -21,7 +21,7 @@ local function known(j)
   if j.join and j.live then
     local id = call('GET', P .. 'live:' .. j.live)
     local found = id and existing(id, 'joined')
-    if found then return found end
+    if found and (found[4] == 'queued' or found[4] == 'in_progress') then return found end
   end
   return existing(j.id, 'repeated')
 end
@@ -50,11 +50,12 @@ local function remember(j, deadline, start_by)
 end
 
 local CAPACITY
-local function accept(j, doc)
+-- `owed`: a job that a finish brings with it is taken whatever the bound.
+local function accept(j, doc, owed)
   local found = known(j)
   if found then return found end
   CAPACITY = CAPACITY or settings('max_alive', '2000000') - alive()
-  if CAPACITY <= 0 then return { 'full', j.id, NOW, 'queued' } end
+  if CAPACITY <= 0 and not owed then return { 'full', j.id, NOW, 'queued' } end
   CAPACITY = CAPACITY - 1
   local deadline = j.deadline_ms and NOW + j.deadline_ms
   local start_by = j.max_wait_ms and NOW + j.max_wait_ms

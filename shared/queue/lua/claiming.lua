@@ -23,7 +23,10 @@ end
 
 local function resting(lane, cred)
   if COOL and not next(COOL) then return 0 end
-  return math.max(cooling('l:' .. lane .. '|' .. cred.id), cooling('c:' .. cred.id), cooling('d:' .. deployment_of(lane)))
+  local whole = cooling('d:' .. deployment_of(lane))
+  local mine = cooling('c:' .. cred.id)
+  local here = cooling('l:' .. lane .. '|' .. cred.id)
+  return math.max(whole, mine, here)
 end
 
 local function need_of(text)
@@ -127,61 +130,56 @@ local function hold(worker)
 end
 
 -- Classes in the order this claim looks at them: strict, but for the lower classes' share.
+local STRICT, NORMAL_TURN, BULK_TURN = { 0, 1, 2 }, { 1, 0, 2 }, { 2, 0, 1 }
 local function class_order(claims)
-  if claims % 20 == 19 then return { 2, 0, 1 } end
-  if claims % 20 == 9 then return { 1, 0, 2 } end
-  return { 0, 1, 2 }
+  return claims % 20 == 19 and BULK_TURN or claims % 20 == 9 and NORMAL_TURN or STRICT
 end
 
+-- One more than `most` is read of a queue, to see whether a job is its tenant's last there.
 local function jobs_of_class(l, class, most, found)
   local ring = P .. 'ring:' .. l.name .. ':' .. class
-  for _ = 1, 16 do
-    local tenants = call('ZRANGE', ring, 0, most > 1 and 3 or 0, 'WITHSCORES')
-    if #tenants == 0 then
-      put(l, 'n' .. class, 0)
-      return
+  local tenants = call('ZRANGE', ring, 0, most > 1 and 3 or 0, 'WITHSCORES')
+  if #tenants == 0 then put(l, 'n' .. class, 0) end
+  for i = 1, #tenants, 2 do
+    local room = most - #found
+    local ids = call('ZRANGE', P .. 'q:' .. l.name .. ':' .. class .. ':' .. tenants[i], 0, room)
+    if #ids == 0 then call('ZREM', ring, tenants[i]) end
+    for k = 1, math.min(#ids, room) do
+      found[#found + 1] = { id = ids[k], class = class, tenant = tenants[i], v = tonumber(tenants[i + 1]), last = #ids == 1 }
     end
-    local before = #found
-    for i = 1, #tenants, 2 do
-      local ids = call('ZRANGE', P .. 'q:' .. l.name .. ':' .. class .. ':' .. tenants[i], 0, most - #found - 1)
-      if #ids == 0 then call('ZREM', ring, tenants[i]) end
-      for _, id in ipairs(ids) do
-        found[#found + 1] = { id = id, class = class, tenant = tenants[i], v = tonumber(tenants[i + 1]) }
-      end
-      if #found >= most then return end
-    end
-    if #found > before then return end
+    if #found >= most then return end
   end
 end
 
--- The next jobs of a lane in fair order, at most `most`: {id, class, tenant, virtual time}.
-local function next_jobs(l, most)
+-- The next jobs of a lane, at most `most`: {id, class, tenant, virtual time, last of its tenant}.
+local function next_jobs(l, most, order)
   local found = {}
-  for _, class in ipairs(class_order(l.claims)) do
+  for _, class in ipairs(order) do
     if #found < most and l['n' .. class] > 0 then jobs_of_class(l, class, most, found) end
   end
   return found
 end
 
 local function claim_job(out, from, pick, h, l, cred, worker)
-  leave(pick.id, from.name, h)
-  put(from, 'v' .. pick.class, math.max(from['v' .. pick.class], pick.v))
+  leave(pick.id, from.name, h, pick.last)
+  local v = 'v' .. pick.class
+  local tag = string.format('%.6f', pick.v + 1 / tonumber(h.weight or '1'))
+  -- with its last job a tenant passes its tag on to the ring: coming back at once gains nothing
+  local reached = pick.last and tonumber(tag) or pick.v
+  if reached > from[v] then put(from, v, reached) end
+  if not pick.last then call('ZADD', P .. 'ring:' .. from.name .. ':' .. pick.class, 'XX', tag, pick.tenant) end
   put(from, 'claims', from.claims + 1)
   if l ~= from then put(l, 'claims', l.claims + 1) end
-  call('ZADD', P .. 'ring:' .. from.name .. ':' .. pick.class, 'XX',
-    string.format('%.6f', pick.v + 1 / tonumber(h.weight or '1')), pick.tenant)
   lease(out, pick.id, h, from.name, l, cred, worker)
 end
 
 -- EASY backfill: a later job may go first where the head's start is not delayed by it.
-local function backfill(out, l, c, blocked, worker)
+local function backfill(out, l, c, first, blocked, worker)
   local head = need_of(blocked.h.need)
-  local jobs = next_jobs(l, LOOK + 1)
-  for i = 2, #jobs do
-    local pick = jobs[i]
+  for _, pick in ipairs(next_jobs(l, LOOK + 1, STRICT)) do
     local h = job_fields(pick.id)
-    local need = need_of(h.need)
-    local cred = fit(l, c, need, held_back(l, pick.class))
+    local need = need_of(h.need or '0,0,0,0')
+    local cred = h.need and pick.id ~= first.id and fit(l, c, need, held_back(l, pick.class))
     if cred and cred.id == blocked.who.id then
       for _, w in ipairs(cred.win) do
         if Q.amount(w, need) > Q.slack(w, blocked.at, Q.amount(w, head)) then
@@ -198,43 +196,78 @@ local function backfill(out, l, c, blocked, worker)
   return false
 end
 
--- Claims one job of an open lane, or lets the lane rest until one fits. True where it claimed.
+-- Claims the head of a lane if it fits now; else false and what it waits for.
+local function claim_head(out, l, c, first, worker)
+  local h = job_fields(first.id)
+  if not h.tenant then  -- no such job: an entry that leads nowhere must not stop the lane
+    call('ZREM', P .. 'q:' .. l.name .. ':' .. first.class .. ':' .. first.tenant, first.id)
+    put(l, 'n' .. first.class, l['n' .. first.class] - 1)
+    return true, 0
+  end
+  local cred, at, why, who = { id = '', win = {} }, NOW, nil, nil
+  if not c.free then  -- work of our own has no quota
+    cred, at, why, who = fit(l, c, need_of(h.need), held_back(l, first.class))
+    -- no window of this lane will ever hold it: the worker decides
+    if not cred and at == NEVER then cred = { id = '', win = {} } end
+  end
+  if not cred then return false, { h = h, at = at, why = why, who = who, class = first.class } end
+  claim_job(out, l, first, h, l, cred, worker)
+  return true, 1
+end
+
+-- Claims one job of an open lane, or lets the lane rest until one fits. Returns whether to go on
+-- with this lane, and how many were claimed.
 local function claim_from(out, l, worker)
   local c = config(l.name)
   if not c then
     park(l, NOW + 60000, 'unserved', '', 3)
     announce('throttled', l.name)
-    return false
+    return false, 0
   end
-  local first = next_jobs(l, 1)[1]
-  if not first then return false end
-  local h = job_fields(first.id)
-  if c.free then  -- work of our own: no quota
-    claim_job(out, l, first, h, l, { id = '', win = {} }, worker)
-    return true
+  local order = class_order(l.claims)
+  local first = next_jobs(l, 1, order)[1]
+  if not first then return false, 0 end
+  local done, blocked = claim_head(out, l, c, first, worker)
+  if done then return true, blocked end
+  if order ~= STRICT then  -- a lower class cannot use its turn: it holds nobody up
+    local urgent = next_jobs(l, 1, STRICT)[1]
+    if urgent and urgent.class < first.class then
+      first = urgent
+      done, blocked = claim_head(out, l, c, first, worker)
+      if done then return true, blocked end
+    end
   end
-  local cred, at, why, who = fit(l, c, need_of(h.need), held_back(l, first.class))
-  if not cred and at == NEVER then  -- no window of this lane will ever hold it: the worker decides
-    cred = { id = '', win = {} }
+  local by_tokens = type(blocked.why) == 'table' and blocked.why.d ~= 'requests'
+  if by_tokens and queued(l) > 1 and backfill(out, l, c, first, blocked, worker) then return true, 1 end
+  rest(l, blocked.at, blocked.why, blocked.class)
+  return false, 0
+end
+
+-- An open lane of this worker with nothing of its own, that may run jobs of the victim.
+local function thief(name, victim, mine)
+  local c = name ~= victim.name and mine[provider_of(name)] and config(name)
+  local l = c and lane_of(name)
+  if l and open(l) and queued(l) == 0 then return l, c end
+end
+
+-- Whether any group of the victim's jobs has a thief: asked before its jobs are read.
+local function worth_a_look(victim, mine)
+  for _, group in ipairs(call('HKEYS', P .. 'grp:' .. victim.name)) do
+    for _, name in ipairs(signature(string.match(group, '^[^:]*')).c) do
+      if thief(name, victim, mine) then return true end
+    end
   end
-  if cred then
-    claim_job(out, l, first, h, l, cred, worker)
-    return true
-  end
-  local by_tokens = type(why) == 'table' and why.d ~= 'requests'
-  if by_tokens and queued(l) > 1 and backfill(out, l, c, { h = h, at = at, who = who }, worker) then return true end
-  rest(l, at, why, first.class)
   return false
 end
 
 -- A lane that has nothing of its own takes one job from a lane that is parked or full.
 local function steal_from(out, victim, worker, mine)
-  for _, pick in ipairs(next_jobs(victim, LOOK)) do
+  if not worth_a_look(victim, mine) then return false end
+  for _, pick in ipairs(next_jobs(victim, LOOK, class_order(victim.claims))) do
     local h = job_fields(pick.id)
-    for _, name in ipairs(signature(h.sig).c) do
-      local c = name ~= victim.name and mine[provider_of(name)] and config(name)
-      local l = c and lane_of(name)
-      if l and open(l) and queued(l) == 0 then
+    for _, name in ipairs(h.sig and signature(h.sig).c or {}) do
+      local l, c = thief(name, victim, mine)
+      if l then
         local cred, at, why = fit(l, c, need_of(h.need), held_back(l, pick.class))
         if cred then
           claim_job(out, victim, pick, h, l, cred, worker)

@@ -13,19 +13,27 @@ local function held(id)
 end
 local function plus(h, field, by) return tonumber(h[field] or '0') + by end
 
--- Frees what a lease holds: the worker's set, the running counts, a full lane.
+local function credential(lane, id)
+  local c = config(lane)
+  for _, cred in ipairs(c and c.creds or {}) do
+    if cred.id == id then return cred end
+  end
+end
+
+-- Frees what a lease holds: the worker's set, the running counts, a full lane, the quarantine.
 local function release(id, h)
   call('SREM', P .. 'held:' .. h.worker, id)
   local l = lane_of(h.lane)
   put(l, 'run', math.max(0, l.run - 1))
   bump('run', h.lane .. '|' .. (h.cred or ''), -1)
   unfill(l)
-end
-
-local function credential(lane, id)
-  local c = config(lane)
-  for _, cred in ipairs(c and c.creds or {}) do
-    if cred.id == id then return cred end
+  if l.parked and l.reason ~= 'unserved' then  -- it may rest for another credential than this one
+    local cred = credential(h.lane, h.cred)
+    if cred and cred.conc and resting(h.lane, cred) <= NOW then unpark(l) end
+  end
+  if h.suspect then
+    call('DEL', P .. 'quarantined')
+    call('HDEL', job_key(id), 'suspect')
   end
 end
 
@@ -134,7 +142,6 @@ local function finish(r, worker)
   release(id, h)
   for _, pause in ipairs(r.cools or {}) do cool(h, pause) end
   breaker(h, r.health)
-  if h.suspect then call('DEL', P .. 'quarantined') end
   local f = {}
   local function note(name, value)
     f[#f + 1] = name
@@ -161,9 +168,11 @@ local function finish(r, worker)
 end
 
 -- Returns a lost job to the front of its lane (its score is its place). `blame` counts the loss.
+-- Without blame the claim never reached its worker: nothing was sent.
 local function take_back(id, h, blame)
+  if not blame then settle(h, { reached = false }) end
   release(id, h)
-  local f = { 'uncertain', plus(h, 'uncertain', 1), 'requeues', plus(h, 'requeues', 1) }
+  local f = { 'uncertain', plus(h, 'uncertain', blame and 1 or 0), 'requeues', plus(h, 'requeues', 1) }
   if h.deadline and tonumber(h.deadline) <= NOW then
     return conclude(id, h, 'expired', f, LATE, '{"reason":"deadline"}')
   end
@@ -172,11 +181,10 @@ local function take_back(id, h, blame)
   f[#f + 1] = lost
   event(id, h.watch, 'job.requeued', cjson.encode({ reason = blame and 'worker_lost' or 'reply_lost', lane = h.lane }))
   if blame and h.suspect then
-    call('DEL', P .. 'quarantined')
     call('ZADD', P .. 'dead', NOW, id)
-    return conclude(id, h, 'failed', f, DEAD, '{"reason":"dead_letter"}')
+    return conclude(id, h, 'failed', f, DEAD, '{"reason":"dead_letter"}', string.sub(DEAD, 2))
   end
-  if blame and lost >= settings('suspect_after', '2') then
+  if h.suspect or blame and lost >= settings('suspect_after', '2') then
     f[#f + 1] = 'status'
     f[#f + 1] = 'queued'
     call('HSET', job_key(id), unpack(f))
@@ -189,7 +197,7 @@ end
 -- Ends a job wherever it is; the worker that holds it is told, and its late finish is stale.
 local function end_now(id, h, status, outcome, data)
   if h.status == 'in_progress' then
-    tell(h.worker, 'drop ' .. id)
+    tell(h.worker, 'drop ' .. id .. ' ' .. h.fence)
     release(id, h)
   else
     pull(id, h)

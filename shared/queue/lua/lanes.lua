@@ -121,10 +121,17 @@ local function enter(id, name, h)
   end
 end
 
--- Takes a queued job out of its lane; its ring entry goes when the ring finds the queue empty.
-local function leave(id, name, h)
+-- Takes a queued job out of its lane; its tenant leaves the ring with its last job there.
+local function leave(id, name, h, last)
   local l, class = lane_of(name), tonumber(h.priority)
-  if call('ZREM', P .. 'q:' .. name .. ':' .. class .. ':' .. h.tenant, id) == 0 then return false end
+  local q = P .. 'q:' .. name .. ':' .. class .. ':' .. h.tenant
+  if call('ZREM', q, id) == 0 then return false end
+  if last == nil then last = call('EXISTS', q) == 0 end
+  if last then
+    local ring = P .. 'ring:' .. name .. ':' .. class
+    call('ZREM', ring, h.tenant)
+    RINGED[ring .. h.tenant] = nil
+  end
   put(l, 'n' .. class, math.max(0, l['n' .. class] - 1))
   bump('grp:' .. name, h.sig .. ':' .. class, -1)
   return true
@@ -143,20 +150,20 @@ local function place(id)
   return h.status and h
 end
 
--- Takes a job out of wherever it waits; false where it does not wait.
+-- Takes a job out of wherever it waits: 'delay', 'lane', 'quarantine' or nil.
 local function pull(id, h)
-  if h.status ~= 'queued' then return false end
+  if h.status ~= 'queued' then return nil end
   if h.due and call('ZREM', P .. 'delay', id) == 1 then
     call('HDEL', job_key(id), 'due')
-    return true
+    return 'delay'
   end
-  if leave(id, h.lane, h) then return true end
-  return call('ZREM', P .. 'quarantine', id) == 1
+  if leave(id, h.lane, h) then return 'lane' end
+  return call('ZREM', P .. 'quarantine', id) == 1 and 'quarantine' or nil
 end
 
 -- Writes the one final state: status, index, the terminal event, the time to live of its keys.
 -- `h` holds tenant created watch live; `fields` more of the job hash; `outcome` what res:<id> keeps.
-local function conclude(id, h, status, fields, outcome, data, extra)
+local function conclude(id, h, status, fields, outcome, data, body)
   local key, ttl = job_key(id), settings('retention_ms', '259200000')
   fields = fields or {}
   for _, v in ipairs({ 'status', status, 'ended', NOW }) do fields[#fields + 1] = v end
@@ -167,8 +174,8 @@ local function conclude(id, h, status, fields, outcome, data, extra)
   call('ZREM', P .. 'limits', id)
   BORN = BORN - 1
   bump('done', status, 1)
-  event(id, h.watch, 'job.' .. status, data or '{}', extra)
-  if h.live then call('DEL', P .. 'live:' .. h.live) end
+  event(id, h.watch, 'job.' .. status, data or '{}', body)
+  if h.live and call('GET', P .. 'live:' .. h.live) == id then call('DEL', P .. 'live:' .. h.live) end
   call('PEXPIRE', key, ttl)
   call('PEXPIRE', P .. 'doc:' .. id, ttl)
   call('PEXPIRE', P .. 'ev:' .. id, settings('events_ms', '3600000'))

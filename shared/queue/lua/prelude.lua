@@ -78,7 +78,7 @@ local function wake(provider)
   if call('LLEN', key) == 0 then call('LPUSH', key, '1') end
 end
 
--- Tells one worker something about a job it holds ("drop <id>").
+-- Tells one worker something about a job it holds ("drop <id> <fence>").
 local function tell(worker, word)
   local key = P .. 'ctl:' .. worker
   call('RPUSH', key, word)
@@ -95,11 +95,11 @@ local function announce(kind, lane)
   end
 end
 
--- Appends one event and tells the inboxes that watch. `extra` (a result body) is told, not kept.
-local function event(id, watch, kind, data, extra)
+-- Appends one event and tells the inboxes that watch. `body` (a result) is told with it, not kept.
+local function event(id, watch, kind, data, body)
   local n = call('RPUSH', P .. 'ev:' .. id, kind .. '\n' .. data)
   if watch then
-    local line = id .. '\n' .. n .. '\n' .. kind .. '\n' .. (extra or data)
+    local line = id .. '\n' .. n .. '\n' .. kind .. '\n' .. data .. (body and '\n' .. body or '')
     for inbox in string.gmatch(watch, '[^,]+') do call('PUBLISH', P .. 'inbox:' .. inbox, line) end
   end
 end

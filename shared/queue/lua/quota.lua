@@ -351,6 +351,7 @@ do
   function B.settle(w, st, taken, delta)
     if NOW - taken >= w.s then return end
     local now, back = level(w, st, NOW), -delta * MICRO
+    if back < 0 then now = min(now, full(w)) end
     if back > 0 then
       back = max(0, min(back, full(w) - peak_since(w, st, taken)))
       for _, peak in ipairs(st.peaks) do
@@ -364,7 +365,7 @@ do
   function B.restamp(w, st, taken, sent, amount)
     local most = min(amount * MICRO, ceil((sent - taken) * w.l * MICRO / w.s))
     local lost = min(max(0, peak_since(w, st, taken) + amount * MICRO - full(w)), most)
-    if lost > 0 then keep_level(w, st, level(w, st, NOW) - lost) end
+    if lost > 0 then keep_level(w, st, min(level(w, st, NOW), full(w)) - lost) end
   end
 
   function B.slack(w, st, at, need)

@@ -2,16 +2,20 @@
 -- Puts an ended, unsuccessful job back in its queue. ARGV[1]: {id, tenant (nil: any), deadline_ms}
 -- Returns 'replayed', 'live', 'completed' or 'unknown'.
 local key = job_key(A.id)
-local v = call('HMGET', key, 'tenant', 'status', 'priority', 'sig', 'created', 'lane')
+local v = call('HMGET', key, 'tenant', 'status', 'priority', 'sig', 'created', 'lane', 'attempts', 'requeues')
 if not v[2] or (A.tenant and v[1] ~= A.tenant) or call('EXISTS', P .. 'doc:' .. A.id) == 0 then return 'unknown' end
 if v[2] == 'queued' or v[2] == 'in_progress' then return 'live' end
 if v[2] == 'completed' then return 'completed' end
+local records = {}
+for n = 1, math.min(1000, (tonumber(v[7] or '0')) + (tonumber(v[8] or '0')) + 1) do records[n] = 'a' .. n end
 local h = { tenant = v[1], status = v[2], priority = v[3], sig = v[4], created = v[5] }
 local deadline = A.deadline_ms and NOW + A.deadline_ms
 h.score = deadline or NOW + 31536000000
 for _, name in ipairs({ 'job:', 'doc:', 'ev:' }) do call('PERSIST', P .. name .. A.id) end
 call('DEL', P .. 'res:' .. A.id)
-call('HDEL', key, 'ended', 'started', 'start_by', 'lost', 'suspect', 'deadline', 'attempts', 'uncertain', 'live')
+call('HDEL', key, 'ended', 'started', 'start_by', 'lost', 'suspect', 'deadline', 'attempts', 'requeues', 'uncertain',
+  'live', 'usage', 'streamed', 'due')
+call('HDEL', key, unpack(records))
 call('HSET', key, 'status', 'queued', 'score', h.score)
 if deadline then
   call('HSET', key, 'deadline', deadline)

@@ -2,9 +2,9 @@
 -- One turn of a worker: finishes a batch, promotes what is due, claims a batch. One atomic step.
 -- ARGV[1]: {worker, turn, lease_ms, providers: [..], want, idle: bool,
 --   fins: [{id fence verdict reached used{i o a} lane exclude delay cools reason health uncertain
---           cost usage data err res err_arg att(ARGV indexes)}],
+--           cost usage err, res err_arg att (ARGV indexes), outbox: [job + doc (ARGV index)]}],
 --   sent: [{id fence at}] calls written to the socket later than claimed (ms),
---   outbox: [job + doc(ARGV index)], sigs}
+--   sigs: candidate lists of the outboxes}
 -- Returns [now, more, next due ms (0 none), [stale ids], [row fields x 17 per claim]].
 -- Promises: a stale fence changes nothing; outbox jobs exist exactly if the finishes do; cost grows
 -- with the batch, not with the backlog. Repeating it after a lost reply is safe.
@@ -23,11 +23,14 @@ for _, s in ipairs(A.sent or {}) do
 end
 
 local stale = {}
-for _, r in ipairs(A.fins or {}) do
-  if not finish(r, worker) then stale[#stale + 1] = r.id end
-end
 learn_signatures(A.sigs)
-for _, j in ipairs(A.outbox or {}) do accept(j, ARGV[j.doc]) end
+for _, r in ipairs(A.fins or {}) do
+  if finish(r, worker) then
+    for _, j in ipairs(r.outbox or {}) do accept(j, ARGV[j.doc], true) end
+  else
+    stale[#stale + 1] = r.id
+  end
+end
 
 for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'delay', '-inf', NOW, 'LIMIT', 0, 200)) do
   call('ZREM', P .. 'delay', id)
@@ -38,38 +41,45 @@ for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'delay', '-inf', NOW, 'LIMIT', 0,
   end
 end
 for _, lane in ipairs(call('ZRANGEBYSCORE', P .. 'park', '-inf', NOW, 'LIMIT', 0, 200)) do
-  if lane_of(lane).reason == 'cooldown' then announce('recovered', lane) end
-  unpark(lane_of(lane))
-  wake(provider_of(lane))
+  local l = lane_of(lane)
+  if l.reason == 'cooldown' then announce('recovered', lane) end
+  unpark(l)
+  call('ZREM', P .. 'park', lane)
+  if queued(l) == 0 then wake(l.provider) end  -- it may take what waits elsewhere
 end
 
 for _, l in pairs(LANES) do show(l) end
 
-local rows, want = {}, A.want
+local rows, want, alone = {}, A.want, false
 -- a turn sent before the worker reconciled arrives late: its claims would be nobody's
 if tonumber(call('HGET', P .. 'turns', worker) or '0') > A.turn then want = 0 end
 
--- a job that lost two workers runs alone; only a lease lost there is its fault
-local suspects = call('EXISTS', P .. 'quarantine') == 1
-if want > 0 and suspects then
-  local holder = call('GET', P .. 'quarantined')
-  if not holder or holder == worker then
-    call('SET', P .. 'quarantined', worker, 'PX', A.lease_ms * 4)
-    want = 0
-    for _, id in ipairs(A.idle and call('ZRANGE', P .. 'quarantine', 0, LOOK - 1) or {}) do
-      local h = job_fields(id)
-      local l = lane_of(h.lane)
-      local c = mine[l.provider] and config(l.name)
-      local cred = c and (c.free and { id = '', win = {} } or fit(l, c, need_of(h.need), 0))
-      if cred then
-        call('ZREM', P .. 'quarantine', id)
-        call('HSET', job_key(id), 'suspect', 1)
-        lease(rows, id, h, l.name, l, cred, worker)
-        break
-      end
+-- A job that lost two workers runs alone: one worker at a time ends what it does, takes it, and takes
+-- nothing else meanwhile. True where this worker is that one.
+local function quarantine()
+  local holder, id = string.match(call('GET', P .. 'quarantined') or '', '^(%S+) ?(%S*)$')
+  if holder and holder ~= worker then return false end
+  if holder and id ~= '' then return true end
+  for _, suspect in ipairs(call('ZRANGE', P .. 'quarantine', 0, LOOK - 1)) do
+    local h = job_fields(suspect)
+    local l = lane_of(h.lane)
+    local c = mine[l.provider] and config(l.name)
+    local cred = c and (c.free and { id = '', win = {} } or fit(l, c, need_of(h.need), 0))
+    if cred and not A.idle then
+      call('SET', P .. 'quarantined', worker, 'PX', A.lease_ms * 4)
+      return true
+    elseif cred then
+      call('SET', P .. 'quarantined', worker .. ' ' .. suspect, 'PX', A.lease_ms * 4)
+      call('ZREM', P .. 'quarantine', suspect)
+      call('HSET', job_key(suspect), 'suspect', 1)
+      lease(rows, suspect, h, l.name, l, cred, worker)
+      return true
     end
   end
+  if holder then call('DEL', P .. 'quarantined') end
+  return false
 end
+if want > 0 and call('EXISTS', P .. 'quarantine', P .. 'quarantined') > 0 and quarantine() then want, alone = 0, true end
 
 local busy = true
 while want > 0 and busy do
@@ -82,7 +92,11 @@ while want > 0 and busy do
       local l, streak = lane_of(name), math.max(1, math.floor(want / call('ZCARD', ready)))
       local took = 0
       l.ready = true
-      while took < streak and queued(l) > 0 and open(l) and claim_from(rows, l, worker) do took = took + 1 end
+      while took < streak and queued(l) > 0 and open(l) do
+        local on, claimed = claim_from(rows, l, worker)
+        took = took + claimed
+        if not on then break end
+      end
       want = want - took
       if show(l) then call('ZADD', ready, 'XX', 'INCR', math.max(1, took), name) end
     end
@@ -97,11 +111,11 @@ if want > 0 then
   end
 end
 
-local more = suspects and 1 or 0
+local more = 0
 for _, provider in ipairs(A.providers) do
   if call('EXISTS', P .. 'ready:' .. provider) == 1 then
     more = 1
-    if want <= 0 then wake(provider) end
+    if want <= 0 and not alone then wake(provider) end
   end
 end
 hold(worker)
