@@ -73,7 +73,9 @@ class AioTransport(httpx2.AsyncBaseTransport):
             reply = await self._open_session().request(
                 request.method,
                 url,
-                headers=request.headers.multi_items(),
+                headers=[
+                    (k.decode("latin-1"), v.decode("latin-1")) for k, v in request.headers.raw
+                ],
                 data=RequestBody(data, writing) if data else None,
                 allow_redirects=False,
                 proxy=proxy,
