@@ -28,7 +28,8 @@ DROPPED = ("HEADRACE_", "REDIS_URL")
 class Stack:
     """`headrace up` on a free port, ended on leaving the block.
 
-    `config` is the configuration to serve, without API keys; `fsync` the store's.
+    `config` is the configuration to serve, without API keys; `fsync` the store's; `tenants` are
+    more callers: a name and an API key each.
     """
 
     def __init__(
@@ -38,8 +39,10 @@ class Stack:
         workers: int = 1,
         fsync: str = "always",
         env: Mapping[str, str] | None = None,
+        tenants: Mapping[str, str] | None = None,
     ) -> None:
         keys = [{"name": "bench", "key": KEY, "role": "admin"}]
+        keys += [{"name": name, "key": key, "role": "user"} for name, key in (tenants or {}).items()]
         self._config = {**config, "api_keys": keys}
         self._words = ["--host", "127.0.0.1", "--port", "0", "--workers", str(workers), "--quiet"]
         self._env = {"HEADRACE_APPENDFSYNC": fsync, "HEADRACE_LOG_LEVEL": "warning", **(env or {})}

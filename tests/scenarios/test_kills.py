@@ -1,0 +1,109 @@
+"""kill -9 of each process while hundreds of calls are in flight and many more wait."""
+
+import asyncio
+
+import orjson
+import pytest
+from whole import until
+
+from shared.core.model import Status
+from shared.store.connect import commands
+from shared.store.jobs import Jobs
+
+JOBS = 1200
+IN_FLIGHT = 200
+TERMINAL = {"job.completed", "job.failed", "job.cancelled", "job.expired"}
+
+
+def slow(mapping):
+    for provider in mapping["providers"].values():
+        provider["latency"] = {"median_ms": 1500, "sigma": 0.2, "seed": 7}
+        provider.pop("output", None)
+
+
+def bounded(ours):
+    for provider in ours["providers"].values():
+        for model in provider["models"]:
+            model["limits"] = {"free": {"concurrency": 150}}
+
+
+def submit(system, count):
+    ids = []
+    with system.http() as http:
+        for index in range(count):
+            request = {
+                "model": "sim-small",
+                "messages": [{"role": "user", "content": f"[[id:k{index}]] turn"}],
+                "max_tokens": 8,
+            }
+            answer = http.post("/v1/jobs", json={"kind": "chat", "request": request})
+            assert answer.status_code == 202, answer.text
+            ids.append(answer.json()["id"])
+    return ids
+
+
+def in_flight(system):
+    totals = [p["total"] for p in system.simulated()["providers"].values()]
+    return sum(t["admitted"] - t["answered_200"] for t in totals)
+
+
+async def records(system, ids):
+    client = commands(system.stack.store_url())
+    jobs = Jobs(client, client)
+    try:
+        found = []
+        for at in range(0, len(ids), 100):
+            found += await asyncio.gather(*(jobs.get(job_id, None) for job_id in ids[at : at + 100]))
+        events = [await jobs.events(job_id, None) for job_id in ids]
+        return found, events
+    finally:
+        await client.aclose()
+
+
+def ended(system):
+    store = system.stack.store()
+    try:
+        return int(store.get("{hr}:alive") or 0) == 0
+    except OSError:
+        return False
+    finally:
+        store.close()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("role", ["workers", "scheduler", "api", "valkey-server"])
+def test_no_kill_loses_a_job_or_shows_it_twice(start, role):
+    system = start("unlimited", change=slow, configure=bounded)
+    ids = submit(system, JOBS)
+    until(lambda: in_flight(system) >= IN_FLIGHT)
+    killed = system.kill(role)
+    until(lambda: set(system.stack.pids(role)) - set(killed))
+    until(lambda: ready(system))
+    until(lambda: quietly(ended, system), most_s=150)
+
+    found, events = asyncio.run(records(system, ids))
+    assert [r.status for r in found] == [Status.COMPLETED] * JOBS
+    assert all(orjson.loads(r.result)["choices"] for r in found)
+    for lines in events:
+        assert [e.id for e in lines] == list(range(1, len(lines) + 1))
+        assert [e.type for e in lines if e.type in TERMINAL] == ["job.completed"]
+    repeated = {r["id"] for r in system.simulated("requests?min_admitted=2&limit=5000")["requests"]}
+    reported = {
+        f"k{index}" for index, r in enumerate(found) if r.uncertain_repeats > 0
+    }
+    assert repeated <= reported
+    assert len(repeated) <= 310
+    if role in ("scheduler", "api"):
+        assert not repeated
+
+
+def ready(system):
+    with system.http() as http:
+        return quietly(lambda: http.get("/readyz").status_code == 200)
+
+
+def quietly(what, *given):
+    try:
+        return what(*given)
+    except Exception:
+        return False
