@@ -1,14 +1,13 @@
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx2
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.append(str(Path(__file__).parent))  # for what this folder's tests share
 
-from fakes import ALICE, COMPLETION, FakeStore, application
+from api_fakes import COMPLETION, FakeStore, application, client_for
 
 from shared import tokens
 
@@ -33,13 +32,6 @@ def served(store: FakeStore) -> FakeStore:
 
     store.on_accept = work
     return store
-
-
-def client_for(app: object, key: str | None = ALICE) -> httpx2.AsyncClient:
-    headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-    return httpx2.AsyncClient(
-        transport=httpx2.ASGITransport(app), base_url="http://headrace.test", headers=headers
-    )
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import orjson
 import schemathesis
-from fakes import ADMIN, COMPLETION, FakeStore, application
+from api_fakes import ADMIN, COMPLETION, FakeStore, application
 from hypothesis import HealthCheck, assume, settings
 from openapi_spec_validator import validate
 
@@ -50,10 +50,10 @@ def test_every_route_is_documented_and_nothing_else():
 
 @SCHEMA.auth()
 class Key:
-    def get(self, case, context):
+    def get(self, _case, _context):
         return ADMIN
 
-    def set(self, case, data, context):
+    def set(self, case, data, _context):
         case.headers["Authorization"] = f"Bearer {data}"
 
 

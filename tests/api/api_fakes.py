@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import httpx2
 import orjson
 
 from api.app import create_app
@@ -183,6 +184,7 @@ class FakeStore:
         batch: str | None, after: str | None, limit: int,
     ) -> Page:  # fmt: skip
         self._check()
+        assert batch is None
         found = [row.record for row in reversed(self.rows.values())]
         if after is not None:
             ids = [record.id for record in found]
@@ -221,6 +223,7 @@ class FakeStore:
 
     async def waiting(self, record: JobRecord) -> Waiting | None:
         self._check()
+        assert record.status is Status.QUEUED
         return Waiting("quota", "rpm", START_MS + 7_001, 3)
 
     async def ready(self) -> bool:
@@ -322,6 +325,19 @@ def application(store: FakeStore, **bounds: Any) -> tuple[Any, Service]:
     wired = wiring(store, **bounds)
     service = Service(wired)
     return create_app(wired, service), service
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    """Returns once the condition holds; the test's own timeout bounds it."""
+    while not condition():  # noqa: ASYNC110 - nobody tells: the condition is in the code under test
+        await asyncio.sleep(0.001)
+
+
+def client_for(app: object, key: str | None = ALICE) -> httpx2.AsyncClient:
+    headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+    return httpx2.AsyncClient(
+        transport=httpx2.ASGITransport(app), base_url="http://headrace.test", headers=headers
+    )
 
 
 CHAT = {"model": "sim", "messages": [{"role": "user", "content": "Say hello."}]}

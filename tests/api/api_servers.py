@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from fakes import FakeStore, application
+from api_fakes import FakeStore, application, until
 
 from api.server import Server, config
 
@@ -30,8 +30,7 @@ class Running:
         async def main() -> None:
             self.loop = asyncio.get_running_loop()
             serving = self.loop.create_task(self.server.serve(sockets=[self.socket]))
-            while not self.server.started and not serving.done():
-                await asyncio.sleep(0.005)
+            await until(lambda: self.server.started or serving.done())
             self._up.set()
             await serving
 
