@@ -82,7 +82,10 @@ class ReplyStream(httpx2.AsyncByteStream):
         return piece
 
     async def aclose(self) -> None:
-        """Fully read: back to the pool. Else the socket is closed and the provider stops."""
+        """Fully read: back to the pool. Else the socket is closed and the provider stops.
+
+        Safe to call twice, and never waits.
+        """
         content = self._reply.content
         if content.at_eof() and content.exception() is None:
             self._reply.release()

@@ -1,4 +1,4 @@
-"""The only file that calls out: httpx2's interface over aiohttp's parser and pool.
+"""The only file that calls out: aiohttp's parser and pool, under httpx2's transport interface.
 
 Every failure says truthfully whether a byte of the request may have left: see `failures`.
 
@@ -11,6 +11,7 @@ import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.request import (  # type: ignore[attr-defined]  # typeshed knows it under one name only
     getproxies_environment,
     proxy_bypass_environment,
@@ -31,7 +32,6 @@ KEEPALIVE_S = 60.0
 _READ_BUFFER_BYTES = 1 << 17
 _MAX_CACHED_URLS = 4_096
 _DRAIN_S = 0.25
-ACCEPT_ENCODING = "gzip, deflate"
 _DECODED = frozenset({"gzip", "deflate", "identity"})
 _OWN_HEADERS = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 
@@ -44,6 +44,9 @@ class Timeouts:
     connect_ms: int = 10_000
     first_byte_ms: int = 600_000
     idle_ms: int = 120_000
+
+
+_DEFAULT = Timeouts()
 
 
 class AioTransport(httpx2.AsyncBaseTransport):
@@ -63,38 +66,50 @@ class AioTransport(httpx2.AsyncBaseTransport):
         self._places: dict[str, tuple[URL, URL | None]] = {}
         self._session: aiohttp.ClientSession | None = None
 
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send; raises NotSent or MaybeSent. Extensions: `timeout` as httpx2's, `on_sent`."""
-        writing = Writing(request.extensions.get("on_sent"))
-        timeout: Mapping[str, float | None] = request.extensions.get("timeout", {})
-        url, proxy = self._place(str(request.url))
-        data = request.content
+    async def exchange(
+        self, request: HttpRequest, timeouts: Timeouts, writing: Writing
+    ) -> aiohttp.ClientResponse:
+        """Send, and return when the answer's head is here; raises NotSent or MaybeSent.
+
+        The short way, without httpx2's request and response objects: they cost as much CPU as all
+        else here. Who calls it ends the answer through `ReplyStream.aclose`.
+        """
         try:
+            url, proxy = self._place(request.url)
             reply = await self._open_session().request(
                 request.method,
                 url,
-                headers=[
-                    (k.decode("latin-1"), v.decode("latin-1")) for k, v in request.headers.raw
-                ],
-                data=RequestBody(data, writing) if data else None,
+                headers=request.headers,
+                data=RequestBody(request.body, writing) if request.body else None,
                 allow_redirects=False,
                 proxy=proxy,
-                timeout=aiohttp.ClientTimeout(
-                    connect=timeout.get("connect"), sock_read=timeout.get("read")
-                ),
+                timeout=_aiohttp_timeout(timeouts.connect_ms, timeouts.first_byte_ms),
             )
         except (aiohttp.ClientError, OSError, ValueError) as exc:
             writing.abort()
-            raise failure(exc, sent=writing.sent or not data) from exc
+            raise failure(exc, sent=writing.sent or not request.body) from exc
         except BaseException:
             writing.abort()
             raise
-        idle_s = timeout.get("idle")
-        if idle_s is not None and reply.connection is not None:
-            protocol = reply.connection.protocol
-            if protocol is not None:
-                protocol.read_timeout = idle_s
-                protocol.start_timeout()
+        connection = reply.connection  # None where the whole answer is here already
+        if connection is not None and connection.protocol is not None:
+            connection.protocol.read_timeout = timeouts.idle_ms / 1_000
+            connection.protocol.start_timeout()
+        return reply
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """httpx2's way in, for any client of its kind; raises NotSent or MaybeSent."""
+        asked: Mapping[str, float | None] = request.extensions.get("timeout", {})
+        read_ms = _ms(asked.get("read"), _DEFAULT.first_byte_ms)
+        timeouts = Timeouts(
+            connect_ms=_ms(asked.get("connect"), _DEFAULT.connect_ms),
+            first_byte_ms=read_ms,
+            idle_ms=read_ms,
+        )
+        headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in request.headers.raw}
+        plain = HttpRequest(request.method, str(request.url), headers, await request.aread())
+        writing = Writing(None)
+        reply = await self.exchange(plain, timeouts, writing)
         return httpx2.Response(
             reply.status, headers=list(reply.raw_headers), stream=ReplyStream(reply, writing)
         )
@@ -140,15 +155,16 @@ class AioTransport(httpx2.AsyncBaseTransport):
 class Exchange:
     """An answer that has begun: its status and headers are here, its body is still to be read."""
 
-    __slots__ = ("_limit", "_response", "headers", "status")
+    __slots__ = ("_limit", "_raw_headers", "_stream", "headers", "status")
 
-    def __init__(self, response: httpx2.Response, limit: int) -> None:
-        self._response = response
+    def __init__(self, reply: aiohttp.ClientResponse, stream: ReplyStream, limit: int) -> None:
+        self._stream = stream
         self._limit = limit
-        self.status = response.status_code
+        self._raw_headers = reply.raw_headers
+        self.status = reply.status
         self.headers = {
             name.decode("latin-1").lower(): value.decode("latin-1")
-            for name, value in response.headers.raw
+            for name, value in reply.raw_headers
         }
 
     async def chunks(self) -> AsyncGenerator[bytes]:
@@ -156,9 +172,11 @@ class Exchange:
         encodings = self.headers.get("content-encoding", "identity").lower().split(",")
         if not all(encoding.strip() in _DECODED for encoding in encodings):
             raise MaybeSent(FailureKind.MALFORMED_REPLY, "the reply's encoding was not asked for")
-        pieces: AsyncIterator[bytes] = self._response.aiter_bytes()
-        if "content-encoding" not in self.headers:
-            pieces = self._response.stream.__aiter__()  # type: ignore[union-attr]  # it is async
+        pieces: AsyncIterator[bytes] = self._stream
+        if "content-encoding" in self.headers:
+            headers = list(self._raw_headers)
+            coded = httpx2.Response(self.status, headers=headers, stream=self._stream)
+            pieces = coded.aiter_bytes()  # decodes in pieces of bounded size
         size = 0
         try:
             async for piece in pieces:
@@ -177,9 +195,9 @@ class Exchange:
         """Read a little further, so that a body which ends here leaves its socket reusable."""
         try:
             async with asyncio.timeout(_DRAIN_S):
-                async for _ in self._response.stream:  # type: ignore[union-attr]  # it is async
+                async for _ in self._stream:
                     pass
-        except (TimeoutError, TransportFailure, httpx2.StreamError):
+        except (TimeoutError, TransportFailure):
             return
 
     async def read(self) -> bytes:
@@ -192,13 +210,12 @@ class Transport:
 
     def __init__(
         self,
-        wire: httpx2.AsyncBaseTransport | None = None,
+        wire: AioTransport | None = None,
         *,
         max_reply_bytes: int = MAX_REPLY_BYTES,
     ) -> None:
         self._wire = wire if wire is not None else AioTransport()
         self._limit = max_reply_bytes
-        self._urls: dict[str, httpx2.URL] = {}
 
     @asynccontextmanager
     async def open(
@@ -212,21 +229,20 @@ class Transport:
         `on_sent` is called when the request is written. Raises NotSent or MaybeSent, also in the
         block: the total timeout ends whatever the block waits for.
         """
-        sent = _Sent(on_sent)
+        writing = Writing(on_sent)
         try:
             async with asyncio.timeout(timeouts.total_ms / 1_000) as timer:
-                response = await self._wire.handle_async_request(
-                    self._build(request, timeouts, sent)
-                )
+                reply = await self._wire.exchange(request, timeouts, writing)
+                stream = ReplyStream(reply, writing)
                 try:
-                    yield Exchange(response, self._limit)
+                    yield Exchange(reply, stream, self._limit)
                 finally:
-                    await response.aclose()
+                    await stream.aclose()
         except TimeoutError as exc:
             if not timer.expired():
                 raise
             message = f"no whole answer within {timeouts.total_ms} ms"
-            if sent.happened or not request.body:
+            if writing.sent or not request.body:
                 raise MaybeSent(FailureKind.TIMEOUT, message) from exc
             raise NotSent(FailureKind.UNREACHABLE, message) from exc
 
@@ -234,38 +250,11 @@ class Transport:
         """Close the pool. Calls in flight fail."""
         await self._wire.aclose()
 
-    def _build(self, request: HttpRequest, timeouts: Timeouts, sent: "_Sent") -> httpx2.Request:
-        url = self._urls.get(request.url)
-        if url is None:
-            if len(self._urls) >= _MAX_CACHED_URLS:
-                self._urls.clear()
-            url = self._urls[request.url] = httpx2.URL(request.url)
-        return httpx2.Request(
-            request.method,
-            url,
-            headers={**request.headers, "accept-encoding": ACCEPT_ENCODING},
-            content=request.body or None,
-            extensions={
-                "timeout": {
-                    "connect": timeouts.connect_ms / 1_000,
-                    "read": timeouts.first_byte_ms / 1_000,
-                    "idle": timeouts.idle_ms / 1_000,
-                },
-                "on_sent": sent,
-            },
-        )
+
+@lru_cache(maxsize=256)
+def _aiohttp_timeout(connect_ms: int, first_byte_ms: int) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(connect=connect_ms / 1_000, sock_read=first_byte_ms / 1_000)
 
 
-class _Sent:
-    """Notes that the request was written, and passes it on."""
-
-    __slots__ = ("_tell", "happened")
-
-    def __init__(self, tell: Callable[[], None] | None) -> None:
-        self._tell = tell
-        self.happened = False
-
-    def __call__(self) -> None:
-        self.happened = True
-        if self._tell is not None:
-            self._tell()
+def _ms(seconds: float | None, default_ms: int) -> int:
+    return default_ms if seconds is None else max(1, round(seconds * 1_000))

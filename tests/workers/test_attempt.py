@@ -30,6 +30,7 @@ async def test_a_chat_is_sent_as_the_deployments_model_and_its_answer_completes_
     head, body = server.requests[0]
     assert head.startswith(b"POST /v1/chat/completions HTTP/1.1\r\n")
     assert f"authorization: bearer {KEY}".encode() in head.lower()
+    assert b"accept-encoding: gzip, deflate\r\n" in head.lower()
     assert orjson.loads(body) == {
         "model": "m1",
         "messages": [{"role": "user", "content": "Say hello."}],

@@ -17,6 +17,7 @@ from workers.providers.errors import UpstreamError, error_of, read_error
 from workers.providers.streaming import ChatReader
 
 USER_AGENT = "headrace/0.1"
+ACCEPT_ENCODING = "gzip, deflate"  # what the transport can undo
 _OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens")
 
 
@@ -33,6 +34,7 @@ class OpenAICompatible:
         headers = {
             "content-type": "application/json",
             "accept": "text/event-stream" if call.stream else "application/json",
+            "accept-encoding": ACCEPT_ENCODING,
             "user-agent": USER_AGENT,
             **dict(quirks.extra_headers),
         }
