@@ -23,7 +23,7 @@ local moved = 0
 local function shift(id)
   local h = place(id)
   if not h or h.status ~= 'queued' or h.lane == A.to then return false end
-  if not A.ids and (A.sig and h.sig ~= A.sig or not A.sig and not may(h.sig)) then return false end
+  if not A.ids and (A.sig and h.sig ~= A.sig or not may(h.sig)) then return false end
   local due, from = h.due, h.lane
   local where = pull(id, h)
   if not where then return false end
