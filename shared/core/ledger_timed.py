@@ -163,10 +163,16 @@ class Bucket:
     def add(self, rule: Rule, now_ms: int, at_ms: int, amount: int) -> "Bucket":  # noqa: ARG002
         """See `Ledger`."""
         top = min(self._level(rule, now_ms), self._brim(rule))
-        peaks = [peak for peak in self.peaks if peak[1] > top] + [(now_ms, top)]
+        return Bucket(top - amount * MICRO, now_ms, self._with_peak(now_ms, top))
+
+    def _with_peak(self, at_ms: int, top: int) -> tuple[tuple[int, int], ...]:
+        earlier = [peak for peak in self.peaks if peak[0] <= at_ms and peak[1] > top]
+        later = [peak for peak in self.peaks if peak[0] > at_ms]
+        hidden = later and later[0][1] >= top
+        peaks = earlier + ([] if hidden else [(at_ms, top)]) + later
         if len(peaks) > PEAKS:  # the two oldest become one: later and higher, so stricter
             peaks[:2] = [(peaks[1][0], peaks[0][1])]
-        return Bucket(top - amount * MICRO, now_ms, tuple(peaks))
+        return tuple(peaks)
 
     def _peak_since(self, rule: Rule, now_ms: int, since_ms: int) -> int:
         now = min(self._level(rule, now_ms), self._brim(rule))
@@ -183,23 +189,24 @@ class Bucket:
         """See `Ledger`."""
         if now_ms - taken_ms >= rule.span_ms:
             return self
-        back, peaks = -delta * MICRO, self.peaks
-        if back > 0:
+        level, back, peaks = self._level(rule, now_ms), -delta * MICRO, self.peaks
+        if back < 0:
+            level = min(level, self._brim(rule))
+        else:
             room = self._brim(rule) - self._peak_since(rule, now_ms, taken_ms)
             back = max(0, min(back, room))
             peaks = tuple((ms, top + back if ms > taken_ms else top) for ms, top in peaks)
-        return Bucket(self._level(rule, now_ms) + back, now_ms, peaks)
+        return Bucket(level + back, now_ms, peaks)
 
     def restamp(
         self, rule: Rule, now_ms: int, taken_ms: int, sent_ms: int, amount: int
     ) -> "Bucket":
         """See `Ledger`. Counted later, the level stood higher meanwhile; what ran over is lost."""
         late = math.ceil(float(sent_ms - taken_ms) * rule.limit * MICRO / rule.span_ms)
-        over = self._peak_since(rule, now_ms, taken_ms) + amount * MICRO - self._brim(rule)
-        lost = min(max(0, over), amount * MICRO, late)
-        if lost <= 0:
-            return self
-        return Bucket(self._level(rule, now_ms) - lost, now_ms, self.peaks)
+        top, brim = self._peak_since(rule, now_ms, taken_ms) + amount * MICRO, self._brim(rule)
+        lost = min(max(0, top - brim), amount * MICRO, late)
+        level = min(self._level(rule, now_ms), brim)
+        return Bucket(level - lost, now_ms, self._with_peak(sent_ms, min(top, brim)))
 
     def slack(self, rule: Rule, now_ms: int, at_ms: int, need: int) -> int:
         """See `Ledger`."""

@@ -23,6 +23,7 @@ NEVER = -1
 GUARD_FLOOR_MS = 10
 GUARD_USUAL_MS = 50
 GUARD_CAP_MS = 2000
+DAY_MS = 86_400_000
 
 
 def fresh(rule: Rule) -> Sliding | Fixed | FirstUse | Bucket:
@@ -132,18 +133,18 @@ def guard_ms(window: Window) -> int:
 
 
 def _local_window(zone: str, span_ms: int, now_ms: int) -> tuple[int, int]:
-    """Start and end of the zone's window that holds a moment; wall clock, so 23 and 25 h days."""
+    """Start and end of the zone's window that holds a moment; days have 23 to 25 hours."""
     tz = ZoneInfo(zone)
     offset = datetime.fromtimestamp(now_ms / 1000, tz).utcoffset() or timedelta()
     offset_ms = offset // timedelta(milliseconds=1)
     start = (now_ms + offset_ms) // span_ms * span_ms
+    if span_ms < DAY_MS:
+        return start - offset_ms, start - offset_ms + span_ms
     edges = []
     for wall_ms in (start, start + span_ms):
         wall = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=wall_ms)
         edges.append(round(wall.replace(tzinfo=tz).timestamp() * 1000))
-    if edges[0] <= now_ms < edges[1]:
-        return edges[0], edges[1]
-    return start - offset_ms, start - offset_ms + span_ms  # the hour that is told twice
+    return edges[0], edges[1]
 
 
 def anchor_offset_ms(anchor: str, span_ms: int, now_ms: int) -> int | None:

@@ -315,14 +315,18 @@ do
     call('HSET', key(w), 'v', int(v), 'u', int(NOW), 'p', table.concat(p, ','))
     live(w, key(w))
   end
-  local function note_peak(st, top)
-    local peaks = st.peaks
-    while #peaks > 0 and peaks[#peaks][2] <= top do peaks[#peaks] = nil end
-    peaks[#peaks + 1] = { NOW, top }
+  local function note_peak(st, at, top)
+    local peaks, later = {}, {}
+    for _, peak in ipairs(st.peaks) do
+      if peak[1] > at then later[#later + 1] = peak elseif peak[2] > top then peaks[#peaks + 1] = peak end
+    end
+    if not later[1] or later[1][2] < top then peaks[#peaks + 1] = { at, top } end
+    for _, peak in ipairs(later) do peaks[#peaks + 1] = peak end
     if #peaks > PEAKS then  -- the two oldest become one: later and higher, so stricter
       peaks[2][2] = peaks[1][2]
       table.remove(peaks, 1)
     end
+    st.peaks = peaks
   end
   local function peak_since(w, st, at)
     local top = min(level(w, st, NOW), full(w))
@@ -344,7 +348,7 @@ do
 
   function B.add(w, st, at, amount)
     local top = min(level(w, st, NOW), full(w))
-    note_peak(st, top)
+    note_peak(st, NOW, top)
     keep_level(w, st, top - amount * MICRO)
   end
 
@@ -364,8 +368,10 @@ do
   -- Counted later, the level stood higher in between: what then ran over the brim is lost.
   function B.restamp(w, st, taken, sent, amount)
     local most = min(amount * MICRO, ceil((sent - taken) * w.l * MICRO / w.s))
-    local lost = min(max(0, peak_since(w, st, taken) + amount * MICRO - full(w)), most)
-    if lost > 0 then keep_level(w, st, min(level(w, st, NOW), full(w)) - lost) end
+    local top = peak_since(w, st, taken) + amount * MICRO
+    local lost = min(max(0, top - full(w)), most)
+    note_peak(st, sent, min(top, full(w)))
+    keep_level(w, st, min(level(w, st, NOW), full(w)) - lost)
   end
 
   function B.slack(w, st, at, need)
