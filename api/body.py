@@ -23,14 +23,13 @@ async def read(receive: Any, headers: dict[bytes, bytes], limit: int) -> bytes:
         raise Refused("send the body uncompressed", status=415, param="Content-Encoding")
     declared = headers.get(b"content-length", b"")
     too_large = declared.isdigit() and int(declared) > limit
-    message = await receive()
-    if not message.get("more_body") and message["type"] == "http.request":
-        body: bytes = message.get("body", b"")
-        if len(body) <= limit:
-            return body
-        raise _too_large(limit)
     try:
         async with asyncio.timeout(READ_TIMEOUT_S):
+            message = await receive()
+            if message["type"] == "http.request" and not message.get("more_body"):
+                body: bytes = message.get("body", b"")
+                if len(body) <= limit:
+                    return body
             return await _collect(receive, message, limit, too_large=too_large)
     except TimeoutError:
         raise Refused("the body did not arrive within 60 s", status=408) from None
