@@ -120,7 +120,7 @@ def test_no_headers_make_a_reader_of_limits_raise(headers, dialect):
         assert each.limit >= 0
 
 
-@given(st.integers(0, 10**9), st.integers(0, 10**6))
+@given(st.integers(0, 10**9), st.integers(0, 10**6 - 1))
 def test_any_duration_go_prints_is_read_back(seconds, micros):
     hours, rest = divmod(seconds % 700_000, 3_600)
     minutes, left = divmod(rest, 60)
