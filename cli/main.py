@@ -33,6 +33,9 @@ VERBS: Mapping[str, tuple[str, str]] = {
 }
 
 
+PROCESSES = frozenset({"api", "workers", "scheduler"})  # their log is where a fault belongs
+
+
 class LazyVerbs(TyperGroup):
     """A group whose verbs are imported when they are asked for."""
 
@@ -109,6 +112,12 @@ def main() -> None:
         sys.exit(codes.of(exc))
     except KeyboardInterrupt:
         sys.exit(codes.INTERRUPTED)
+    except Exception as exc:
+        if os.environ.get("HEADRACE_DEBUG") or set(sys.argv[1:2]) & PROCESSES:
+            raise
+        hint = "this is a fault of ours; HEADRACE_DEBUG=1 shows where"
+        print(f"headrace: {type(exc).__name__}: {exc} ({hint})", file=sys.stderr)
+        sys.exit(codes.FAILED)
 
 
 if __name__ == "__main__":

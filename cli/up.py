@@ -77,7 +77,7 @@ class Serving:
     def run(self, supply: served.Supply, admin: Secret | None) -> int:
         """Serves until it is told to stop; returns the exit code."""
         with self._boss:
-            if self._start():
+            if self._start(supply):
                 self._ready = True
                 write_private(self._home.address_file, self._base_url + "\n")
                 text = greeting.text(self._base_url, self._home, supply, admin, self._store())
@@ -90,8 +90,11 @@ class Serving:
             raise ConfigError(self._failure)
         return codes.OK
 
-    def _start(self) -> bool:
-        """Starts everything, the store first; True once work can be accepted."""
+    def _start(self, supply: served.Supply) -> bool:
+        """Starts everything, the store first; True once work can be accepted.
+
+        Without any provider nothing ever can: then once the API answers.
+        """
         if self._settings.redis_url is None:
             self._boss.start(self._valkey())
             url = self._redis_url
@@ -102,7 +105,10 @@ class Serving:
         for name, verb in (*((w, "workers") for w in self._workers), ("scheduler", "scheduler")):
             self._boss.start(self._program(name, verb, STOP_WORKERS_S))
         self._boss.start(self._program("api", "api", STOP_API_S))
-        return self._boss.wait_until(lambda: address.ready(self._base_url), READY_S)
+        path = "/readyz" if supply.served else "/healthz"
+        return self._boss.wait_until(
+            lambda: address.ask(self._base_url, path) == address.OK, READY_S
+        )
 
     def _valkey(self) -> Program:
         fsync = cast("server.Fsync", self._settings.appendfsync)

@@ -30,9 +30,11 @@ def part_1() -> list[str]:
     say("Part 1: a real model on this machine. No key, no network.\n")
     with engine.running() as found:
         say(f"  engine          {found.version}, {found.file}, at {found.base_url}")
+        work = real.asks(real.affordable(found))
+        say(f"  work            summaries of {len(work)} package descriptions")
         with stack.running(real.config(found)) as place:
             say(f"  headrace        {place.url}\n")
-            outcome = asyncio.run(_bounded(real.run(place, say), PART_1_S))
+            outcome = asyncio.run(_bounded(real.run(place, work, say), PART_1_S))
             say("")
             return real.report(outcome, say)
 

@@ -1,7 +1,7 @@
 """What the demo tells: figures from what the API answered, never from what we hoped."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ def where(jobs: Iterable[Job]) -> Counter[str]:
 
 
 def waits_s(jobs: Iterable[Job]) -> list[float]:
-    """How long each job waited before it started, in seconds, sorted."""
+    """How long each job waited before it started, in seconds (to the second), sorted."""
     return sorted(
         float(job["started_at"] - job["created_at"])
         for job in jobs
@@ -36,20 +36,9 @@ def waits_s(jobs: Iterable[Job]) -> list[float]:
     )
 
 
-def middle(values: Sequence[float]) -> float | None:
-    """The median of sorted values."""
-    return values[len(values) // 2] if values else None
-
-
 def output_tokens(jobs: Iterable[Job]) -> int:
     """The tokens that came back."""
     return sum(int((job.get("usage") or {}).get("output_tokens") or 0) for job in jobs)
-
-
-def upstream_ms(job: Job) -> float:
-    """The time a job's attempts spent at their providers."""
-    attempts = job.get("attempts") or []
-    return sum(float(each.get("duration_ms") or 0) for each in attempts if isinstance(each, dict))
 
 
 async def moves(api: Api, ids: Iterable[str]) -> Moves:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import httpx2
+
 from cli import show
 from cli.chat import DONE
 from cli.client import HELD_S, Api, Place
@@ -14,10 +16,13 @@ from cli.demo.engine import MODEL, PARALLEL, Engine
 from cli.prompts import Ask
 from cli.reading import delta, payload
 from cli.tracker import Tracked, Tracker
+from shared.errors import GatewayError
 
-PACKAGES = 16
-CHARS = 1_200
-ANSWER_TOKENS = 56
+MOST_PACKAGES = 16
+LEAST_PACKAGES = 6
+WORK_S = 75.0
+CHARS = 900
+ANSWER_TOKENS = 48
 CHAT_TOKENS = 32
 CONTEXT_TOKENS = 2048
 QUESTION = "In one sentence: what is a queue?"
@@ -30,7 +35,7 @@ class Chat:
     """The conversation that came in between."""
 
     text: str
-    queue_ms: int | None
+    queue_s: int | None
     first_token_s: float
     total_s: float
     queued_before: int
@@ -66,9 +71,27 @@ def config(engine: Engine) -> dict[str, Any]:
     return {"providers": {"local": provider}}
 
 
-def asks() -> list[Ask]:
+def asks(number: int = MOST_PACKAGES) -> list[Ask]:
     """A bulk job for each of the first packages."""
-    return [bulk(each) for each in texts.descriptions()[:PACKAGES]]
+    return [bulk(each) for each in texts.descriptions()[:number]]
+
+
+def affordable(engine: Engine) -> int:
+    """How many summaries this machine can write in about 75 s, by the time one takes: 6 to 16.
+
+    GatewayError if the engine does not answer.
+    """
+    body = dict(asks(1)[0].body["request"])
+    began = time.monotonic()
+    try:
+        answer = httpx2.post(
+            f"{engine.base_url}/chat/completions", json=body, timeout=WORK_S, trust_env=False
+        )
+        answer.raise_for_status()
+    except httpx2.HTTPError as exc:
+        raise GatewayError(f"the local engine does not answer: {exc}") from exc
+    took_s = time.monotonic() - began
+    return max(LEAST_PACKAGES, min(MOST_PACKAGES, int(WORK_S / took_s)))
 
 
 def bulk(description: texts.Description, model: str = MODEL) -> Ask:
@@ -82,7 +105,7 @@ def bulk(description: texts.Description, model: str = MODEL) -> Ask:
     return Ask(description.package, body)
 
 
-async def run(place: Place, say: Say) -> Outcome:
+async def run(place: Place, work: list[Ask], say: Say) -> Outcome:
     """Hands in the bulk work, chats while it runs, and waits for its end."""
     started = asyncio.Event()
     async with Api(place) as api:
@@ -94,7 +117,7 @@ async def run(place: Place, say: Say) -> Outcome:
             else:
                 say(f"  {job.status}: {job.ask.label}: {job.refusal or show.error(job.doc)}")
 
-        tracker = Tracker(api, asks(), ended=ended)
+        tracker = Tracker(api, work, ended=ended)
         began = time.monotonic()
         await tracker.submit()
         say(f"  {len(tracker.jobs)} bulk jobs handed in, in {show.span(time.monotonic() - began)}")
@@ -127,20 +150,11 @@ async def _talk(api: Api, started: asyncio.Event, say: Say) -> Chat | None:
             if (part := delta(payload(event))) and not first:
                 first = time.monotonic() - began
             text += part
-    queue_ms = headers.get("x-headrace-queue-ms")
     total_s = time.monotonic() - began
     say(f"  chat   {QUESTION} → {show.span(first)} to the first word, before {waiting} bulk jobs")
-    return (
-        Chat(
-            text.strip(),
-            int(queue_ms) if queue_ms and queue_ms.isdigit() else None,
-            first,
-            total_s,
-            waiting,
-        )
-        if text
-        else None
-    )
+    waited = measure.waits_s([await api.job(headers["x-headrace-job-id"])])
+    queue_s = int(waited[0]) if waited else None
+    return Chat(text.strip(), queue_s, first, total_s, waiting) if text else None
 
 
 def report(outcome: Outcome, say: Say) -> list[str]:
@@ -156,7 +170,7 @@ def report(outcome: Outcome, say: Say) -> list[str]:
         say(f"  bulk waits      median {waits[len(waits) // 2]:.0f} s, longest {waits[-1]:.0f} s")
     if outcome.chat is not None:
         chat = outcome.chat
-        queued = "?" if chat.queue_ms is None else show.span(chat.queue_ms / 1000)
+        queued = "?" if chat.queue_s is None else f"{chat.queue_s} s"
         say(
             f"  chat in between {queued} in the queue, first word after"
             f" {show.span(chat.first_token_s)}, whole in {show.span(chat.total_s)}"

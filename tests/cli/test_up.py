@@ -1,0 +1,174 @@
+"""`headrace up` as real processes, over a simulated provider; and what it refuses to begin with."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+from servers import free_port
+
+import simulator
+from cli import address
+
+ROOT = Path(__file__).parents[2]
+WAIT_S = 60.0
+HEADRACE = [sys.executable, "-m", "cli.main"]
+
+
+def environment(**more: str) -> dict[str, str]:
+    hidden = ("HEADRACE_", "REDIS_URL")
+    kept = {n: v for n, v in os.environ.items() if not n.startswith(hidden) and "_KEY" not in n}
+    return kept | more
+
+
+@contextmanager
+def started(*words: str):
+    process = subprocess.Popen(
+        [*HEADRACE, "up", *words],
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def run(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*HEADRACE, *words],
+        cwd=ROOT,
+        env=environment(**env),
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
+        check=False,
+    )
+
+
+def child(parent: int, word: str) -> int | None:
+    """The pid of a child of `parent` with this word in its command line."""
+    tasks = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    for pid in map(int, tasks):
+        try:
+            line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if re.search(rf"(^|[ /]){word}( |$)", line):
+            return pid
+    return None
+
+
+def eventually(condition):
+    deadline = time.monotonic() + WAIT_S
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.05)
+    return found
+
+
+@pytest.fixture
+def config(tmp_path):
+    settings = simulator.preset("unlimited")
+    with simulator.running(settings) as place:
+        file = tmp_path / "headrace.yaml"
+        file.write_text(yaml.safe_dump(simulator.headrace_config(settings, place)))
+        yield file
+
+
+@pytest.mark.timeout(300)
+def test_up_serves_survives_kills_of_each_part_and_stops_cleanly(config, tmp_path):
+    port, data = str(free_port()), str(tmp_path / "data")
+    url = f"http://127.0.0.1:{port}"
+    with started("-q", "--port", port, "--data-dir", data, "--config", str(config)) as up:
+        said = []
+        while "stop" not in (line := up.stdout.readline()):
+            assert line, "\n".join(said)
+            said.append(line)
+        key = re.search(r"hr_[\w-]{43}", "".join(said))[0]
+        assert address.ready(url)
+        env = {"HEADRACE_URL": url, "HEADRACE_API_KEY": key}
+        ran = run("submit", "hello", "--model", "sim-small", **env)
+        assert (ran.returncode, bool(ran.stdout.strip())) == (0, True), ran.stderr
+
+        here = run("submit", "hello again", "--model", "sim-small", HEADRACE_DATA_DIR=data)
+        assert here.returncode == 0, here.stderr
+
+        other = run("up", "--port", "0", "--data-dir", data)
+        assert other.returncode == 2
+        assert f"pid {up.pid}" in other.stderr
+
+        for word in ("api", "workers", "scheduler", "valkey-server"):
+            pid = eventually(lambda word=word: child(up.pid, word))
+            os.kill(pid, signal.SIGKILL)
+            eventually(lambda word=word, pid=pid: child(up.pid, word) not in (None, pid))
+        eventually(lambda: address.ready(url))
+        after = run("submit", "and now", "--model", "sim-small", HEADRACE_DATA_DIR=data)
+        assert after.returncode == 0, after.stderr
+
+        up.send_signal(signal.SIGTERM)
+        assert up.wait(WAIT_S) == 0
+        assert address.ask(url, "/healthz") is None
+
+
+def test_a_port_in_use_is_named(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ran = run("up", "--port", port, "--data-dir", str(tmp_path / "data"))
+    assert ran.returncode == 2
+    assert f"port {port}" in ran.stderr
+    assert len(ran.stderr.splitlines()) == 1
+
+
+def test_a_store_that_cannot_be_reached_is_told_without_its_password(tmp_path):
+    url = "redis://:hunter2@127.0.0.1:9/0"
+    ran = run("up", "--port", "0", "--data-dir", str(tmp_path / "data"), REDIS_URL=url)
+    assert ran.returncode == 2
+    assert "REDIS_URL" in ran.stderr
+    assert "hunter2" not in ran.stderr + ran.stdout
+
+
+def test_a_wrong_configuration_is_one_line_and_nothing_is_started(tmp_path):
+    (tmp_path / "bad.yaml").write_text("provders: {}\n")
+    words = ["--port", "0", "--data-dir", str(tmp_path / "data")]
+    ran = run("up", "--config", str(tmp_path / "bad.yaml"), *words)
+    assert ran.returncode == 2
+    assert "providers" in ran.stderr
+    assert not (tmp_path / "data" / "valkey").exists()
+
+
+def test_an_unexpected_fault_is_one_line_unless_debug_is_asked_for(headrace, monkeypatch):
+    def broken(*_args: object) -> None:
+        raise RuntimeError("oops")
+
+    monkeypatch.setattr("cli.jobs.find", broken)
+    ran = headrace("jobs", "list")
+    assert ran.code == 1
+    assert ran.err.startswith("headrace: RuntimeError: oops")
+    monkeypatch.setenv("HEADRACE_DEBUG", "1")
+    with pytest.raises(RuntimeError):
+        headrace("jobs", "list")
+
+
+def test_help_imports_no_verb():
+    code = (
+        "import sys; sys.argv = ['headrace', '--help']\n"
+        "from cli.main import main\n"
+        "try:\n main()\nexcept SystemExit: pass\n"
+        "heavy = {'httpx2', 'pydantic', 'redis', 'uvicorn', 'cli.up'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False)
+    assert ran.returncode == 0, ran.stderr
