@@ -99,8 +99,9 @@ def _role(pid: int) -> str:
         words = (PROC / str(pid) / "cmdline").read_bytes().split(b"\0")
     except OSError:
         return ""
-    names = [word.rpartition(b"/")[2].decode(errors="replace") for word in words[:8]]
-    return next((role for role in ROLES if any(n.split(" ")[0] == role for n in names)), "")
+    parts = [part for word in words[:8] for part in word.split(b" ")]  # a server sets one title
+    names = {part.rpartition(b"/")[2].decode(errors="replace") for part in parts}
+    return next((role for role in ROLES if role in names), "")
 
 
 def moment(processes: Iterable[Process]) -> Moment:

@@ -1,6 +1,7 @@
 """kill -9 of each process while hundreds of calls are in flight and many more wait."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 import orjson
 import pytest
@@ -17,7 +18,7 @@ TERMINAL = {"job.completed", "job.failed", "job.cancelled", "job.expired"}
 
 def slow(mapping):
     for provider in mapping["providers"].values():
-        provider["latency"] = {"median_ms": 1500, "sigma": 0.2, "seed": 7}
+        provider["latency"] = {"median_ms": 4000, "sigma": 0.2, "seed": 7}
         provider.pop("output", None)
 
 
@@ -28,9 +29,9 @@ def bounded(ours):
 
 
 def submit(system, count):
-    ids = []
-    with system.http() as http:
-        for index in range(count):
+    with system.http() as http, ThreadPoolExecutor(16) as pool:
+
+        def one(index):
             request = {
                 "model": "sim-small",
                 "messages": [{"role": "user", "content": f"[[id:k{index}]] turn"}],
@@ -38,8 +39,9 @@ def submit(system, count):
             }
             answer = http.post("/v1/jobs", json={"kind": "chat", "request": request})
             assert answer.status_code == 202, answer.text
-            ids.append(answer.json()["id"])
-    return ids
+            return answer.json()["id"]
+
+        return list(pool.map(one, range(count)))
 
 
 def in_flight(system):
