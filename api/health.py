@@ -1,9 +1,14 @@
 """`/healthz`, `/readyz` and `/metrics`: for who watches this process."""
 
+import asyncio
+from typing import Final
+
 from api.call import Call
 from api.metrics import CONTENT_TYPE
 from api.wiring import Service
 from shared.errors import StoreError
+
+PATIENCE_S: Final = 1.5
 
 
 async def alive(_service: Service, call: Call) -> None:
@@ -23,8 +28,9 @@ async def ready(service: Service, call: Call) -> None:
 
 async def _store(service: Service) -> str:
     try:
-        return "ok" if await service.jobs.ready() else "the store does not take writes"
-    except StoreError:
+        async with asyncio.timeout(PATIENCE_S):  # a write is retried for longer than a probe waits
+            return "ok" if await service.jobs.ready() else "the store does not take writes"
+    except (StoreError, TimeoutError):
         return "the store does not answer: see REDIS_URL"
 
 

@@ -184,7 +184,6 @@ class FakeStore:
         batch: str | None, after: str | None, limit: int,
     ) -> Page:  # fmt: skip
         self._check()
-        assert batch is None
         found = [row.record for row in reversed(self.rows.values())]
         if after is not None:
             ids = [record.id for record in found]
@@ -195,6 +194,7 @@ class FakeStore:
             if tenant in (None, record.tenant)
             and status in (None, record.status)
             and kind in (None, record.kind)
+            and batch in (None, record.doc.get("batch"))
         ]
         more = len(found) > limit
         return Page(tuple(found[:limit]), found[limit - 1].id if more else None)

@@ -1,6 +1,7 @@
 """/openapi.json is valid and true: schemathesis asks what it promises."""
 
 import orjson
+import pytest
 import schemathesis
 from api_fakes import ADMIN, COMPLETION, FakeStore, application
 from hypothesis import HealthCheck, assume, settings
@@ -69,6 +70,7 @@ def is_valid(case):
     return case.meta is not None and case.meta.generation.mode.is_positive
 
 
+@pytest.mark.timeout(400)  # some thousand requests, on whatever is left of two cores
 @SCHEMA.parametrize()
 @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 def test_the_document_tells_the_truth(case):
