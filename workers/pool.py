@@ -20,12 +20,14 @@ from shared.credentials import Credentials, Secret
 from shared.errors import ConfigError
 from shared.queue.broker import AsyncActor, EngineMiddleware, EventBroker
 from shared.queue.engine import EngineSettings, Hand
+from shared.queue.scripts import Scripts
 from shared.queue.types import Report, Verdict
 from shared.settings import Settings
 from shared.store import connect
 from shared.store.jobs import Jobs
 from shared.store.lanes import Lanes, publish_catalog
 from workers import attempt
+from workers.teaching import Teacher
 from workers.transport import Timeouts, Transport
 
 logger = structlog.get_logger(__name__)
@@ -63,6 +65,7 @@ class Pool:
         self.supply = supply
         self._transport: Transport | None = None
         self._jobs: Jobs | None = None
+        self._teacher: Teacher | None = None
         self._timeouts = Timeouts(
             connect_ms=int(settings.connect_timeout_s * 1000),
             total_ms=int(settings.attempt_timeout_s * 1000),
@@ -73,6 +76,9 @@ class Pool:
         client = connect.commands(broker.url)
         self._jobs = Jobs(client, client, broker.prefix)
         self._transport = Transport(max_reply_bytes=self.settings.max_response_bytes)
+        self._teacher = Teacher(
+            Scripts(client, broker.prefix), self.supply.catalog, self.supply.credentials
+        )
         lanes = Lanes(client, broker.prefix)
         if await lanes.version() is None:
             await publish_catalog(
@@ -105,6 +111,8 @@ class Pool:
             max_attempts=self.settings.max_attempts,
         )
         report = await attempt.run(claim, context)
+        if self._teacher is not None:
+            await self._teacher.heed(claim, report)
         return replace(report, health=_health(report))
 
     async def _history(self, job_id: str) -> Sequence[Mapping[str, Any]]:

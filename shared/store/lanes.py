@@ -10,10 +10,10 @@ from redis.asyncio import Redis
 from shared.catalog import Catalog
 from shared.core.backlog import Group, LaneEvent, LaneEventKind, Move, Snapshot, parse_event
 from shared.core.model import CredentialRef, Deployment, Limits, Priority, lane_id
-from shared.core.quota import window_spec
 from shared.queue.scripts import Scripts
 from shared.queue.types import LaneView
 from shared.settings import Settings
+from shared.store import learned
 from shared.store.connect import messages, store_errors
 from shared.store.types import LaneState
 
@@ -26,25 +26,14 @@ def lane_config(
     deployment: Deployment, credentials: Iterable[CredentialRef], now_ms: int
 ) -> dict[str, Any]:
     """One lane as configure.lua writes it: every credential with all its windows."""
-    creds = []
-    for credential in credentials:
-        limits = deployment.limits(credential.plan) or Limits()
-        owner = credential.organisation or credential.id
-        own = [
-            window_spec(
-                w, owner, deployment.id, now_ms, deployment.token_count, deployment.token_factor
+    return {
+        "creds": [
+            learned.entry(
+                deployment, credential, deployment.limits(credential.plan) or Limits(), now_ms
             )
-            for w in limits.windows
+            for credential in credentials
         ]
-        shared = [
-            window_spec(w, owner, None, now_ms, deployment.token_count, deployment.token_factor)
-            for w in limits.shared
-        ]
-        entry: dict[str, Any] = {"id": credential.id, "win": own + shared}
-        if limits.concurrency:
-            entry["conc"] = limits.concurrency
-        creds.append(entry)
-    return {"creds": creds}
+    }
 
 
 def lane_configs(
@@ -65,10 +54,14 @@ def lane_configs(
 async def publish_catalog(
     lanes: "Lanes", catalog: Catalog, credentials: Iterable[CredentialRef], settings: Settings
 ) -> int:
-    """Writes every lane of a catalog and the settings the scripts read; returns the changes."""
+    """Writes every lane of a catalog and the settings the scripts read; returns the changes.
+
+    What was learned of limits since they were declared so is kept.
+    """
     now_ms = await lanes.now_ms()
+    declared = lane_configs(catalog.deployments, list(credentials), now_ms)
     return await lanes.publish(
-        lane_configs(catalog.deployments, list(credentials), now_ms),
+        learned.merged(declared, await lanes.learned()),
         {
             "retention_ms": int(settings.retention_s * 1000),
             "events_ms": int(settings.events_retention_s * 1000),
@@ -121,6 +114,12 @@ class Lanes:
         with store_errors("version"):
             found = await self._client.get(f"{self._prefix}cfg:version")
         return found.decode() if found else None
+
+    async def learned(self) -> dict[str, bytes]:
+        """What was learned of limits, as `store.learned` keeps it."""
+        with store_errors("learned"):
+            rows = await self._client.hgetall(f"{self._prefix}learned")
+        return {name.decode(): text for name, text in rows.items()}
 
     async def _survey(self, **ask: Any) -> dict[str, Any]:
         with store_errors("survey"):
@@ -260,6 +259,7 @@ def _view(lane: str, view: Mapping[str, Any], now_ms: int) -> LaneView:
             "window": w["n"],
             "dimension": w["d"],
             "limit": w["l"],
+            "source": w.get("o") or "catalog",
             "used": w["used"],
             "free": w["free"],
             "reset_in_s": round(max(0, w["reset"] - now_ms) / 1000, 3),

@@ -40,11 +40,26 @@ local function held_back(l, class)
   return settings('bulk_reserve', '0.1')
 end
 
+-- cap hash "<lane>|<cred>" -> "cap|done|ceiling|fails|halved ms": calls at once of a credential whose
+-- limits nobody told (`grow`); finishing.lua adapts it. done: successes since the last change.
+local CAPS = {}
+local function cap_of(lane, cred)
+  local key = lane .. '|' .. cred.id
+  if not CAPS[key] then
+    local raw = call('HGET', P .. 'cap', key) or ''
+    local cap, done, ceiling, fails, at = string.match(raw, '^(%d+)|(%d+)|(%d+)|(%d+)|(%d+)$')
+    CAPS[key] = { cap = tonumber(cap or 8), done = tonumber(done or 0), ceiling = tonumber(ceiling or 1e6),
+      fails = tonumber(fails or 0), at = tonumber(at or 0) }
+  end
+  return CAPS[key]
+end
+
 -- The moment a credential can take a need, and the window that decides; math.huge: a finish decides.
 local function opens(lane, cred, need, share)
   local rest = resting(lane, cred)
   if rest > NOW then return rest, 'cooldown' end
   if cred.conc and counter('run', lane .. '|' .. cred.id) >= cred.conc then return math.huge, 'concurrency' end
+  if cred.grow and counter('run', lane .. '|' .. cred.id) >= cap_of(lane, cred).cap then return math.huge, 'concurrency' end
   local at, why = NOW, nil
   for _, w in ipairs(cred.win) do
     local amount = Q.amount(w, need)
@@ -112,6 +127,7 @@ local function lease(out, id, h, from, l, cred, worker)
     local need = need_of(h.need)
     for _, w in ipairs(cred.win) do Q.take(w, Q.amount(w, need)) end
   end
+  if cred.seen then Q.take(cred.log, 1) end
   if from ~= l.name then
     event(id, h.watch, 'job.moved', cjson.encode({ from = from, to = l.name, reason = 'room' }))
   end

@@ -29,7 +29,7 @@ local function release(id, h)
   unfill(l)
   if l.parked and l.reason ~= 'unserved' then  -- it may rest for another credential than this one
     local cred = credential(h.lane, h.cred)
-    if cred and cred.conc and resting(h.lane, cred) <= NOW then unpark(l) end
+    if cred and (cred.conc or cred.grow) and resting(h.lane, cred) <= NOW then unpark(l) end
   end
   if h.suspect then
     call('DEL', P .. 'quarantined')
@@ -60,6 +60,29 @@ local function settle(h, report)
       end
     end
   end
+end
+
+-- Calls at once of a credential without known limits: one more for every cap's worth of successes
+-- while it is in use; halved, at most once a second, when the provider has had enough. Beyond what
+-- was once too much it grows only after 100 successes, twice as many each time it was wrong.
+local function adapt(h, r)
+  local cred = credential(h.lane, h.cred)
+  if not cred or not cred.grow then return end
+  local key, c = h.lane .. '|' .. h.cred, cap_of(h.lane, cred)
+  local kind = string.match(r.reason, '^[%a_]*')
+  if r.health == 'ok' and counter('run', key) * 2 > c.cap then
+    c.done = c.done + 1
+    if c.done >= (c.cap < c.ceiling and c.cap or 100 * 2 ^ math.min(c.fails, 5)) then
+      c.cap, c.done = c.cap + 1, 0
+      c.ceiling = math.max(c.ceiling, c.cap)
+    end
+  elseif (kind == 'rate_limited' or kind == 'overloaded') and NOW - c.at >= 1000 then
+    c.ceiling = math.max(1, c.cap - 1)
+    c.cap, c.done, c.fails, c.at = math.max(1, math.floor(c.cap / 2)), 0, c.fails + 1, NOW
+  else
+    return
+  end
+  call('HSET', P .. 'cap', key, string.format('%.0f|%.0f|%.0f|%.0f|%.0f', c.cap, c.done, c.ceiling, c.fails, c.at))
 end
 
 local SCOPES = {
@@ -139,6 +162,7 @@ local function finish(r, worker)
     return false
   end
   settle(h, r)
+  adapt(h, r)
   release(id, h)
   for _, pause in ipairs(r.cools or {}) do cool(h, pause) end
   breaker(h, r.health)

@@ -1,0 +1,357 @@
+"""What answers say of limits, brought to the store that the fleet shares.
+
+After each attempt: does what was told differ from what this process believes? Mostly it does not,
+and then nothing is asked of the store. If it does, one compare-and-set (teach.lua) changes the
+lane's configuration; who loses the race reads what stands there and looks again. The rules are
+`core.learn` (told) and `core.estimate` (refused without figures).
+"""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import orjson
+import structlog
+from redis.exceptions import RedisError
+
+from shared.catalog import Catalog
+from shared.core import estimate
+from shared.core.estimate import Trail, Trouble
+from shared.core.learn import Evidence, Known, concurrency_told, learn
+from shared.core.model import CredentialRef, Dimension, lane_deployment
+from shared.core.outcome import FailureKind, Learned
+from shared.queue.scripts import Scripts
+from shared.queue.types import Claim, Report, Verdict
+from shared.store import learned
+
+log = structlog.get_logger(__name__)
+
+BELIEF_S = 5.0
+OBSERVE_S = 1.0
+FLUSH_CALLS = 25
+TRIES = 3
+STRAY_SPANS = 5
+STRAY_MS = 60_000
+
+
+@dataclass(slots=True)
+class Belief:
+    """What this process takes for true of one credential of a lane, and what it has heard of it."""
+
+    raw: str = ""
+    made: dict[str, Any] = field(default_factory=dict)
+    known: tuple[Known, ...] = ()
+    read_s: float = -1e9
+    evidence: Evidence = field(default_factory=Evidence)
+    observed_s: float = -1e9
+    quiet: int = 0
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def unproven(self) -> bool:
+        """Whether calls without a refusal are evidence of anything."""
+        return any(k.guess or (k.ceiling or 0) > k.window.limit for k in self.known)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The store's view of one credential: see teach.lua."""
+
+    now_ms: int
+    running: int
+    trail: Trail
+    used: Mapping[str, int]
+    free: Mapping[str, int]
+    sent: Mapping[str, tuple[tuple[int, int], ...]]
+
+
+class Teacher:
+    """Applies what reports tell. Never raises: a lesson lost is told again by the next answer."""
+
+    def __init__(
+        self, scripts: Scripts, catalog: Catalog, credentials: Iterable[CredentialRef]
+    ) -> None:
+        self._scripts = scripts
+        self._catalog = catalog
+        self._refs = {ref.id: ref for ref in credentials}
+        self._beliefs: defaultdict[tuple[str, str], Belief] = defaultdict(Belief)
+
+    async def heed(self, claim: Claim, report: Report) -> None:
+        """Learns from one attempt."""
+        refused = report.attempt.get("outcome") == FailureKind.RATE_LIMITED
+        place = (claim.lane, claim.credential)
+        if claim.credential not in self._refs:
+            return
+        if not (report.learned or refused or self._beliefs[place].unproven):
+            return
+        belief = self._beliefs[place]
+        try:
+            if time.monotonic() - belief.read_s > BELIEF_S:
+                await self._read(place, belief)
+            if report.learned:
+                await self._told(place, belief, tuple(report.learned))
+            if refused:
+                await self._refused(place, belief, claim, report)
+            elif report.verdict is Verdict.COMPLETE and belief.unproven:
+                await self._quiet(place, belief)
+        except (RedisError, OSError) as error:
+            log.warning("lesson_lost", lane=claim.lane, error=str(error)[:200])
+
+    async def _read(self, place: tuple[str, str], belief: Belief) -> None:
+        prefix = self._scripts.prefix
+        text = await self._scripts.client.hget(f"{prefix}cfg", place[0])
+        self._believe(place, belief, text.decode() if text else "")
+
+    @staticmethod
+    def _believe(place: tuple[str, str], belief: Belief, raw: str) -> None:
+        belief.read_s = time.monotonic()
+        if raw == belief.raw:
+            return
+        creds = (orjson.loads(raw).get("creds") or []) if raw else []
+        belief.raw = raw
+        belief.made = next((made for made in creds if made["id"] == place[1]), {})
+        belief.known = tuple(learned.known_of(spec) for spec in belief.made.get("win") or ())
+
+    # -- told
+
+    async def _told(
+        self, place: tuple[str, str], belief: Belief, told: tuple[Learned, ...]
+    ) -> None:
+        before = belief.evidence
+        lesson = learn(belief.known, told, before)
+        belief.evidence = lesson.evidence
+        if lesson.windows != belief.known:
+            async with belief.lock:
+                for _ in range(TRIES):
+                    lesson = learn(belief.known, told, before)
+                    if lesson.windows == belief.known:
+                        break
+                    if await self._teach(place, belief, lesson.windows, told=told):
+                        break
+        await self._observe(place, belief, told)
+
+    async def _observe(
+        self, place: tuple[str, str], belief: Belief, told: tuple[Learned, ...]
+    ) -> None:
+        """The provider's count of a window, where much of it is used: at most once a second."""
+        now_s = time.monotonic()
+        if now_s - belief.observed_s < OBSERVE_S:
+            return
+        asked = []
+        for each in told:
+            if each.remaining is None or each.remaining * 2 > each.limit:
+                continue
+            specs = [w for w in belief.made.get("win") or () if _says(each, w)]
+            asked += [{"w": w, "used": each.limit - each.remaining} for w in specs[:1]]
+        if asked:
+            belief.observed_s = now_s
+            await self._call(place, {"observe": asked})
+
+    # -- refused
+
+    async def _refused(
+        self, place: tuple[str, str], belief: Belief, claim: Claim, report: Report
+    ) -> None:
+        at_once = concurrency_told(str(report.attempt.get("message") or ""))
+        if at_once is not None:
+            await self._at_once(place, belief, at_once)
+            return
+        retry_ms = report.attempt.get("retry_after_ms")
+        sent_ms = int(report.attempt.get("sent_ms") or claim.claimed_ms)
+        async with belief.lock:
+            for _ in range(TRIES):
+                look = await self._look(place, belief, with_log=True)
+                echo = sent_ms <= look.trail.at_ms
+                windows = belief.known
+                if not _informed(report.learned):
+                    windows = self._estimated(belief, look, retry_ms, echo=echo)
+                trail = None if echo else estimate.refused(look.trail, look.now_ms, retry_ms)
+                if windows == belief.known and trail is None:
+                    return
+                if await self._teach(place, belief, windows, trail=trail):
+                    return
+
+    @staticmethod
+    def _estimated(
+        belief: Belief, look: Look, retry_ms: int | None, *, echo: bool
+    ) -> tuple[Known, ...]:
+        if echo:
+            return tuple(map(estimate.echoed, belief.known))
+        mine = [k for k in belief.known if k.window.dimension is Dimension.REQUESTS]
+        log_key = (belief.made.get("log") or {}).get("k", "")
+        since_ms, trail = look.trail.since_ms, look.trail
+        if not mine:
+            sent = look.sent.get(log_key, ())
+            trouble = Trouble(look.now_ms, retry_ms, sent, since_ms, look.running)
+            first = estimate.opened(trouble)
+            return (*belief.known, first) if first else belief.known
+        known = min(mine, key=lambda k: k.window.span_ms)
+        recent_ms = max(STRAY_MS, STRAY_SPANS * known.window.span_ms)
+        if not known.guess and not known.loose and look.now_ms - trail.at_ms > recent_ms:
+            return belief.known  # one that contradicts what was declared or told may be a stray
+        sent = look.sent.get(log_key) or look.sent.get(known.key, ())
+        free = look.free.get(known.key, 0)
+        trouble = Trouble(look.now_ms, retry_ms, sent, since_ms, look.running, free)
+        lower = estimate.lowered(known, trouble)
+        return tuple(lower if k is known else k for k in belief.known)
+
+    async def _at_once(self, place: tuple[str, str], belief: Belief, at_once: int) -> None:
+        """A refusal that speaks of calls at once: their number where it is told."""
+        async with belief.lock:
+            for _ in range(TRIES):
+                now = belief.made.get("conc")
+                if at_once and (now is None or at_once < now):
+                    change: dict[str, Any] = {"conc": at_once}
+                elif not at_once and now is None and not belief.made.get("aimd"):
+                    change = {"aimd": True}
+                else:
+                    return
+                if await self._teach(place, belief, belief.known, change=change):
+                    return
+
+    # -- quiet
+
+    async def _quiet(self, place: tuple[str, str], belief: Belief) -> None:
+        """Calls without a refusal let a lowered or guessed limit rise again, after enough."""
+        belief.quiet += 1
+        if belief.quiet < FLUSH_CALLS:
+            return
+        calls, belief.quiet = belief.quiet, 0
+        async with belief.lock:
+            look = await self._look(place, belief)
+            trail = replace(look.trail, quiet=look.trail.quiet + calls)
+            windows = belief.known
+            for i, known in enumerate(windows):
+                raised = estimate.probe(known, trail, look.used.get(known.key, 0))
+                if raised:
+                    windows = (*windows[:i], raised[0], *windows[i + 1 :])
+                    trail = raised[1]
+                    break
+            await self._teach(place, belief, windows, trail=trail)
+
+    # -- the store
+
+    async def _call(self, place: tuple[str, str], ask: Mapping[str, Any]) -> Any:
+        return await self._scripts("teach", {"lane": place[0], "cred": place[1], **ask})
+
+    async def _look(
+        self, place: tuple[str, str], belief: Belief, *, with_log: bool = False
+    ) -> Look:
+        raw = orjson.loads(await self._call(place, {"look": {"log": with_log}}))
+        self._believe(place, belief, raw["raw"])
+        windows, sent = raw["win"] or {}, raw["sent"] or {}
+        return Look(
+            now_ms=int(raw["now"]),
+            running=int(raw["run"]),
+            trail=Trail(**orjson.loads(raw["trail"])) if raw["trail"] else Trail(),
+            used={key: int(row[0]) for key, row in windows.items()},
+            free={key: int(row[1]) for key, row in windows.items()},
+            sent={key: tuple((int(a), int(n)) for a, n in rows) for key, rows in sent.items()},
+        )
+
+    async def _teach(
+        self,
+        place: tuple[str, str],
+        belief: Belief,
+        windows: tuple[Known, ...],
+        *,
+        trail: Trail | None = None,
+        told: tuple[Learned, ...] = (),
+        change: Mapping[str, Any] | None = None,
+    ) -> bool:
+        """Changes the lane's configuration if it still is what we believe; else reads it anew."""
+        made, seeds, shared = self._entry(place, belief, windows, told)
+        made = learned.controlled(made | dict(change or {}))
+        lane = orjson.loads(belief.raw) if belief.raw else {}
+        if not made.get("id") or not lane.get("creds"):
+            return True  # nobody serves it any more
+        lane["creds"] = _in_place(lane["creds"], made, shared)
+        now = orjson.dumps(lane).decode() if made != belief.made else belief.raw
+        keep: dict[str, str] = {}
+        for cred in lane["creds"]:
+            keep |= learned.rows(place[0], cred)
+        ask: dict[str, Any] = {"was": belief.raw, "now": now, "keep": keep, "seed": seeds}
+        if trail is not None:
+            ask["trail"] = orjson.dumps(asdict(trail)).decode()
+        ask["shared"] = {key: spec for key, spec in shared.items() if "|*|" in key} or None
+        answer = (await self._call(place, {k: v for k, v in ask.items() if v is not None})).decode()
+        if answer == "":
+            if now != belief.raw:
+                _tell(place, windows, made)
+            self._believe(place, belief, now)
+            return True
+        self._believe(place, belief, answer)
+        return False
+
+    def _entry(
+        self,
+        place: tuple[str, str],
+        belief: Belief,
+        windows: tuple[Known, ...],
+        told: tuple[Learned, ...],
+    ) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any]]:
+        """The credential's new entry, what its new ledgers begin with, and its changed windows."""
+        old = {spec["k"]: spec for spec in belief.made.get("win") or ()}
+        specs, seeds, shared = [], [], {}
+        for known in windows:
+            spec = old.get(known.key) or self._spec(place, known)
+            new = learned.taught(spec, known)
+            specs.append(new)
+            if known.key in old:
+                if new != old[known.key]:
+                    shared[known.key] = new
+                continue
+            before = next((w for w in old.values() if w["d"] == new["d"] and w.get("new")), None)
+            source = belief.made.get("log") if new["d"] == Dimension.REQUESTS else before
+            used = [
+                t.limit - t.remaining for t in told if t.remaining is not None and _says(t, new)
+            ]
+            seeds.append({"w": new, "from": source, "used": max(used, default=None)})
+        made = {**belief.made, "win": specs}
+        return made, [{k: v for k, v in s.items() if v is not None} for s in seeds], shared
+
+    def _spec(self, place: tuple[str, str], known: Known) -> dict[str, Any]:
+        deployment = self._catalog.by_id[lane_deployment(place[0])]
+        return learned.spec_of(known, deployment, self._refs[place[1]], 0)
+
+
+def _in_place(
+    creds: list[dict[str, Any]], made: dict[str, Any], shared: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """All credentials of the lane: the changed one, and those that share windows with it."""
+    done = []
+    for cred in creds:
+        if cred["id"] == made["id"]:
+            done.append(made)
+        elif cred.get("log", {}).get("k") == made.get("log", {}).get("k"):  # one organisation
+            same = {**cred, "win": made["win"]}
+            done.append(learned.controlled(same))
+        else:
+            done.append({**cred, "win": [shared.get(w["k"], w) for w in cred["win"] or ()]})
+    return done
+
+
+def _says(told: Learned, spec: Mapping[str, Any]) -> bool:
+    """Whether an announcement is about this window, as far as can be seen."""
+    if told.dimension != spec["d"] or told.limit != spec["l"]:
+        return False
+    return not told.span_ms or told.span_ms == spec["s"]
+
+
+def _informed(told: Iterable[Learned]) -> bool:
+    """Whether a refusal said why: figures, or a header with nothing left."""
+    return any(each.source == "429" or each.remaining == 0 for each in told)
+
+
+def _tell(place: tuple[str, str], windows: tuple[Known, ...], made: Mapping[str, Any]) -> None:
+    log.info(
+        "limits_learned",
+        lane=place[0],
+        credential=place[1],
+        windows=[f"{k.window.limit}/{k.window.span_ms}ms {k.window.source}" for k in windows],
+        grow=bool(made.get("grow")),
+        concurrency=made.get("conc"),
+    )
