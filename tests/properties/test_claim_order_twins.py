@@ -148,7 +148,9 @@ def test_bulk_gets_one_claim_in_twenty_and_no_more(valkey: Server) -> None:
 
 
 @given(tenants=st.integers(2, 6), count=st.integers(1, 10))
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_no_tenant_waits_longer_than_a_round(valkey: Server, tenants: int, count: int) -> None:
     store = Store(valkey.url)
     store.fresh()
