@@ -78,15 +78,22 @@ class Teacher:
         self._catalog = catalog
         self._refs = {ref.id: ref for ref in credentials}
         self._beliefs: defaultdict[tuple[str, str], Belief] = defaultdict(Belief)
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def heed(self, claim: Claim, report: Report) -> None:
-        """Learns from one attempt."""
-        refused = report.attempt.get("outcome") == FailureKind.RATE_LIMITED
-        place = (claim.lane, claim.credential)
+        """Learns from one attempt; from a refusal beside it, so that its cooldown comes first."""
         if claim.credential not in self._refs:
             return
-        if not (report.learned or refused or self._beliefs[place].unproven):
-            return
+        refused = report.attempt.get("outcome") == FailureKind.RATE_LIMITED
+        if refused:
+            task = asyncio.create_task(self._learn(claim, report, refused=True))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        elif report.learned or self._beliefs[claim.lane, claim.credential].unproven:
+            await self._learn(claim, report, refused=False)
+
+    async def _learn(self, claim: Claim, report: Report, *, refused: bool) -> None:
+        place = (claim.lane, claim.credential)
         belief = self._beliefs[place]
         try:
             if time.monotonic() - belief.read_s > BELIEF_S:
@@ -103,7 +110,7 @@ class Teacher:
     async def _read(self, place: tuple[str, str], belief: Belief) -> None:
         prefix = self._scripts.prefix
         text = await self._scripts.client.hget(f"{prefix}cfg", place[0])
-        self._believe(place, belief, text.decode() if text else "")
+        self._believe(place, belief, text.decode() if isinstance(text, bytes) else "")
 
     @staticmethod
     def _believe(place: tuple[str, str], belief: Belief, raw: str) -> None:
@@ -168,9 +175,7 @@ class Teacher:
                 windows = belief.known
                 if not _informed(report.learned):
                     windows = self._estimated(belief, look, retry_ms, echo=echo)
-                trail = None if echo else estimate.refused(look.trail, look.now_ms, retry_ms)
-                if windows == belief.known and trail is None:
-                    return
+                trail = estimate.refused(look.trail, look.now_ms, retry_ms, echo=echo)
                 if await self._teach(place, belief, windows, trail=trail):
                     return
 
@@ -195,6 +200,8 @@ class Teacher:
         sent = look.sent.get(log_key) or look.sent.get(known.key, ())
         free = look.free.get(known.key, 0)
         trouble = Trouble(look.now_ms, retry_ms, sent, since_ms, look.running, free)
+        if trail.chained(look.now_ms):
+            trouble = replace(trouble, chain_ms=trail.chain_ms, refusals=trail.refusals)
         lower = estimate.lowered(known, trouble)
         return tuple(lower if k is known else k for k in belief.known)
 

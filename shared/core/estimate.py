@@ -3,8 +3,8 @@
 Three observations carry it. When a provider refuses, its window is full; when it says how long to
 wait, its window will then have room for one; and what was admitted since the last refusal's wait
 ended fits into one window. An estimate may be wrong, so it is raised again by probing: after
-`QUIET_CALLS` calls without a refusal, twice as many after each probe that was refused, which keeps
-what probing costs under 1 % of the calls, and less every time.
+`QUIET_CALLS` calls without a refusal, twice as many after each probe that was refused, by little at
+first: what probing costs stays under 1 % of the calls, and falls every time.
 """
 
 from dataclasses import dataclass, replace
@@ -13,11 +13,13 @@ from shared.core.learn import Known, tidy_span_ms
 from shared.core.model import Dimension, Window, WindowKind
 from shared.core.ratelimits import window_name
 
-QUIET_CALLS = 100
+QUIET_CALLS = 200
 MOST_DOUBLINGS = 6
 BUSY = 0.7
 UNKNOWN_SPAN_MS = 60_000
 LEAST_SPAN_MS = 1_000
+CHAIN_MS = 2_000
+CHAIN_LEAST_MS = 250
 _FEW = 3
 
 
@@ -26,7 +28,8 @@ class Trouble:
     """A refusal without figures. `sent` is our log of calls, oldest first: (ms, calls).
 
     `since_ms` is when the last refusal's wait ended, `running` what is in flight, `free` what our
-    ledger of the window had left.
+    ledger of the window had left. `chain_ms` is when refusals began to follow each other (0: this
+    is the first) and `refusals` how many of `sent` were refused since.
     """
 
     now_ms: int
@@ -35,6 +38,8 @@ class Trouble:
     since_ms: int = 0
     running: int = 0
     free: int = 0
+    chain_ms: int = 0
+    refusals: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,7 @@ class Trail:
 
     `at_ms` the last one that was no echo, `since_ms` when its wait ended, `quiet` calls without
     one since, `fails` probes refused, `probed` whether a probe is out, `step_pc` the next raise.
+    `chain_ms` is the first of refusals that followed each other closely, `refusals` their number.
     """
 
     at_ms: int = 0
@@ -50,15 +56,26 @@ class Trail:
     quiet: int = 0
     fails: int = 0
     probed: bool = False
-    step_pc: int = 10
+    step_pc: int = 2
+    chain_ms: int = 0
+    refusals: int = 0
+
+    def chained(self, now_ms: int) -> bool:
+        """Whether a refusal now follows the last one closely."""
+        return 0 <= now_ms - self.since_ms <= CHAIN_MS and self.chain_ms > 0
 
 
-def refused(trail: Trail, now_ms: int, retry_ms: int | None) -> Trail:
-    """The trail after a refusal that is no echo."""
+def refused(trail: Trail, now_ms: int, retry_ms: int | None, *, echo: bool = False) -> Trail:
+    """The trail after a refusal; an echo belongs to the burst of the one before."""
+    if echo:
+        return replace(trail, refusals=trail.refusals + 1)
+    chained = trail.chained(now_ms)
     return Trail(
         at_ms=now_ms,
         since_ms=now_ms + (retry_ms or 0),
         fails=min(trail.fails + trail.probed, MOST_DOUBLINGS),
+        chain_ms=trail.chain_ms if chained else now_ms,
+        refusals=trail.refusals + 1 if chained else 1,
     )
 
 
@@ -92,7 +109,7 @@ def lowered(known: Known, trouble: Trouble) -> Known:
     longer = _longer(known, trouble)
     if longer is not None:
         return longer
-    if trouble.free <= 0:
+    if trouble.free <= 0 and not trouble.chain_ms:
         limit = window.limit - 1 if known.guess else window.limit
     else:
         least = -(-window.limit // 2) if known.declared is not None else 1
@@ -123,6 +140,11 @@ def _fitting(known: Known, trouble: Trouble) -> int:
         return window.span_ms // max(1, wait_ms)
     if window.kind is WindowKind.FIXED:
         return window.limit - trouble.free
+    if trouble.chain_ms and trouble.now_ms - trouble.chain_ms >= CHAIN_LEAST_MS:
+        # full then and full now: what was admitted in between is what it refills
+        calls = sum(n for at, n in trouble.sent if at > trouble.chain_ms) - trouble.refusals
+        span_ms = trouble.now_ms - trouble.chain_ms + wait_ms
+        return max(1, calls * window.span_ms // span_ms)
     from_ms = max(trouble.since_ms, trouble.now_ms + wait_ms - window.span_ms)
     calls = sum(n for at, n in trouble.sent if at >= from_ms) - 1
     span_ms = trouble.now_ms - from_ms + wait_ms

@@ -94,7 +94,7 @@ class Lanes:
     ) -> int:
         """Writes configurations that differ, drops lanes no longer served; returns the changes."""
         with store_errors("publish"):
-            known = {name.decode() for name in await self._client.hkeys(f"{self._prefix}cfg")}
+            known = {_text(name) for name in await self._client.hkeys(f"{self._prefix}cfg")}
             return int(
                 await self._scripts(
                     "configure",
@@ -113,13 +113,13 @@ class Lanes:
         """Which catalog is published; None where none is yet."""
         with store_errors("version"):
             found = await self._client.get(f"{self._prefix}cfg:version")
-        return found.decode() if found else None
+        return _text(found) if found else None
 
-    async def learned(self) -> dict[str, bytes]:
+    async def learned(self) -> dict[str, str | bytes]:
         """What was learned of limits, as `store.learned` keeps it."""
         with store_errors("learned"):
             rows = await self._client.hgetall(f"{self._prefix}learned")
-        return {name.decode(): text for name, text in rows.items()}
+        return {_text(name): text for name, text in rows.items()}
 
     async def _survey(self, **ask: Any) -> dict[str, Any]:
         with store_errors("survey"):
@@ -157,7 +157,7 @@ class Lanes:
         raw = await self._survey(windows=True, groups=True)
         with store_errors("snapshot"):
             sigs = await self._client.hgetall(f"{self._prefix}sigs")
-        lists = {name.decode(): orjson.loads(text) for name, text in sigs.items()}
+        lists = {_text(name): orjson.loads(text) for name, text in sigs.items()}
         groups = []
         for lane, view in _lanes(raw):
             for name, count in (view.get("grp") or {}).items():
@@ -208,6 +208,10 @@ class Lanes:
                     yield event
         finally:
             await subscription.aclose()  # type: ignore[no-untyped-call]
+
+
+def _text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value.decode()
 
 
 def _lanes(raw: Mapping[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:

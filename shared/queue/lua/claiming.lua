@@ -42,6 +42,7 @@ end
 
 -- cap hash "<lane>|<cred>" -> "cap|done|ceiling|fails|halved ms": calls at once of a credential whose
 -- limits nobody told (`grow`); finishing.lua adapts it. done: successes since the last change.
+-- ramp hash "<lane>|<cred>" -> answers since it was last idle or refused: added to its `pace`.
 local CAPS = {}
 local function cap_of(lane, cred)
   local key = lane .. '|' .. cred.id
@@ -54,12 +55,18 @@ local function cap_of(lane, cred)
   return CAPS[key]
 end
 
+local function crowded(lane, cred)
+  local key, most = lane .. '|' .. cred.id, cred.conc
+  if cred.grow then most = cap_of(lane, cred).cap
+  elseif cred.pace then most = cred.pace + counter('ramp', key) end
+  return most and counter('run', key) >= most
+end
+
 -- The moment a credential can take a need, and the window that decides; math.huge: a finish decides.
 local function opens(lane, cred, need, share)
   local rest = resting(lane, cred)
   if rest > NOW then return rest, 'cooldown' end
-  if cred.conc and counter('run', lane .. '|' .. cred.id) >= cred.conc then return math.huge, 'concurrency' end
-  if cred.grow and counter('run', lane .. '|' .. cred.id) >= cap_of(lane, cred).cap then return math.huge, 'concurrency' end
+  if crowded(lane, cred) then return math.huge, 'concurrency' end
   local at, why = NOW, nil
   for _, w in ipairs(cred.win) do
     local amount = Q.amount(w, need)

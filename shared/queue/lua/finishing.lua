@@ -29,7 +29,7 @@ local function release(id, h)
   unfill(l)
   if l.parked and l.reason ~= 'unserved' then  -- it may rest for another credential than this one
     local cred = credential(h.lane, h.cred)
-    if cred and (cred.conc or cred.grow) and resting(h.lane, cred) <= NOW then unpark(l) end
+    if cred and (cred.conc or cred.grow or cred.pace) and resting(h.lane, cred) <= NOW then unpark(l) end
   end
   if h.suspect then
     call('DEL', P .. 'quarantined')
@@ -62,17 +62,23 @@ local function settle(h, report)
   end
 end
 
--- Calls at once of a credential without known limits: one more for every cap's worth of successes
+-- Calls at once of a credential without known limits: one more for every two caps' worth of successes
 -- while it is in use; halved, at most once a second, when the provider has had enough. Beyond what
 -- was once too much it grows only after 100 successes, twice as many each time it was wrong.
 local function adapt(h, r)
   local cred = credential(h.lane, h.cred)
-  if not cred or not cred.grow then return end
-  local key, c = h.lane .. '|' .. h.cred, cap_of(h.lane, cred)
-  local kind = string.match(r.reason, '^[%a_]*')
+  if not cred or not (cred.grow or cred.pace) then return end
+  local key, kind = h.lane .. '|' .. h.cred, string.match(r.reason, '^[%a_]*')
+  if not cred.grow then
+    local gained = counter('ramp', key)
+    if kind == 'rate_limited' or counter('run', key) <= 1 then bump('ramp', key, -gained)
+    elseif r.health == 'ok' and gained < 10000 then bump('ramp', key, 1) end
+    return
+  end
+  local c = cap_of(h.lane, cred)
   if r.health == 'ok' and counter('run', key) * 2 > c.cap then
     c.done = c.done + 1
-    if c.done >= (c.cap < c.ceiling and c.cap or 100 * 2 ^ math.min(c.fails, 5)) then
+    if c.done >= (c.cap < c.ceiling and 2 * c.cap or 100 * 2 ^ math.min(c.fails, 5)) then
       c.cap, c.done = c.cap + 1, 0
       c.ceiling = math.max(c.ceiling, c.cap)
     end

@@ -83,19 +83,19 @@ def test_a_refusal_never_raises_a_limit_of_the_same_span_and_leaves_at_least_one
 
 def test_a_limit_is_probed_after_enough_calls_and_only_while_it_is_used():
     low = known(10, declared=60)
-    assert estimate.probe(low, Trail(quiet=99), 10) is None
-    assert estimate.probe(low, Trail(quiet=100), 5) is None
-    raised, trail = estimate.probe(low, Trail(quiet=100), 10)
+    assert estimate.probe(low, Trail(quiet=199), 10) is None
+    assert estimate.probe(low, Trail(quiet=200), 5) is None
+    raised, trail = estimate.probe(low, Trail(quiet=200), 10)
     assert raised.window.limit == 11
     assert (trail.quiet, trail.probed) == (0, True)
-    assert estimate.probe(low, Trail(quiet=100, fails=1), 10) is None
-    assert estimate.probe(low, Trail(quiet=200, fails=1), 10) is not None
+    assert estimate.probe(low, Trail(quiet=200, fails=1), 10) is None
+    assert estimate.probe(low, Trail(quiet=400, fails=1), 10) is not None
 
 
 def test_probing_stops_at_the_declared_limit():
     now, trail = known(6, declared=60), Trail()
     for _ in range(40):
-        step = estimate.probe(now, Trail(quiet=100, step_pc=trail.step_pc), now.window.limit)
+        step = estimate.probe(now, Trail(quiet=200, step_pc=trail.step_pc), now.window.limit)
         if step is None:
             break
         now, trail = step
@@ -105,7 +105,8 @@ def test_probing_stops_at_the_declared_limit():
 @pytest.mark.parametrize(("probed", "fails"), [(True, 3), (False, 2)])
 def test_only_a_refused_probe_makes_the_next_one_wait_longer(probed, fails):
     trail = estimate.refused(Trail(fails=2, probed=probed, quiet=50, step_pc=40), NOW, 500)
-    assert trail == Trail(at_ms=NOW, since_ms=NOW + 500, fails=fails)
+    assert (trail.at_ms, trail.since_ms, trail.fails) == (NOW, NOW + 500, fails)
+    assert (trail.quiet, trail.step_pc, trail.probed) == (0, 2, False)
 
 
 @settings(max_examples=10, deadline=None)
