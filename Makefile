@@ -28,7 +28,7 @@ demo: $(STAMP) ## the main job end to end, on real input, without a key
 
 test: $(STAMP) ## all tests
 	@scripts/install-redis
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 3 --dist worksteal
 
 lint: $(STAMP)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
