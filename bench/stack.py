@@ -42,7 +42,9 @@ class Stack:
         tenants: Mapping[str, str] | None = None,
     ) -> None:
         keys = [{"name": "bench", "key": KEY, "role": "admin"}]
-        keys += [{"name": name, "key": key, "role": "user"} for name, key in (tenants or {}).items()]
+        keys += [
+            {"name": name, "key": key, "role": "user"} for name, key in (tenants or {}).items()
+        ]
         self._config = {**config, "api_keys": keys}
         self._words = ["--host", "127.0.0.1", "--port", "0", "--workers", str(workers), "--quiet"]
         self._env = {"HEADRACE_APPENDFSYNC": fsync, "HEADRACE_LOG_LEVEL": "warning", **(env or {})}
@@ -52,9 +54,9 @@ class Stack:
         self.url = ""
 
     def __enter__(self) -> Self:
-        config = self._home / "bench.yaml"
-        config.write_text(yaml.safe_dump(self._config), encoding="utf-8")
-        words = ["up", "--config", str(config), "--data-dir", str(self._data), *self._words]
+        self.config_path.write_text(yaml.safe_dump(self._config), encoding="utf-8")
+        places = ["--config", str(self.config_path), "--data-dir", str(self._data)]
+        words = ["up", *places, *self._words]
         with (self._home / "up.log").open("wb") as log:
             self._child = subprocess.Popen(
                 tie([*address.headrace_command(), *words]),
@@ -85,6 +87,11 @@ class Stack:
                 child.kill()
                 child.wait()
         self._folder.cleanup()
+
+    @property
+    def config_path(self) -> Path:
+        """The configuration it serves."""
+        return self._home / "bench.yaml"
 
     @property
     def _data(self) -> Path:
@@ -123,11 +130,11 @@ class Stack:
         return most
 
     def store_url(self) -> str:
-        """The address of the embedded store."""
-        return server.url_of(self._data / "valkey")
+        """The address of its store."""
+        return self._env.get("REDIS_URL") or server.url_of(self._data / "valkey")
 
     def store(self) -> "redis.Redis":
-        """A connection to the embedded store, to ask it for its figures."""
+        """A connection to its store, to ask it for its figures."""
         return redis.Redis.from_url(self.store_url())
 
 
