@@ -36,6 +36,7 @@ def run(options: Options) -> Result:
         "saturated_ms": spread(most.latencies_ms),
         "cpu_ms_per_job": spent.per_call_ms(most.calls),
         "others_cpu_percent": spent.others_percent,
+        "capacity_per_s": spent.capacity_per_s(most.calls, len(os.sched_getaffinity(0))),
         "steady_per_s": rate,
         "steady_reached_per_s": round(steady.per_s, 1),
         "steady_ms": spread(steady.latencies_ms),
@@ -45,6 +46,8 @@ def run(options: Options) -> Result:
     lines = [
         f"at most         {most.per_s:.0f}/s with {AT_ONCE} callers",
         f"CPU ms a job    {figures['cpu_ms_per_job']}",
+        "other programs  {others_cpu_percent:.0f} % of a core meanwhile; without them, by CPU time:"
+        " {capacity_per_s:.0f}/s".format(**figures),
         "at {:.0f}/s       p50 {p50:.1f} ms, p99 {p99:.1f} ms".format(rate, **figures["steady_ms"]),
     ]
     return judged(

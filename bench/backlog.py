@@ -21,6 +21,7 @@ from bench.filling import Filling
 from bench.stack import KEY, clean_environment
 from cli import address
 from cli.tied import tie
+from shared import log
 from shared.store.server import Server
 
 SIZES = (1_000, 100_000, 1_000_000)
@@ -32,6 +33,7 @@ PROVIDERS = ("parked", "open")
 
 def run(options: Options) -> Result:
     """Fills the store step by step and measures at each."""
+    log.configure(level="error", format_="json")
     sizes = QUICK if options.quick else (*SIZES[:2], options.jobs or SIZES[2])
     with tempfile.TemporaryDirectory(prefix="hr-bench-", ignore_cleanup_errors=True) as folder:
         config = Path(folder) / "bench.yaml"
@@ -44,15 +46,19 @@ def run(options: Options) -> Result:
 
 
 def _config() -> dict[str, Any]:
-    limits = {"parked": {"windows": [{"requests": 1, "per": "1d"}]}, "open": None}
+    most = {"parked": 1, "open": 10_000_000}
     providers = {
         name: {
             "type": "openai-compatible",
             "base_url": "http://127.0.0.1:9/v1",
             "credentials": [{"id": f"{name}-1", "key": "sk-none", "plan": "free"}],
             "models": [
-                {"id": f"sim-{name}", "context_window": 131_072, "max_output_tokens": 4_096}
-                | ({"limits": {"free": limits[name]}} if limits[name] else {})
+                {
+                    "id": f"sim-{name}",
+                    "context_window": 131_072,
+                    "max_output_tokens": 4_096,
+                    "limits": {"free": {"windows": [{"requests": most[name], "per": "1d"}]}},
+                }
             ],
         }
         for name in PROVIDERS

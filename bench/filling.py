@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,6 +67,7 @@ class Filling:
             probed = await self._probe()
             steps.append({"queued": size, "filled_per_s": per_s, "bytes_a_job": round(used)})
             steps[-1] |= probed
+            print(steps[-1], file=sys.stderr, flush=True)
         await self._client.aclose()
         return steps
 

@@ -7,7 +7,8 @@ from bench import chats, load
 from bench.client import Client
 from bench.figures import Options, Result, judged
 from bench.stack import KEY, Stack
-from simulator import headrace_config, preset, running
+from bench.wide import wide
+from simulator import headrace_config, running
 
 API_MB = 120.0
 WORKER_MB = 150.0
@@ -19,7 +20,7 @@ STEPS = 10
 def run(options: Options) -> Result:
     """Runs held chats in ten steps and looks after each."""
     jobs = options.size(100_000, 1_000)
-    config = preset("unlimited")
+    config = wide()
     with running(config) as address, Stack(headrace_config(config, address)) as stack:
         time.sleep(options.span_s(3, 0.2))
         seen, failed = load.run(_steps(stack, jobs))

@@ -7,11 +7,12 @@ machine. Added p50 is the difference of the medians; added p99 is Headrace's p99
 
 from typing import Any
 
-from bench import chats, load
+from bench import chats, load, proc
 from bench.client import Client
 from bench.figures import Options, Result, judged, percentile, spread
 from bench.stack import KEY, Stack
-from simulator import Address, headrace_config, preset, running
+from bench.wide import wide
+from simulator import Address, headrace_config, running
 
 P50_MS = 4.0
 P99_MS = 12.0
@@ -22,13 +23,15 @@ PATHS = ("direct", "always", "everysec")
 def run(options: Options) -> Result:
     """Measures with every write synced to disk (the default) and with a sync every second."""
     rounds = options.size(1_000, 30)
-    config = preset("unlimited")
+    config = wide()
     with running(config) as address:
         told = headrace_config(config, address)
         with Stack(told) as always, Stack(told, fsync="everysec") as everysec:
             urls = {"always": always.url, "everysec": everysec.url}
+            before = proc.moment(always.processes())
             taken = load.run(_rounds(address, urls, rounds))
-    return _result(taken, rounds)
+            spent = proc.used(before, proc.moment(always.processes()))
+    return _result(taken, rounds, spent)
 
 
 async def _rounds(address: Address, urls: dict[str, str], rounds: int) -> dict[str, load.Load]:
@@ -48,8 +51,9 @@ async def _rounds(address: Address, urls: dict[str, str], rounds: int) -> dict[s
     return taken
 
 
-def _result(taken: dict[str, load.Load], rounds: int) -> Result:
+def _result(taken: dict[str, load.Load], rounds: int, spent: proc.Used) -> Result:
     direct = percentile(taken["direct"].latencies_ms, 0.5)
+    cpu_ms = spent.per_call_ms(taken["always"].calls)
     figures: dict[str, Any] = {"chats": rounds, "direct_ms": spread(taken["direct"].latencies_ms)}
     lines = [f"direct          p50 {direct:.2f} ms"]
     for name in PATHS[1:]:
@@ -59,7 +63,12 @@ def _result(taken: dict[str, load.Load], rounds: int) -> Result:
         figures |= {f"{name}_ms": spread(samples), f"{name}_added_ms": added}
         lines.append(f"fsync {name:<9} added p50 {added['p50']:.2f} ms, p99 {added['p99']:.2f} ms")
     failed = sum(one.failed() for one in taken.values())
-    figures["failed"] = failed
+    figures |= {
+        "failed": failed,
+        "cpu_ms_per_chat": cpu_ms,
+        "others_cpu_percent": spent.others_percent,
+    }
+    lines.append(f"CPU ms a chat   {cpu_ms}, {sum(cpu_ms.values()):.2f} in all")
     added = figures["always_added_ms"]
     return judged(
         "overhead", figures, lines,

@@ -42,6 +42,14 @@ class Used:
         """Percent of one core, by role."""
         return {role: round(100 * s / self.elapsed_s, 2) for role, s in self.by_role.items()}
 
+    def capacity_per_s(self, calls: int, cores: int) -> float:
+        """Calls a second if all cores did nothing else: at most what the busiest role allows.
+
+        No role here uses more than one core. A figure for noisy machines; it is not a measurement.
+        """
+        each = [ms / 1000 for ms in self.per_call_ms(calls).values() if ms]
+        return round(min(cores / sum(each), 1 / max(each)), 1) if each else 0.0
+
     def per_call_ms(self, calls: int) -> dict[str, float]:
         """Milliseconds of processor time a call, by role."""
         return {role: round(1000 * s / max(calls, 1), 3) for role, s in self.by_role.items()}
