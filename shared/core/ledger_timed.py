@@ -166,8 +166,8 @@ class Bucket:
         return Bucket(top - amount * MICRO, now_ms, self._with_peak(now_ms, top))
 
     def _with_peak(self, at_ms: int, top: int) -> tuple[tuple[int, int], ...]:
-        earlier = [peak for peak in self.peaks if peak[0] <= at_ms and peak[1] > top]
-        later = [peak for peak in self.peaks if peak[0] > at_ms]
+        earlier = [peak for peak in self.peaks if peak[0] < at_ms and peak[1] > top]
+        later = [peak for peak in self.peaks if peak[0] >= at_ms]
         hidden = later and later[0][1] >= top
         peaks = earlier + ([] if hidden else [(at_ms, top)]) + later
         if len(peaks) > PEAKS:  # the two oldest become one: later and higher, so stricter

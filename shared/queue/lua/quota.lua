@@ -1,6 +1,6 @@
 -- Library: the ledger of one quota window of one credential. Composed in front of scripts that
 -- have defined `P` (key prefix with its hash tag) and `NOW` (epoch ms by Redis TIME). The same rules
--- in Python: shared/core/ledger.py; tests/properties/test_quota_twins.py drives both.
+-- in Python: shared/core/ledger.py, ledger_timed.py; tests/properties/test_quota_twins.py drives both.
 --
 -- w, a window spec (made by shared/core/quota.py window_spec, decoded from JSON):
 --   k key suffix, unique for owner, deployment, dimension, kind, span and anchor; n name
@@ -34,6 +34,7 @@ local Q = { UNLIMITED = 9007199254740991 }
 do
   local call, floor, ceil, max, min = redis.call, math.floor, math.ceil, math.max, math.min
   local BATCH, MICRO, PEAKS = 128, 1000000, 24
+  local build, built = {}, {}  -- a kind's functions exist only in scripts that meet the kind
   local read = {}  -- what this script has read: key -> state at NOW, kept true by every write below
 
   local function int(n) return string.format('%.0f', n + 0) end
@@ -43,349 +44,366 @@ do
 
   -- Sliding: at most l in any span. A grain counts until its end + s + g.
 
-  local S = {}
-  local function grain(w, ms) return floor(ms / max(1, floor(w.s / 1000))) end
-  local function out_at(w, b) return (b + 1) * max(1, floor(w.s / 1000)) + w.s + w.g end
+  function build.sliding()
+    local S = {}
+    local function grain(w, ms) return floor(ms / max(1, floor(w.s / 1000))) end
+    local function out_at(w, b) return (b + 1) * max(1, floor(w.s / 1000)) + w.s + w.g end
 
-  -- Calls visit(grain, amount), oldest first, until it returns true.
-  local function each(w, visit)
-    local from = 0
-    while true do
-      local names = call('LRANGE', log(w), from, from + BATCH - 1)
-      if #names == 0 then return end
-      local amounts = call('HMGET', key(w), unpack(names))
-      for i, name in ipairs(names) do
-        if visit(tonumber(name), tonumber(amounts[i] or 0)) then return end
+    -- The first grain, oldest first, with done(grain, sum of amounts up to it), and the sum before it.
+    -- Grains are read once a script, a batch at a time, as far as anybody looked; `done` stays true.
+    local function first(w, st, done)
+      local bs, sums = st.bs or {}, st.sums or {}
+      st.bs, st.sums = bs, sums
+      while #bs == 0 or not done(bs[#bs], sums[#bs]) do
+        local names = call('LRANGE', log(w), #bs, #bs + BATCH - 1)
+        if #names == 0 then return nil, sums[#bs] or 0 end
+        for i, amount in ipairs(call('HMGET', key(w), unpack(names))) do
+          local n = #bs + 1
+          bs[n], sums[n] = tonumber(names[i]), (sums[n - 1] or 0) + tonumber(amount or 0)
+        end
       end
-      from = from + BATCH
-    end
-  end
-
-  local function forget(w)
-    local n = tonumber(call('HGET', key(w), 't') or 0)
-    local head = call('LINDEX', log(w), 0)
-    while head and out_at(w, tonumber(head)) <= NOW do
-      local names, gone, freed = call('LRANGE', log(w), 0, BATCH - 1), {}, 0
-      for _, name in ipairs(names) do
-        if out_at(w, tonumber(name)) > NOW then break end
-        gone[#gone + 1] = name
+      local low, high = 1, #bs
+      while low < high do
+        local mid = floor((low + high) / 2)
+        if done(bs[mid], sums[mid]) then high = mid else low = mid + 1 end
       end
-      for _, amount in ipairs(call('HMGET', key(w), unpack(gone))) do freed = freed + tonumber(amount or 0) end
-      call('HDEL', key(w), unpack(gone))
-      call('LTRIM', log(w), #gone, -1)
-      n = call('HINCRBY', key(w), 't', int(-freed))
-      head = call('LINDEX', log(w), 0)
+      return bs[low], sums[low - 1] or 0
     end
-    return n
-  end
 
-  function S.load(w) return { n = forget(w) } end
-  function S.used(w, st) return st.n end
-  function S.free(w, st) return w.l - st.n end
-
-  function S.earliest(w, st, need)
-    local excess, at = st.n + need - w.l, NOW
-    if excess <= 0 then return NOW end
-    each(w, function(b, amount)
-      excess, at = excess - amount, out_at(w, b)
-      return excess <= 0
-    end)
-    return at
-  end
-
-  -- Puts a grain that came late into its place in the list.
-  local function insert(w, b)
-    local i = -1
-    while true do
-      local name = call('LINDEX', log(w), i)
-      if not name then return call('LPUSH', log(w), int(b)) end
-      if tonumber(name) < b then return call('LINSERT', log(w), 'AFTER', name, int(b)) end
-      i = i - 1
+    local function forget(w)
+      local n = tonumber(call('HGET', key(w), 't') or 0)
+      local head = call('LINDEX', log(w), 0)
+      while head and out_at(w, tonumber(head)) <= NOW do
+        local names, gone, freed = call('LRANGE', log(w), 0, BATCH - 1), {}, 0
+        for _, name in ipairs(names) do
+          if out_at(w, tonumber(name)) > NOW then break end
+          gone[#gone + 1] = name
+        end
+        for _, amount in ipairs(call('HMGET', key(w), unpack(gone))) do freed = freed + tonumber(amount or 0) end
+        call('HDEL', key(w), unpack(gone))
+        call('LTRIM', log(w), #gone, -1)
+        n = call('HINCRBY', key(w), 't', int(-freed))
+        head = call('LINDEX', log(w), 0)
+      end
+      return n
     end
-  end
 
-  local function change(w, st, b, amount)
-    call('HINCRBY', key(w), int(b), int(amount))
-    st.n = call('HINCRBY', key(w), 't', int(amount))
-  end
+    function S.load(w) return { n = forget(w) } end
+    function S.used(w, st) return st.n end
+    function S.free(w, st) return w.l - st.n end
 
-  function S.add(w, st, at, amount)
-    local b = grain(w, at)
-    if out_at(w, b) <= NOW then return end
-    st.tail = st.tail or tonumber(call('LINDEX', log(w), -1) or -1)
-    local fresh = b > st.tail
-    if fresh then
-      call('RPUSH', log(w), int(b))
-      st.tail = b
-    elseif b < st.tail and call('HEXISTS', key(w), int(b)) == 0 then
-      insert(w, b)
+    function S.earliest(w, st, need)
+      local excess = st.n + need - w.l
+      if excess <= 0 then return NOW end
+      local b = first(w, st, function(_, sum) return sum >= excess end)
+      return b and out_at(w, b) or S.reset(w)
     end
-    change(w, st, b, amount)
-    if fresh then
-      live(w, key(w))
-      live(w, log(w))
+
+    -- Puts a grain that came late into its place in the list.
+    local function insert(w, b)
+      local i = -1
+      while true do
+        local name = call('LINDEX', log(w), i)
+        if not name then return call('LPUSH', log(w), int(b)) end
+        if tonumber(name) < b then return call('LINSERT', log(w), 'AFTER', name, int(b)) end
+        i = i - 1
+      end
     end
-  end
 
-  function S.settle(w, st, taken, delta)
-    local b = grain(w, taken)
-    local counted = tonumber(call('HGET', key(w), int(b)) or -1)
-    if counted >= 0 then change(w, st, b, max(delta, -counted)) end
-  end
+    local function change(w, st, b, amount)
+      call('HINCRBY', key(w), int(b), int(amount))
+      st.bs, st.sums = nil, nil
+      st.n = call('HINCRBY', key(w), 't', int(amount))
+    end
 
-  function S.restamp(w, st, taken, sent, amount)
-    if grain(w, taken) == grain(w, sent) then return end
-    S.settle(w, st, taken, -amount)
-    S.add(w, st, sent, amount)
-  end
+    function S.add(w, st, at, amount)
+      local b = grain(w, at)
+      if out_at(w, b) <= NOW then return end
+      st.tail = st.tail or tonumber(call('LINDEX', log(w), -1) or -1)
+      local fresh = b > st.tail
+      if fresh then
+        call('RPUSH', log(w), int(b))
+        st.tail = b
+      elseif b < st.tail and call('HEXISTS', key(w), int(b)) == 0 then
+        insert(w, b)
+      end
+      change(w, st, b, amount)
+      if fresh then
+        live(w, key(w))
+        live(w, log(w))
+      end
+    end
 
-  function S.slack(w, st, at, need)
-    if at >= out_at(w, grain(w, NOW)) then return Q.UNLIMITED end
-    local used = st.n
-    each(w, function(b, amount)
-      if out_at(w, b) > at then return true end
-      used = used - amount
-    end)
-    return w.l - used - need
-  end
+    function S.settle(w, st, taken, delta)
+      local b = grain(w, taken)
+      local counted = tonumber(call('HGET', key(w), int(b)) or -1)
+      if counted >= 0 then change(w, st, b, max(delta, -counted)) end
+    end
 
-  function S.reset(w) return out_at(w, tonumber(call('LINDEX', log(w), -1) or grain(w, NOW))) end
+    function S.restamp(w, st, taken, sent, amount)
+      if grain(w, taken) == grain(w, sent) then return end
+      S.settle(w, st, taken, -amount)
+      S.add(w, st, sent, amount)
+    end
+
+    function S.slack(w, st, at, need)
+      if at >= out_at(w, grain(w, NOW)) then return Q.UNLIMITED end
+      local _, freed = first(w, st, function(b) return out_at(w, b) > at end)
+      return w.l - st.n + freed - need
+    end
+
+    function S.reset(w) return out_at(w, tonumber(call('LINDEX', log(w), -1) or grain(w, NOW))) end
+    return S
+  end
 
   -- Fixed: at most l between two edges. Nothing is sent within g of an edge, on either side; what
   -- was all the same counts on both.
 
-  local F = {}
-  local function bounds(w, ms)
-    if w.b and ms >= w.b and ms < w.e then return w.b, w.e end
-    local base = w.b and (ms < w.b and w.b or w.e) or w.a
-    local start = base + floor((ms - base) / w.s) * w.s
-    return start, start + w.s
-  end
-  local function counted(w, start) return tonumber(call('HGET', key(w), int(start)) or 0) end
-
-  function F.load(w)
-    local start, stop = bounds(w, NOW)
-    return { start = start, stop = stop, n = counted(w, start) }
-  end
-  function F.used(w, st) return st.n end
-  function F.quiet(w, st) return NOW < st.start + w.g or NOW >= st.stop - w.g end
-  function F.free(w, st) return F.quiet(w, st) and 0 or w.l - st.n end
-
-  function F.earliest(w, st, need)
-    if NOW < st.stop - w.g and st.n + need <= w.l then return max(NOW, st.start + w.g) end
-    local start, stop = bounds(w, st.stop)
-    if counted(w, start) + need <= w.l then return start + w.g end
-    return stop + w.g
-  end
-
-  -- The windows, not over yet, in which a call sent at `at` may be counted.
-  local function windows_of(w, st, at)
-    local found, last = {}, nil
-    for _, ms in ipairs({ at - w.g, at, at + w.g }) do
-      local start, stop = bounds(w, ms)
-      if stop > NOW and start ~= last then found[#found + 1], last = start, start end
+  function build.fixed()
+    local F = {}
+    local function bounds(w, ms)
+      if w.b and ms >= w.b and ms < w.e then return w.b, w.e end
+      local base = w.b and (ms < w.b and w.b or w.e) or w.a
+      local start = base + floor((ms - base) / w.s) * w.s
+      return start, start + w.s
     end
-    return found
-  end
+    local function counted(w, start) return tonumber(call('HGET', key(w), int(start)) or 0) end
 
-  function F.add(w, st, at, amount)
-    for _, start in ipairs(windows_of(w, st, at)) do
-      local n = call('HINCRBY', key(w), int(start), int(amount))
-      if start == st.start then st.n = n end
-      if n == amount then  -- a new window: the old ones go
-        for _, name in ipairs(call('HKEYS', key(w))) do
-          if tonumber(name) < st.start then call('HDEL', key(w), name) end
-        end
-        live(w, key(w))
+    function F.load(w)
+      local start, stop = bounds(w, NOW)
+      return { start = start, stop = stop, n = counted(w, start) }
+    end
+    function F.used(w, st) return st.n end
+    function F.quiet(w, st) return NOW < st.start + w.g or NOW >= st.stop - w.g end
+    function F.free(w, st) return F.quiet(w, st) and 0 or w.l - st.n end
+
+    function F.earliest(w, st, need)
+      if NOW < st.stop - w.g and st.n + need <= w.l then return max(NOW, st.start + w.g) end
+      local start, stop = bounds(w, st.stop)
+      if counted(w, start) + need <= w.l then return start + w.g end
+      return stop + w.g
+    end
+
+    -- The windows, not over yet, in which a call sent at `at` may be counted.
+    local function windows_of(w, st, at)
+      local found, last = {}, nil
+      for _, ms in ipairs({ at - w.g, at, at + w.g }) do
+        local start, stop = bounds(w, ms)
+        if stop > NOW and start ~= last then found[#found + 1], last = start, start end
       end
+      return found
     end
-  end
 
-  function F.settle(w, st, taken, delta)
-    for _, start in ipairs(windows_of(w, st, taken)) do
-      local n = tonumber(call('HGET', key(w), int(start)) or -1)
-      if n >= 0 then
-        n = call('HINCRBY', key(w), int(start), int(max(delta, -n)))
+    function F.add(w, st, at, amount)
+      for _, start in ipairs(windows_of(w, st, at)) do
+        local n = call('HINCRBY', key(w), int(start), int(amount))
         if start == st.start then st.n = n end
+        if n == amount then  -- a new window: the old ones go
+          for _, name in ipairs(call('HKEYS', key(w))) do
+            if tonumber(name) < st.start then call('HDEL', key(w), name) end
+          end
+          live(w, key(w))
+        end
       end
     end
-  end
 
-  function F.restamp(w, st, taken, sent, amount)
-    F.settle(w, st, taken, -amount)
-    F.add(w, st, sent, amount)
-  end
+    function F.settle(w, st, taken, delta)
+      for _, start in ipairs(windows_of(w, st, taken)) do
+        local n = tonumber(call('HGET', key(w), int(start)) or -1)
+        if n >= 0 then
+          n = call('HINCRBY', key(w), int(start), int(max(delta, -n)))
+          if start == st.start then st.n = n end
+        end
+      end
+    end
 
-  function F.slack(w, st, at, need)
-    return at >= st.stop and Q.UNLIMITED or w.l - st.n - need
+    function F.restamp(w, st, taken, sent, amount)
+      F.settle(w, st, taken, -amount)
+      F.add(w, st, sent, amount)
+    end
+
+    function F.slack(w, st, at, need)
+      return at >= st.stop and Q.UNLIMITED or w.l - st.n - need
+    end
+    function F.reset(w, st) return st.stop + w.g end
+    return F
   end
-  function F.reset(w, st) return st.stop + w.g end
 
   -- Fixed from first use: the window starts with the first call after the last window ended. Its
   -- start lies in [lo, hi]: nothing is sent from lo + s - g until hi + s + g.
 
-  local U = {}
-  function U.load(w)
-    local h = call('HMGET', key(w), 'n', 's', 'h', 'z', 'f')
-    local st = { n = tonumber(h[1] or 0), lo = tonumber(h[2] or 0), hi = tonumber(h[3] or 0),
-      last = tonumber(h[4] or 0), sure = h[5] == '1' }
-    st.open = h[1] and NOW < st.hi + w.s + w.g or false
-    if not st.open then st.n = 0 end
-    return st
-  end
-  local function keep_first(w, st)
-    call('HSET', key(w), 'n', int(st.n), 's', int(st.lo), 'h', int(st.hi), 'z', int(st.last), 'f', st.sure and '1' or '0')
-    live(w, key(w))
-  end
-  local function start_first(w, st, at, amount, sure)
-    st.open, st.n, st.lo, st.hi, st.last, st.sure = true, amount, at, at, at, sure
-  end
-  function U.used(w, st) return st.n end
-  function U.quiet(w, st) return st.open and NOW >= st.lo + w.s - w.g end
-  function U.free(w, st) return U.quiet(w, st) and 0 or w.l - st.n end
-
-  function U.earliest(w, st, need)
-    if not U.quiet(w, st) and st.n + need <= w.l then return NOW end
-    return st.open and st.hi + w.s + w.g or NOW
-  end
-
-  function U.add(w, st, at, amount, sure)
-    if st.open then
-      st.n, st.last = st.n + amount, max(st.last, at)
-    elseif at + w.s + w.g > NOW then
-      start_first(w, st, at, amount, sure or false)
-    else
-      return
+  function build.first_use()
+    local U = {}
+    function U.load(w)
+      local h = call('HMGET', key(w), 'n', 's', 'h', 'z', 'f')
+      local st = { n = tonumber(h[1] or 0), lo = tonumber(h[2] or 0), hi = tonumber(h[3] or 0),
+        last = tonumber(h[4] or 0), sure = h[5] == '1' }
+      st.open = h[1] and NOW < st.hi + w.s + w.g or false
+      if not st.open then st.n = 0 end
+      return st
     end
-    keep_first(w, st)
-  end
-
-  function U.settle(w, st, taken, delta, actual)
-    if not st.open or taken < st.lo then return end
-    st.n = max(0, st.n + delta)
-    if st.n == 0 then
-      st.open = false
-      call('DEL', key(w))
-      return
+    local function keep_first(w, st)
+      call('HSET', key(w), 'n', int(st.n), 's', int(st.lo), 'h', int(st.hi), 'z', int(st.last), 'f', st.sure and '1' or '0')
+      live(w, key(w))
     end
-    -- given back: it may be the one that was thought to start the window
-    if actual == 0 and taken <= st.hi then st.hi, st.sure = st.last, false end
-    keep_first(w, st)
-  end
-
-  function U.restamp(w, st, taken, sent, amount)
-    if not st.open or taken < st.lo then return U.add(w, st, sent, amount, true) end
-    if st.n <= amount then
-      start_first(w, st, sent, st.n, true)
-    else
-      st.last = max(st.last, sent)
-      if taken <= st.hi and not st.sure then st.hi, st.sure = max(st.hi, sent), true end
+    local function start_first(w, st, at, amount, sure)
+      st.open, st.n, st.lo, st.hi, st.last, st.sure = true, amount, at, at, at, sure
     end
-    keep_first(w, st)
-  end
+    function U.used(w, st) return st.n end
+    function U.quiet(w, st) return st.open and NOW >= st.lo + w.s - w.g end
+    function U.free(w, st) return U.quiet(w, st) and 0 or w.l - st.n end
 
-  function U.slack(w, st, at, need)
-    local lo, hi = st.open and st.lo or NOW, st.open and st.hi or NOW
-    if at >= hi + w.s + w.g then return Q.UNLIMITED end
-    return not st.open and at >= lo + w.s - w.g and 0 or w.l - st.n - need
+    function U.earliest(w, st, need)
+      if not U.quiet(w, st) and st.n + need <= w.l then return NOW end
+      return st.open and st.hi + w.s + w.g or NOW
+    end
+
+    function U.add(w, st, at, amount, sure)
+      if st.open then
+        st.n, st.last = st.n + amount, max(st.last, at)
+      elseif at + w.s + w.g > NOW then
+        start_first(w, st, at, amount, sure or false)
+      else
+        return
+      end
+      keep_first(w, st)
+    end
+
+    function U.settle(w, st, taken, delta, actual)
+      if not st.open or taken < st.lo then return end
+      st.n = max(0, st.n + delta)
+      if st.n == 0 then
+        st.open = false
+        call('DEL', key(w))
+        return
+      end
+      -- given back: it may be the one that was thought to start the window
+      if actual == 0 and taken <= st.hi then st.hi, st.sure = st.last, false end
+      keep_first(w, st)
+    end
+
+    function U.restamp(w, st, taken, sent, amount)
+      if not st.open or taken < st.lo then return U.add(w, st, sent, amount, true) end
+      if st.n <= amount then
+        start_first(w, st, sent, st.n, true)
+      else
+        st.last = max(st.last, sent)
+        if taken <= st.hi and not st.sure then st.hi, st.sure = max(st.hi, sent), true end
+      end
+      keep_first(w, st)
+    end
+
+    function U.slack(w, st, at, need)
+      local lo, hi = st.open and st.lo or NOW, st.open and st.hi or NOW
+      if at >= hi + w.s + w.g then return Q.UNLIMITED end
+      return not st.open and at >= lo + w.s - w.g and 0 or w.l - st.n - need
+    end
+    function U.reset(w, st) return st.open and st.hi + w.s + w.g or NOW end
+    return U
   end
-  function U.reset(w, st) return st.open and st.hi + w.s + w.g or NOW end
 
   -- Bucket: a burst of l, refilled at l per span. After a take from a full bucket the refill counts
   -- g later: the level is cut to `full` first. `peaks` are the highest levels since a moment: what is
   -- given back for that moment must not fill the bucket above full then, or refill would count twice.
 
-  local B = {}
-  local function full(w) return w.l * MICRO - ceil(w.g * w.l * MICRO / w.s) end
-  local function level(w, st, at)
-    return min(w.l * MICRO, st.v + floor(max(0, at - st.u) * w.l * MICRO / w.s))
-  end
-  function B.load(w)
-    local h = call('HMGET', key(w), 'v', 'u', 'p')
-    local st = { v = tonumber(h[1] or w.l * MICRO), u = tonumber(h[2] or NOW), peaks = {} }
-    for at, top in string.gmatch(h[3] or '', '(%d+):(-?%d+)') do
-      if tonumber(at) > NOW - w.s then st.peaks[#st.peaks + 1] = { tonumber(at), tonumber(top) } end
+  function build.bucket()
+    local B = {}
+    local function full(w) return w.l * MICRO - ceil(w.g * w.l * MICRO / w.s) end
+    local function level(w, st, at)
+      return min(w.l * MICRO, st.v + floor(max(0, at - st.u) * w.l * MICRO / w.s))
     end
-    return st
-  end
-  local function keep_level(w, st, v)
-    st.v, st.u = v, NOW
-    local p = {}
-    for i, peak in ipairs(st.peaks) do p[i] = int(peak[1]) .. ':' .. int(peak[2]) end
-    call('HSET', key(w), 'v', int(v), 'u', int(NOW), 'p', table.concat(p, ','))
-    live(w, key(w))
-  end
-  local function note_peak(st, at, top)
-    local peaks, later = {}, {}
-    for _, peak in ipairs(st.peaks) do
-      if peak[1] > at then later[#later + 1] = peak elseif peak[2] > top then peaks[#peaks + 1] = peak end
-    end
-    if not later[1] or later[1][2] < top then peaks[#peaks + 1] = { at, top } end
-    for _, peak in ipairs(later) do peaks[#peaks + 1] = peak end
-    if #peaks > PEAKS then  -- the two oldest become one: later and higher, so stricter
-      peaks[2][2] = peaks[1][2]
-      table.remove(peaks, 1)
-    end
-    st.peaks = peaks
-  end
-  local function peak_since(w, st, at)
-    local top = min(level(w, st, NOW), full(w))
-    for _, peak in ipairs(st.peaks) do
-      if peak[1] > at then top = max(top, peak[2]) end
-    end
-    return top
-  end
-
-  function B.used(w, st) return w.l - floor(level(w, st, NOW) / MICRO) end
-  function B.free(w, st) return floor(level(w, st, NOW) / MICRO) end
-
-  local function full_at(w, st, wanted)
-    local at = max(NOW, st.u + ceil((wanted - st.v) * w.s / (w.l * MICRO)))
-    while level(w, st, at) < wanted do at = at + 1 end
-    return at
-  end
-  function B.earliest(w, st, need) return full_at(w, st, need * MICRO) end
-
-  function B.add(w, st, at, amount)
-    local top = min(level(w, st, NOW), full(w))
-    note_peak(st, NOW, top)
-    keep_level(w, st, top - amount * MICRO)
-  end
-
-  function B.settle(w, st, taken, delta)
-    if NOW - taken >= w.s then return end
-    local now, back = level(w, st, NOW), -delta * MICRO
-    if back < 0 then now = min(now, full(w)) end
-    if back > 0 then
-      back = max(0, min(back, full(w) - peak_since(w, st, taken)))
-      for _, peak in ipairs(st.peaks) do
-        if peak[1] > taken then peak[2] = peak[2] + back end
+    function B.load(w)
+      local h = call('HMGET', key(w), 'v', 'u', 'p')
+      local st = { v = tonumber(h[1] or w.l * MICRO), u = tonumber(h[2] or NOW), peaks = {} }
+      for at, top in string.gmatch(h[3] or '', '(%d+):(-?%d+)') do
+        if tonumber(at) > NOW - w.s then st.peaks[#st.peaks + 1] = { tonumber(at), tonumber(top) } end
       end
+      return st
     end
-    keep_level(w, st, now + back)
-  end
+    local function keep_level(w, st, v)
+      st.v, st.u = v, NOW
+      local p = {}
+      for i, peak in ipairs(st.peaks) do p[i] = int(peak[1]) .. ':' .. int(peak[2]) end
+      call('HSET', key(w), 'v', int(v), 'u', int(NOW), 'p', table.concat(p, ','))
+      live(w, key(w))
+    end
+    local function note_peak(st, at, top)
+      local peaks, later = {}, {}
+      for _, peak in ipairs(st.peaks) do
+        if peak[1] >= at then later[#later + 1] = peak elseif peak[2] > top then peaks[#peaks + 1] = peak end
+      end
+      if not later[1] or later[1][2] < top then peaks[#peaks + 1] = { at, top } end
+      for _, peak in ipairs(later) do peaks[#peaks + 1] = peak end
+      if #peaks > PEAKS then  -- the two oldest become one: later and higher, so stricter
+        peaks[2][2] = peaks[1][2]
+        table.remove(peaks, 1)
+      end
+      st.peaks = peaks
+    end
+    local function peak_since(w, st, at)
+      local top = min(level(w, st, NOW), full(w))
+      for _, peak in ipairs(st.peaks) do
+        if peak[1] > at then top = max(top, peak[2]) end
+      end
+      return top
+    end
 
-  -- Counted later, the level stood higher in between: what then ran over the brim is lost.
-  function B.restamp(w, st, taken, sent, amount)
-    local most = min(amount * MICRO, ceil((sent - taken) * w.l * MICRO / w.s))
-    local top = peak_since(w, st, taken) + amount * MICRO
-    local lost = min(max(0, top - full(w)), most)
-    note_peak(st, sent, min(top, full(w)))
-    keep_level(w, st, min(level(w, st, NOW), full(w)) - lost)
-  end
+    function B.used(w, st) return w.l - floor(level(w, st, NOW) / MICRO) end
+    function B.free(w, st) return floor(level(w, st, NOW) / MICRO) end
 
-  function B.slack(w, st, at, need)
-    local refill = floor(max(0, at - NOW) * w.l * MICRO / w.s)
-    return floor((min(level(w, st, NOW), full(w)) + refill) / MICRO) - need
+    local function full_at(w, st, wanted)
+      local at = max(NOW, st.u + ceil((wanted - st.v) * w.s / (w.l * MICRO)))
+      while level(w, st, at) < wanted do at = at + 1 end
+      return at
+    end
+    function B.earliest(w, st, need) return full_at(w, st, need * MICRO) end
+
+    function B.add(w, st, at, amount)
+      local top = min(level(w, st, NOW), full(w))
+      note_peak(st, NOW, top)
+      keep_level(w, st, top - amount * MICRO)
+    end
+
+    function B.settle(w, st, taken, delta)
+      if NOW - taken >= w.s then return end
+      local now, back = level(w, st, NOW), -delta * MICRO
+      if back < 0 then now = min(now, full(w)) end
+      if back > 0 then
+        back = max(0, min(back, full(w) - peak_since(w, st, taken)))
+        for _, peak in ipairs(st.peaks) do
+          if peak[1] > taken then peak[2] = peak[2] + back end
+        end
+      end
+      keep_level(w, st, now + back)
+    end
+
+    -- Counted later, the level stood higher in between: what then ran over the brim is lost.
+    function B.restamp(w, st, taken, sent, amount)
+      local most = min(amount * MICRO, ceil((sent - taken) * w.l * MICRO / w.s))
+      local top = peak_since(w, st, taken) + amount * MICRO
+      local lost = min(max(0, top - full(w)), most)
+      note_peak(st, sent, min(top, full(w)))
+      keep_level(w, st, min(level(w, st, NOW), full(w)) - lost)
+    end
+
+    function B.slack(w, st, at, need)
+      local refill = floor(max(0, at - NOW) * w.l * MICRO / w.s)
+      return floor((min(level(w, st, NOW), full(w)) + refill) / MICRO) - need
+    end
+    function B.reset(w, st) return w.l > 0 and full_at(w, st, w.l * MICRO) or NOW end
+    return B
   end
-  function B.reset(w, st) return w.l > 0 and full_at(w, st, w.l * MICRO) or NOW end
 
   -- What every kind has in common.
 
   local function kind(w)
-    if w.t == 'bucket' then return B end
-    if w.t == 'fixed' then return w.a == 'first_use' and U or F end
-    return S
+    local name = w.t == 'fixed' and w.a == 'first_use' and 'first_use' or w.t
+    local k = built[name]
+    if not k then
+      k = build[name]()
+      built[name] = k
+    end
+    return k
   end
   local function state(w)
     local st = read[w.k]

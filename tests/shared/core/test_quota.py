@@ -113,6 +113,31 @@ def test_a_first_call_that_was_never_sent_leaves_the_start_in_doubt() -> None:
     assert quota.earliest(r, ledger, T0 + 3100, 2) == T0 + 9050
 
 
+def test_nothing_is_sent_where_a_window_from_first_use_may_end() -> None:
+    r = rule("fixed", anchor="first_use")
+    ledger = quota.take(r, quota.fresh(r), T0, 1)
+    assert quota.earliest(r, ledger, T0 + 5949, 1) == T0 + 5949
+    assert quota.earliest(r, ledger, T0 + 5950, 1) == T0 + 6050
+
+
+def test_a_bucket_gives_back_only_what_would_not_have_run_over() -> None:
+    r = rule("bucket", 10, 10_000)  # one a second
+    ledger = quota.take(r, quota.fresh(r), T0, 5)
+    ledger = quota.take(r, ledger, T0 + 6000, 9)  # full by then, whether or not the five were used
+    ledger = quota.settle(r, ledger, T0 + 6000, T0, 5, 0)
+    assert quota.free(r, ledger, T0 + 6000) == 0
+    ledger = quota.settle(r, ledger, T0 + 6500, T0 + 6000, 9, 4)
+    assert quota.free(r, ledger, T0 + 6500) == 6
+
+
+def test_a_call_sent_late_loses_the_refill_that_ran_over() -> None:
+    r = rule("bucket", 10, 10_000)
+    ledger = quota.take(r, quota.fresh(r), T0, 10)
+    assert quota.free(r, ledger, T0 + 9000) == 8
+    ledger = quota.restamp(r, ledger, T0 + 9000, T0, T0 + 9000, 10)
+    assert quota.free(r, ledger, T0 + 9000) == 0
+
+
 def test_a_bucket_bursts_then_drips() -> None:
     r, now, starts = rule("bucket"), T0, []
     ledger = quota.fresh(r)
