@@ -175,7 +175,7 @@ class Teacher:
                 windows = belief.known
                 if not _informed(report.learned):
                     windows = self._estimated(belief, look, retry_ms, echo=echo)
-                trail = estimate.refused(look.trail, look.now_ms, retry_ms, echo=echo)
+                trail = estimate.refused(look.trail, look.now_ms, retry_ms, sent_ms)
                 if await self._teach(place, belief, windows, trail=trail):
                     return
 

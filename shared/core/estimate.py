@@ -65,17 +65,18 @@ class Trail:
         return 0 <= now_ms - self.since_ms <= CHAIN_MS and self.chain_ms > 0
 
 
-def refused(trail: Trail, now_ms: int, retry_ms: int | None, *, echo: bool = False) -> Trail:
-    """The trail after a refusal; an echo belongs to the burst of the one before."""
-    if echo:
-        return replace(trail, refusals=trail.refusals + 1)
+def refused(trail: Trail, now_ms: int, retry_ms: int | None, sent_ms: int) -> Trail:
+    """The trail after a refusal; one sent before the last was known is its echo."""
+    if sent_ms <= trail.at_ms:
+        later = sent_ms > trail.chain_ms
+        return replace(trail, refusals=trail.refusals + later)
     chained = trail.chained(now_ms)
     return Trail(
         at_ms=now_ms,
         since_ms=now_ms + (retry_ms or 0),
         fails=min(trail.fails + trail.probed, MOST_DOUBLINGS),
         chain_ms=trail.chain_ms if chained else now_ms,
-        refusals=trail.refusals + 1 if chained else 1,
+        refusals=trail.refusals + 1 if chained else 0,
     )
 
 
@@ -112,7 +113,7 @@ def lowered(known: Known, trouble: Trouble) -> Known:
     if trouble.free <= 0 and not trouble.chain_ms:
         limit = window.limit - 1 if known.guess else window.limit
     else:
-        least = -(-window.limit // 2) if known.declared is not None else 1
+        least = -(-window.limit // 2) if known.declared is not None else max(1, window.limit // 4)
         limit = min(max(_fitting(known, trouble), least), window.limit - max(1, window.limit // 20))
     if limit == window.limit:
         return known

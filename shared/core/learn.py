@@ -80,7 +80,18 @@ def learn(windows: tuple[Known, ...], told: tuple[Learned, ...], evidence: Evide
     for each in told:
         if each.limit > 0 and each.dimension in _DIMENSIONS:
             lesson = _heed(lesson, each)
-    return lesson
+    return replace(lesson, windows=_once(lesson.windows))
+
+
+def _once(windows: tuple[Known, ...]) -> tuple[Known, ...]:
+    """Without opened windows that count the same as another: both would count in one ledger."""
+    kept: list[Known] = []
+    for known in windows:
+        same = (known.window.dimension, known.window.span_ms)
+        twin = any((k.window.dimension, k.window.span_ms) == same for k in kept)
+        if not twin or known.declared is not None:
+            kept.append(known)
+    return tuple(kept)
 
 
 def concurrency_told(message: str) -> int | None:

@@ -48,7 +48,8 @@ def test_a_sliding_limit_that_fell_is_found_from_the_stated_wait():
     sent = log[-60:]
     # it was 60, it is 6 now: 55 calls must leave the window before there is room for one
     trouble = Trouble(NOW, sent[54][0] + SPAN - NOW, log, since_ms=1, free=10)
-    assert estimate.lowered(known(), trouble).window.limit in range(4, 7)
+    assert estimate.lowered(known(), trouble).window.limit == 15  # a quarter at most at once
+    assert estimate.lowered(known(15), trouble).window.limit in range(4, 7)
 
 
 def test_a_declared_limit_is_at_most_halved_and_its_ceiling_stays():
@@ -104,7 +105,7 @@ def test_probing_stops_at_the_declared_limit():
 
 @pytest.mark.parametrize(("probed", "fails"), [(True, 3), (False, 2)])
 def test_only_a_refused_probe_makes_the_next_one_wait_longer(probed, fails):
-    trail = estimate.refused(Trail(fails=2, probed=probed, quiet=50, step_pc=40), NOW, 500)
+    trail = estimate.refused(Trail(fails=2, probed=probed, quiet=50, step_pc=40), NOW, 500, NOW)
     assert (trail.at_ms, trail.since_ms, trail.fails) == (NOW, NOW + 500, fails)
     assert (trail.quiet, trail.step_pc, trail.probed) == (0, 2, False)
 
@@ -120,6 +121,21 @@ def test_probing_a_limit_that_does_not_give_costs_under_one_call_in_a_hundred(li
         )
         step = estimate.probe(now, trail, limit)
         if step:
-            trail = estimate.refused(step[1], NOW, 0)
+            trail = estimate.refused(step[1], NOW, 0, NOW)
             refusals += 1
     assert refusals <= calls / 100
+
+
+def test_what_a_bucket_refills_is_found_from_two_refusals():
+    chain_ms = NOW - 1_000  # 50 calls a second were admitted since, and two were refused
+    sent = burst(300, NOW - 3_000, 5) + burst(52, chain_ms + 10, 19)
+    trouble = Trouble(NOW, 20, sent, since_ms=NOW - 50, free=9, chain_ms=chain_ms, refusals=2)
+    assert estimate.lowered(known(400), trouble).window.limit == 50 * SPAN // 1_020
+
+
+def test_refusals_sent_before_a_chain_began_are_not_taken_off_what_was_admitted_in_it():
+    first = estimate.refused(Trail(), NOW, 20, NOW - 50)
+    echo = estimate.refused(first, NOW + 5, 20, NOW - 40)
+    assert (first.refusals, echo.refusals) == (0, 0)
+    after = estimate.refused(echo, NOW + 300, 20, NOW + 290)
+    assert (after.chain_ms, after.refusals) == (NOW, 1)

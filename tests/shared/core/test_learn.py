@@ -192,3 +192,10 @@ def test_whatever_is_told_every_limit_is_one_that_was_told_or_declared(answers):
     assert all(k.window.span_ms > 0 for k in windows)
     lowest = min([60, *(a.limit for a in answers if a.limit > 0)])
     assert all(k.window.limit >= lowest for k in windows)
+
+
+def test_no_two_opened_windows_count_the_same_calls():
+    six = Known(Window("requests/6s", Dimension.REQUESTS, 60, 6_000, source="header"))
+    seven = Known(Window("requests/7s", Dimension.REQUESTS, 60, 7_000, source="header"))
+    (only,) = after((six, replace(seven, window=six.window)), header(60, remaining=1))
+    assert only.window == six.window
