@@ -14,6 +14,7 @@ from typing import Protocol
 import structlog
 
 from scheduler.duty import backoff_s, keep
+from scheduler.ending import end
 from scheduler.ports import Lease
 from shared.errors import StoreError
 from shared.store.leader import StaleFence
@@ -21,6 +22,7 @@ from shared.store.leader import StaleFence
 log = structlog.get_logger(__name__)
 
 RENEWALS_A_TTL = 3
+RELEASE_WITHIN_S = 1.0
 
 
 class Duty(Protocol):
@@ -58,16 +60,19 @@ async def lead_for_ever(lease: Lease, duties: Duties) -> None:
 
 async def _lead(lease: Lease, fence: int, held_from: float, duties: Duties) -> None:
     log.info("leads", fence=fence)
+    tasks = [asyncio.create_task(_hold(lease, fence, held_from), name="lease")]
     try:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(_hold(lease, fence, held_from))
-            for name, duty in duties(fence).items():
-                group.create_task(keep(name, duty.turn), name=name)
-    except* StaleFence as lost:
-        log.warning("leads_no_more", fence=fence, reason=str(lost.exceptions[0]))
+        for name, duty in duties(fence).items():
+            tasks.append(asyncio.create_task(keep(name, duty.turn), name=name))
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    except StaleFence as lost:
+        log.warning("leads_no_more", fence=fence, reason=str(lost))
     finally:
+        await end(tasks)
         with suppress(StoreError, TimeoutError):
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(RELEASE_WITHIN_S):
                 await lease.release(fence)
 
 

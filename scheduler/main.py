@@ -4,15 +4,16 @@ import asyncio
 import os
 import signal
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any
 
 import structlog
 
 from scheduler.bell import Bell
 from scheduler.configure import Configure
 from scheduler.deadlines import Deadlines
-from scheduler.leading import Duties, Duty, lead_for_ever
+from scheduler.ending import end
+from scheduler.leading import RELEASE_WITHIN_S, Duties, Duty, lead_for_ever
 from scheduler.listen import Listen
 from scheduler.ports import SchedulerStore
 from scheduler.reaper import Reaper
@@ -83,12 +84,17 @@ async def serve(settings: Settings) -> None:
         await listener.aclose()
 
 
-async def until_stopped(work: Awaitable[None]) -> None:
-    """Runs `work` until SIGTERM or SIGINT comes, then cancels it and waits for its end."""
-    task = asyncio.ensure_future(work)
+async def until_stopped(work: Coroutine[Any, Any, None]) -> None:
+    """Runs `work` until it fails, or SIGTERM or SIGINT comes: then ends it."""
+    stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, task.cancel)
-    with suppress(asyncio.CancelledError):
-        await task
+        loop.add_signal_handler(number, stop.set)
+    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
+    finally:
+        await end((working, stopping), again_s=2 * RELEASE_WITHIN_S)
     logger.info("stopped")

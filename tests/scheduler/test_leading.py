@@ -1,11 +1,12 @@
 """Who leads, for how long, and what a fault in one duty does to the others."""
 
 import asyncio
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import pytest
 
 from scheduler.duty import BACKOFF_CAP_S, backoff_s, keep
+from scheduler.ending import end
 from scheduler.leading import lead_for_ever
 from scheduler.main import duties_of
 from shared.core.backlog import LaneEvent, LaneEventKind
@@ -21,9 +22,7 @@ async def running(lease, duties):
     try:
         yield task
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await end([task])
 
 
 class Ticking:
@@ -163,3 +162,22 @@ async def test_a_duty_keeps_its_errors_to_itself_but_not_a_refused_fence():
 )
 def test_backoff_doubles_with_full_jitter_to_5_s(failures, draw, expected_s):
     assert backoff_s(failures, draw) == pytest.approx(expected_s)
+
+
+async def test_a_task_that_misses_its_first_cancellation_is_ended_all_the_same():
+    missed = []
+
+    async def deaf():
+        while True:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                if missed:
+                    raise
+                missed.append(1)
+
+    task = asyncio.create_task(deaf())
+    await asyncio.sleep(0)
+    await end([task], again_s=0.01)
+    assert task.cancelled()
+    assert missed == [1]

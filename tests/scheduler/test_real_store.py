@@ -2,10 +2,11 @@
 
 import asyncio
 import secrets
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import pytest
 
+from scheduler.ending import end
 from scheduler.leading import lead_for_ever
 from scheduler.main import PREFIX, duties_of
 from scheduler.store import Store
@@ -141,9 +142,7 @@ async def scheduling(client, store, publishing):
     try:
         yield task
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await end([task])
 
 
 async def test_jobs_past_their_limits_end_on_time_even_when_accepted_while_it_sleeps(
