@@ -78,14 +78,16 @@ def describe(
         case "paused":
             text = "its lane is set aside until it is edited or probed"
         case "behind":
-            text = "other jobs are before it"
+            text = ""
         case _:
             text = reason
     if position is None:
-        return f"{text}; more than 10,000 jobs are before it"
-    if position == 0:
-        return f"{text}; it is next" if reason != "behind" else "it is next"
-    return f"{text}; {position:,} job{'s are' if position > 1 else ' is'} before it"
+        ahead = "more than 10,000 jobs are before it"
+    elif position == 0:
+        ahead = "it is next"
+    else:
+        ahead = f"{position:,} job{'s are' if position > 1 else ' is'} before it"
+    return f"{text}; {ahead}" if text else ahead
 
 
 def span(ms: int) -> str:

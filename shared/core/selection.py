@@ -94,13 +94,21 @@ def _queues(reading: LaneReading, failures: int) -> tuple[int, int, int]:
 
 
 def select(
-    index: Index, features: Features, loads: Mapping[str, Load], now_ms: int, draw: int = 0
+    index: Index,
+    features: Features,
+    loads: Mapping[str, Load],
+    now_ms: int,
+    draw: int = 0,
+    margin: float = MARGIN,
 ) -> Selection | UnknownModel | Impossible:
-    """The lanes for a request, or why there are none. `draw` is any number: equals take turns."""
+    """The lanes for a request, or why there are none. `draw` is any number: equals take turns.
+
+    `margin` is added to the input estimate where it is held against a context window.
+    """
     view = index.view(features)
     if view is None:
         return UnknownModel(features.model, index.nearest(features.model))
-    kept, skipped = hard_filter(view, features, loads, now_ms, MARGIN, draw)
+    kept, skipped = hard_filter(view, features, loads, now_ms, margin, draw)
     if not kept and Skip.CONTEXT in skipped:
         kept, skipped = hard_filter(view, features, loads, now_ms, 0.0, draw)
     plain, paid = _by_policy(kept, skipped, features)

@@ -113,7 +113,7 @@ def least_makespan_s(snapshot: Snapshot) -> float:
 
 
 @given(snapshots())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_a_plan_comes_within_2_percent_of_the_least_time_or_leaves_a_small_gain_alone(snapshot):
     moves = plan(snapshot)
     before, least = makespan_s(snapshot), least_makespan_s(snapshot)
@@ -126,7 +126,7 @@ def test_a_plan_comes_within_2_percent_of_the_least_time_or_leaves_a_small_gain_
 
 
 @given(snapshots(tuple(Priority), st.booleans()))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_a_plan_moves_only_what_is_queued_and_only_to_live_candidates(snapshot):
     standing = Counter()
     lanes_of = {}
@@ -145,14 +145,14 @@ def test_a_plan_moves_only_what_is_queued_and_only_to_live_candidates(snapshot):
 
 
 @given(snapshots(tuple(Priority), st.booleans()))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_a_second_plan_on_the_result_of_a_plan_is_empty(snapshot):
     result = after(snapshot, plan(snapshot))
     assert plan(result) == ()
 
 
 @given(snapshots(tuple(Priority)))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_interactive_work_never_ends_later_for_what_a_plan_does(snapshot):
     result = after(snapshot, plan(snapshot))
     for up_to in (Priority.INTERACTIVE,):
@@ -160,7 +160,7 @@ def test_interactive_work_never_ends_later_for_what_a_plan_does(snapshot):
 
 
 @given(snapshots(tuple(Priority), st.booleans()))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_no_job_is_left_in_a_lane_set_aside_while_another_may_run_it(snapshot):
     dead = {one.lane for one in snapshot.lanes if one.dead}
     for group in after(snapshot, plan(snapshot)).groups:
@@ -189,7 +189,7 @@ def paid_snapshots(draw):
 
 
 @given(paid_snapshots())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_paid_lanes_take_only_dated_jobs_at_a_known_cost_under_the_cap(snapshot):
     by_signature = {group.signature: group for group in snapshot.groups}
     costs, spent, taken = dict(snapshot.costs), 0, Counter()
@@ -206,7 +206,7 @@ def test_paid_lanes_take_only_dated_jobs_at_a_known_cost_under_the_cap(snapshot)
 
 
 @given(paid_snapshots())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_nothing_is_paid_for_where_all_free_lanes_are_wide_open(snapshot):
     wide = tuple(replace(one, free_requests=10_000, open_ms=NOW_MS) for one in snapshot.lanes)
     paid = {lane for group in snapshot.groups for lane in group.paid}
