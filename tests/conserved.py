@@ -86,6 +86,15 @@ async def assert_at_rest(client: Redis, prefix: str = "{hr}:") -> Keyspace:
 
 
 def _one_place_each(space: Keyspace, jobs: dict[str, Any]) -> None:
+    places = _places(space)
+    for job_id, where in places.items():
+        assert job_id in jobs, f"{job_id} is in {where} but has no job"
+        assert len(where) == 1, f"{job_id} is in {where}"
+    for job_id, job in jobs.items():
+        _right_place(job_id, job, places[job_id][0] if places[job_id] else None)
+
+
+def _places(space: Keyspace) -> dict[str, list[str]]:
     places: dict[str, list[str]] = defaultdict(list)
     for name, ids in space.under("q").items():
         for job_id in ids:
@@ -96,22 +105,21 @@ def _one_place_each(space: Keyspace, jobs: dict[str, Any]) -> None:
     for worker, ids in space.under("held").items():
         for job_id in ids:
             places[job_id].append(f"held:{worker}")
-    for job_id, where in places.items():
-        assert job_id in jobs, f"{job_id} is in {where} but has no job"
-        assert len(where) == 1, f"{job_id} is in {where}"
-    for job_id, job in jobs.items():
-        where = places[job_id][0] if places[job_id] else None
-        match job["status"]:
-            case "queued":
-                assert where, f"{job_id} is queued and nowhere"
-                expected = f"q:{job['lane']}:{job['priority']}:{job['tenant']}"
-                assert where in (expected, "delay", "quarantine"), (job_id, where, expected)
-                assert (where == "delay") == ("due" in job), (job_id, where, job)
-                assert "suspect" not in job, f"{job_id} is queued and called suspect"
-            case "in_progress":
-                assert where == f"held:{job['worker']}", (job_id, where, job["worker"])
-            case final:
-                assert where is None, f"{job_id} is {final} and still in {where}"
+    return places
+
+
+def _right_place(job_id: str, job: dict[str, str], where: str | None) -> None:
+    match job["status"]:
+        case "queued":
+            assert where, f"{job_id} is queued and nowhere"
+            expected = f"q:{job['lane']}:{job['priority']}:{job['tenant']}"
+            assert where in (expected, "delay", "quarantine"), (job_id, where, expected)
+            assert (where == "delay") == ("due" in job), (job_id, where, job)
+            assert "suspect" not in job, f"{job_id} is queued and called suspect"
+        case "in_progress":
+            assert where == f"held:{job['worker']}", (job_id, where, job["worker"])
+        case final:
+            assert where is None, f"{job_id} is {final} and still in {where}"
 
 
 def _indexes(space: Keyspace, jobs: dict[str, Any]) -> None:

@@ -43,7 +43,7 @@ class Trace(Middleware):
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def before_process_message(self, broker: Any, message: Any) -> None:
+    def before_process_message(self, _broker: Any, message: Any) -> None:
         self.lines.append("before_process_message")
         if message.actor_name == "skipped":
             raise SkipMessage("not today")
@@ -51,7 +51,7 @@ class Trace(Middleware):
             message.fail()
 
     def after_process_message(
-        self, broker: Any, message: Any, *, result: Any = None, exception: Any = None
+        self, _broker: Any, _message: Any, *, result: Any = None, exception: Any = None
     ) -> None:
         self.lines.append(f"after_process_message {result!r} {exception!r}")
 
@@ -252,7 +252,7 @@ async def test_dramatiqs_command_line_boots_a_module_and_runs_its_actors(
         "TINY_STORE": valkey.url,
         "PYTHONPATH": f"{ROOT}:{ROOT / 'tests' / 'queue'}",
     }
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: ASYNC220 - started, not waited for
         [sys.executable, "-m", "dramatiq", "tiny_module", "-p", "1", "-t", "1"],
         cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip

@@ -191,7 +191,8 @@ class Swallowing:
 
     def __init__(self, upstream: Path) -> None:
         self.upstream = upstream
-        self.swallow: bytes | None = None
+        self.swallow: bytes | None = None  # the request whose reply is dropped
+        self.swallow_reply: bytes | None = None
         self.swallowed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
@@ -236,6 +237,11 @@ class Swallowing:
     async def _replies(self, store_in: asyncio.StreamReader, up: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, OSError):
             while data := await store_in.read(65536):
+                if self.swallow_reply and self.swallow_reply in data:
+                    self.swallow_reply = None
+                    up.close()
+                    self.swallowed.set()
+                    return
                 up.write(data)
                 await up.drain()
 
@@ -249,13 +255,15 @@ async def test_a_claim_whose_reply_was_lost_runs_at_once(world: World, tmp_path:
 
     proxy = Swallowing(socket_path(Path(_data_dir(world.url))))
     async with proxy.listening(tmp_path / "p.sock") as url, engine(url, run) as one:
-        await until(lambda: one.stats.ticks > 0, "the engine is up")
-        proxy.swallow = b'"want":'
-        await world.accept(world.job("a"))
+        proxy.swallow_reply = b"the only one"
+        await world.accept(world.job("a", doc=doc(text="the only one")))
         await proxy.swallowed.wait()
         await all_done(world, 1)
     assert ran == ["a"]
     assert one.stats.reconnects == 1
+    record = await world.jobs.get("a", None)
+    assert record
+    assert (record.requeues, record.uncertain_repeats) == (1, 0)
 
 
 async def test_a_finish_whose_reply_was_lost_counts_once(world: World, tmp_path: Path) -> None:
@@ -284,8 +292,12 @@ async def test_a_job_that_kills_its_worker_is_put_aside_and_the_innocent_complet
     async def supervise() -> None:
         while not stop.is_set():
             with worker(world.url) as process:
-                while process.poll() is None and not stop.is_set():
-                    await asyncio.sleep(0.02)
+                ended = asyncio.create_task(asyncio.to_thread(process.wait))
+                stopped = asyncio.create_task(stop.wait())
+                await asyncio.wait([ended, stopped], return_when=asyncio.FIRST_COMPLETED)
+                process.kill()
+                await ended
+                stopped.cancel()
 
     await world.accept(world.job("bad", doc=doc(do="die")))
     await world.accept(*(world.job(doc=doc(ms=500)) for _ in range(20)))

@@ -21,7 +21,8 @@ async def test_a_job_is_accepted_claimed_and_completed_once(each_world: World) -
     await assert_conserved(world.client)
     assert await world.finish(claim)
     record = await world.jobs.get("a", "t1")
-    assert record and record.status is Status.COMPLETED
+    assert record
+    assert record.status is Status.COMPLETED
     assert record.result == b'{"ok":1}'
     assert await world.kinds("a") == ["job.queued", "job.started", "job.completed"]
     await assert_at_rest(world.client)
@@ -44,11 +45,13 @@ async def test_a_failed_job_keeps_its_error_and_is_replayable(each_world: World)
     (claim,) = await world.claim()
     await world.finish(claim, FAILED)
     record = await world.jobs.get("a", None)
-    assert record and record.status is Status.FAILED
+    assert record
+    assert record.status is Status.FAILED
     assert record.error == {"message": "no", "type": "x", "code": "y"}
     await assert_at_rest(world.client)
     again = await world.jobs.replay("a", "t1", deadline_ms=60_000)
-    assert again and again.status is Status.QUEUED
+    assert again
+    assert again.status is Status.QUEUED
     assert again.attempts == ()
     await assert_conserved(world.client)
     (claim,) = await world.claim()
@@ -70,7 +73,8 @@ async def test_a_retry_spends_an_attempt_and_a_requeue_does_not(world: World) ->
     assert (claim.attempts, claim.requeues) == (1, 1)
     await world.finish(claim, Report(Verdict.COMPLETE, attempt={"n": 3}))
     record = await world.jobs.get("a", None)
-    assert record and record.attempts == ({"n": 1}, {"n": 2}, {"n": 3})
+    assert record
+    assert record.attempts == ({"n": 1}, {"n": 2}, {"n": 3})
     await assert_at_rest(world.client)
 
 
@@ -123,7 +127,8 @@ async def test_a_cancel_is_final_whatever_the_job_does(world: World, state: str)
             await world.claim(worker)
             await world.lose_worker(worker)
     record = await world.jobs.cancel("a", "t1")
-    assert record and record.status is Status.CANCELLED
+    assert record
+    assert record.status is Status.CANCELLED
     await assert_at_rest(world.client)
     if claimed:
         assert await world.client.lrange("{hr}:ctl:w1", 0, -1) == [b"drop a 1"]
@@ -137,7 +142,8 @@ async def test_a_cancel_after_the_end_changes_nothing(world: World) -> None:
     (claim,) = await world.claim()
     await world.finish(claim)
     record = await world.jobs.cancel("a", "t1")
-    assert record and record.status is Status.COMPLETED
+    assert record
+    assert record.status is Status.COMPLETED
     await assert_at_rest(world.client)
 
 
@@ -179,8 +185,10 @@ async def test_a_deadline_ends_a_running_job_and_tells_its_worker(world: World) 
     world.now_ms = 1_000_050
     assert (await world.run("expire", most=100))[1] == 1
     record = await world.jobs.get("a", None)
-    assert record and record.status is Status.EXPIRED
-    assert record.error and record.error["code"] == "deadline_exceeded"
+    assert record
+    assert record.status is Status.EXPIRED
+    assert record.error
+    assert record.error["code"] == "deadline_exceeded"
     assert await world.client.lrange("{hr}:ctl:w1", 0, -1) == [b"drop a 1"]
     assert not await world.finish(claim)
     await assert_at_rest(world.client)

@@ -47,8 +47,10 @@ async def test_a_lease_lost_in_quarantine_is_a_dead_letter_and_replayable(world:
     await world.claim("w1")
     await world.lose_worker("w1")
     record = await world.jobs.get("bad", None)
-    assert record and record.status is Status.FAILED
-    assert record.error and record.error["code"] == "dead_letter"
+    assert record
+    assert record.status is Status.FAILED
+    assert record.error
+    assert record.error["code"] == "dead_letter"
     await assert_at_rest(world.client)
     assert await world.jobs.replay("bad", None)
     (claim,) = await world.claim("w2")

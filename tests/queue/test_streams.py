@@ -86,8 +86,13 @@ async def test_a_worker_that_lost_its_lease_says_nothing_more(world: World) -> N
     stale = [{"id": c.job_id, "fence": c.fence, "n": 1, "first": 0} for c in (one, two)]
     args = [b"d", b"1", b"d", b"2"]
     assert await world.run("emit", *args, worker="w1", jobs=stale) == [b"a", b"b"]
+    await world.lose_worker("w2")
+    (mine,) = await world.claim("w1")
+    old = {"id": mine.job_id, "fence": mine.fence - 2, "n": 1, "first": 0}
+    assert await world.run("emit", b"d", b"1", worker="w1", jobs=[old]) == [mine.job_id.encode()]
+    again = mine
     fresh = {"id": again.job_id, "fence": again.fence, "n": 1, "first": 0}
-    assert await world.run("emit", b"d", b"1", worker="w2", jobs=[fresh]) == []
+    assert await world.run("emit", b"d", b"1", worker="w1", jobs=[fresh]) == []
 
 
 async def test_a_result_is_told_inline_up_to_64_kib(world: World) -> None:

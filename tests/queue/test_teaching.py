@@ -4,7 +4,7 @@ import orjson
 import pytest
 from queue_world import LANE, OTHER, PREFIX, lane_of, window
 
-from shared.core.model import Usage
+from shared.core.model import Priority, Usage
 from shared.queue.types import Report, Verdict
 
 START = 1_790_000_000_000
@@ -137,16 +137,13 @@ async def test_a_cap_is_forgotten_when_a_limit_is_known(world, grow):
     assert await world.client.hexists(f"{PREFIX}cap", f"{LANE}|c1") is grow
 
 
-async def test_a_burst_leaves_at_its_pace_and_one_more_for_each_answer(world):
-    config = lane_of(window(limit=100))
-    config["creds"][0]["pace"] = 4
-    await world.configure({LANE: config})
-    claims = await claimed(world, 40)
-    assert len(claims) == 4
-    for expected in (5, 6):
-        await world.finish(claims.pop(0), OK)
-        claims += await world.claim(want=40)
-        assert len(claims) == expected
+async def test_callers_who_wait_open_a_never_refused_provider_wider_than_a_backlog(world):
+    await world.configure({LANE: unlimited(grow=True)})
+    assert len(await claimed(world, 20)) == 8
+    waited_for = [world.job(priority=Priority.INTERACTIVE) for _ in range(70)]
+    await world.accept(*waited_for)
+    claims = await world.claim(want=100)
+    assert len(claims) == 64 - 8
+    assert {claim.priority for claim in claims} == {Priority.INTERACTIVE}
     await world.finish(claims.pop(0), REFUSED)
-    claims += await world.claim(want=40)
-    assert len(claims) == 5  # refused: back to its pace, no new call
+    assert await world.claim(want=100) == []
