@@ -15,7 +15,7 @@ from api.call import Call, Header
 from api.departure import Departure
 from api.errors import NO_RETRY, error_object, not_found, store_unavailable
 from api.options import Options
-from api.outcome import Ended, ended, job_headers, transparency
+from api.outcome import Ended, ended, job_headers, transparency, way_told
 from api.ports import Watch
 from api.wiring import Service
 from shared.errors import Refused
@@ -55,13 +55,17 @@ class Hold:
             return None
 
     async def end(self, event: Event) -> Ended:
-        """How the job ended, after its terminal event."""
+        """How the job ended; the job is read only where its terminal event says too little."""
+        inline = self.watch.result if event.type == "job.completed" else None
+        way = way_told(self.job_id, event) if inline else None
+        if way is not None:
+            self.service.metrics.delivered("completed")
+            return Ended(way, 200, inline, None)
         record = await self.service.jobs.get(self.job_id, self.tenant)
         if record is None or not record.status.final:
             raise not_found(f"job {self.job_id} is no longer kept", code="job_not_found")
-        inline = self.watch.result if event.type == "job.completed" else None
         self.service.metrics.delivered(record.status.value)
-        return ended(record, inline if inline and len(inline) > len(b"{}") else None)
+        return ended(record, inline)
 
     @property
     def held_ms(self) -> float:
@@ -131,7 +135,7 @@ async def answer(
 
 async def reply(call: Call, outcome: Ended, held_ms: float) -> None:
     """Sends a job's result, or its error with the status that belongs to it."""
-    headers = transparency(outcome.record, held_ms)
+    headers = transparency(outcome.way, held_ms)
     if outcome.body is not None:
         await call.reply(200, outcome.body, headers)
         return

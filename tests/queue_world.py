@@ -9,7 +9,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from shared.core.model import Kind, Need, Priority, Status, Usage
-from shared.queue.claims import Finish, claims, job_header, signatures
+from shared.queue.claims import Finish, candidates, claims, job_header, signatures
 from shared.queue.engine import Engine, EngineSettings, Hand
 from shared.queue.scripts import Scripts
 from shared.queue.types import Acceptance, Accepted, Claim, NewJob, Report, Verdict
@@ -114,7 +114,7 @@ class World:
     ) -> tuple[list[Claim], list[str]]:
         """One turn of a worker: what it claimed, and which finishes were stale."""
         argv: list[bytes] = []
-        outbox = [job for _, report in finishes for job in report.outbox]
+        ends = [Finish(*pair) for pair in finishes]
         header = {
             "worker": worker,
             "turn": next(self._turns) if turn is None else turn,
@@ -122,9 +122,9 @@ class World:
             "providers": list(providers),
             "want": want,
             "idle": idle,
-            "fins": [Finish(*pair).header(argv) for pair in finishes] or None,
+            "fins": [end.header(argv) for end in ends] or None,
             "sent": [{"id": c.job_id, "fence": c.fence, "at": at} for c, at in sent] or None,
-            "sigs": signatures(outbox) or None,
+            "sigs": candidates(ends) or None,
         }
         reply = await self.run("tick", *argv, **header)
         now_ms, _, self.due_ms, stale, rows = reply

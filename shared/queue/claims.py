@@ -139,6 +139,9 @@ class Finish:
             header["usage"] = usage_text(usage)
         if report.lane is not None:
             header["lane"] = report.lane
+        narrowed = self.narrowed()
+        if narrowed:
+            header["sig"] = signed(*narrowed)[0]
         if report.cooldowns:
             header["cools"] = [
                 {"scope": c.scope, "for_ms": c.for_ms, "reason": c.reason, "dead": c.dead}
@@ -152,6 +155,15 @@ class Finish:
             header["att"] = put(orjson.dumps(report.attempt))
         return header | self._outcome(put)
 
+    def narrowed(self) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+        """The candidates left where this lane was found unable to serve the job; else None."""
+        claim, report = self.claim, self.report
+        if report.lane is None or not report.exclude_lane:
+            return None
+        lists = (claim.candidates, claim.paid_lanes)
+        left, paid = (tuple(name for name in lanes if name != claim.lane) for lanes in lists)
+        return left, paid
+
     def _outcome(self, put: Callable[[bytes], int]) -> dict[str, Any]:
         report = self.report
         error = None if report.error is None else orjson.dumps(report.error)
@@ -164,3 +176,9 @@ class Finish:
                 return {"err": error.decode()} if error else {}
             case _:
                 assert_never(report.verdict)
+
+
+def candidates(finishes: Sequence[Finish]) -> dict[str, dict[str, Sequence[str]]]:
+    """The candidate lists a batch of finishes refers to, once each."""
+    found = signatures([job for finish in finishes for job in finish.report.outbox])
+    return found | dict(signed(*lists) for finish in finishes if (lists := finish.narrowed()))

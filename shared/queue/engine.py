@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 from redis.exceptions import RedisError, ResponseError
 
-from shared.queue.claims import Finish, claims, signatures
+from shared.queue.claims import Finish, candidates, claims
 from shared.queue.emitter import Emitter
 from shared.queue.hand import EngineSettings as EngineSettings  # noqa: PLC0414 - for all
 from shared.queue.hand import Hand as Hand  # noqa: PLC0414
@@ -175,7 +175,6 @@ class Engine:
         sent, self._sent = self._sent[:MOST_FINISHES], self._sent[MOST_FINISHES:]
         self._turn += 1
         argv: list[bytes] = []
-        outbox = [job for finish in finishes for job in finish.report.outbox]
         header = {
             "worker": self.worker,
             "turn": self._turn,
@@ -185,7 +184,7 @@ class Engine:
             "idle": not self._hands and not self._finishes,
             "fins": [finish.header(argv) for finish in finishes] or None,
             "sent": [{"id": c.job_id, "fence": c.fence, "at": at} for c, at in sent] or None,
-            "sigs": signatures(outbox) or None,
+            "sigs": candidates(finishes) or None,
         }
         asked = time.monotonic()
         try:

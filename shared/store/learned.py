@@ -8,10 +8,8 @@ declared limit where another one is in force; `new` where nobody declared it; `l
     c|<lane>|<credential>   {had: {key: declared limit}, win: [opened specs], conc, aimd}
 
 A credential's entry: id, win (specs), conc, log (spec of the log of its calls), seen (keep that
-log), grow (its calls at once are capped by evidence: claiming.lua), pace (so many calls leave
-before the first answer of a burst, then one more for each answer: a limit that fell unseen is met
-by these and not by the whole burst), aimd (a refusal named calls at
-once and no number).
+log), grow (its calls at once are capped by evidence: claiming.lua), aimd (a refusal named
+calls at once and no number).
 """
 
 from collections.abc import Mapping
@@ -25,7 +23,6 @@ from shared.core.quota import window_spec
 
 Spec = dict[str, Any]
 SEEN_MS = 120_000
-PACE = 8
 _FLAGS = ("base", "new", "loose", "guess", "doubt")
 
 
@@ -73,13 +70,11 @@ def controlled(made: Mapping[str, Any]) -> dict[str, Any]:
     """The entry with what its knowledge asks for: a log of calls, a cap that grows by evidence."""
     requests = [w for w in made["win"] if w["d"] == Dimension.REQUESTS]
     unsure = not requests or any(w.get("loose") or w.get("guess") for w in requests)
-    done = {name: value for name, value in made.items() if name not in ("seen", "grow", "pace")}
+    done = {name: value for name, value in made.items() if name not in ("seen", "grow")}
     if not requests or any(w.get("new") for w in requests):
         done["seen"] = True
     if not made.get("conc") and (unsure or made.get("aimd")):
         done["grow"] = True
-    elif not made.get("conc"):
-        done["pace"] = max(PACE, -(-min(w["l"] for w in requests) // PACE))
     return done
 
 

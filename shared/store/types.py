@@ -34,7 +34,7 @@ class JobRecord:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Why a queued job waits: `position` counts jobs before it in its lane, from 0 (None: > 10,000).
+    """Why a queued job waits: `position` counts jobs before it in its lane (None: > 10,000).
 
     `reason` is one of `quota cooldown concurrency delayed behind paused`; `window` names the quota
     window, `until_ms` the moment the lane reopens.
