@@ -19,7 +19,7 @@ end
 
 local taken = 0
 local function back(id, worker, blame)
-  local h = held(id)
+  local h = job_of(id)
   call('SREM', P .. 'held:' .. worker, id)
   if h.status == 'in_progress' and h.worker == worker then
     take_back(id, h, blame)

@@ -4,7 +4,7 @@
 -- Returns a list with 'cancelled', 'final' (ended before: unchanged) or 'unknown' for each id.
 local out = {}
 for i, id in ipairs(A.ids) do
-  local h = held(id)
+  local h = job_of(id)
   if not h.status or (A.tenant and h.tenant ~= A.tenant) then
     out[i] = 'unknown'
   elseif h.status ~= 'queued' and h.status ~= 'in_progress' then

@@ -42,7 +42,8 @@ end
 
 -- cap hash "<lane>|<cred>" -> "cap|done|ceiling|fails|halved ms": calls at once of a credential whose
 -- limits nobody told (`grow`); finishing.lua adapts it. done: successes since the last change.
--- ramp hash "<lane>|<cred>" -> answers since it was last idle or refused: added to its `pace`.
+-- While it was never refused, callers who wait may open it up to WIDE.
+local WIDE = 64
 local CAPS = {}
 local function cap_of(lane, cred)
   local key = lane .. '|' .. cred.id
@@ -55,18 +56,20 @@ local function cap_of(lane, cred)
   return CAPS[key]
 end
 
-local function crowded(lane, cred)
-  local key, most = lane .. '|' .. cred.id, cred.conc
-  if cred.grow then most = cap_of(lane, cred).cap
-  elseif cred.pace then most = cred.pace + counter('ramp', key) end
-  return most and counter('run', key) >= most
+local function crowded(lane, cred, class)
+  local most = cred.conc
+  if cred.grow then
+    local c = cap_of(lane, cred)
+    most = class == 0 and c.fails == 0 and math.max(c.cap, WIDE) or c.cap
+  end
+  return most and counter('run', lane .. '|' .. cred.id) >= most
 end
 
 -- The moment a credential can take a need, and the window that decides; math.huge: a finish decides.
-local function opens(lane, cred, need, share)
+local function opens(lane, cred, need, class, share)
   local rest = resting(lane, cred)
   if rest > NOW then return rest, 'cooldown' end
-  if crowded(lane, cred) then return math.huge, 'concurrency' end
+  if crowded(lane, cred, class) then return math.huge, 'concurrency' end
   local at, why = NOW, nil
   for _, w in ipairs(cred.win) do
     local amount = Q.amount(w, need)
@@ -78,16 +81,16 @@ local function opens(lane, cred, need, share)
 end
 
 -- Returns the credential that fits now; else nil, the earliest moment, the window, its credential.
-local function fit(l, c, need, share)
+local function fit(l, c, need, class)
   -- a half-open breaker lets one probe through
   if l.run > 0 and counter('brk', deployment_of(l.name)) >= settings('breaker_failures', '5') - 1 then
     return nil, math.huge, 'concurrency', nil
   end
   local at, why, who = math.huge, 'concurrency', nil
-  local never = #c.creds > 0
+  local never, share = #c.creds > 0, held_back(l, class)
   for i = 0, #c.creds - 1 do
     local cred = c.creds[(l.claims + i) % #c.creds + 1]
-    local t, w = opens(l.name, cred, need, share)
+    local t, w = opens(l.name, cred, need, class, share)
     if t == NOW then return cred end
     if t ~= NEVER then
       never = false
@@ -100,18 +103,10 @@ end
 
 -- Nothing fits: full until a finish, or parked until the moment something will.
 local function rest(l, at, why, class)
-  if at == math.huge then return fill(l) end
+  if at == math.huge then return fill(l, class) end
   if why == 'cooldown' then park(l, at, 'cooldown', '', class)
   else park(l, at, 'quota', type(why) == 'table' and why.n or why, class) end
   announce('throttled', l.name)
-end
-
-local FIELDS = { 'tenant', 'kind', 'priority', 'need', 'created', 'deadline', 'attempts', 'requeues', 'lost', 'uncertain',
-  'streamed', 'sig', 'score', 'weight', 'started', 'start_by', 'fence', 'watch', 'lane' }
-local function job_fields(id)
-  local v, h = call('HMGET', job_key(id), unpack(FIELDS)), {}
-  for i, name in ipairs(FIELDS) do h[name] = v[i] or nil end
-  return h
 end
 
 local TAKEN = {}
@@ -200,9 +195,9 @@ end
 local function backfill(out, l, c, first, blocked, worker)
   local head = need_of(blocked.h.need)
   for _, pick in ipairs(next_jobs(l, LOOK + 1, STRICT)) do
-    local h = job_fields(pick.id)
+    local h = job_of(pick.id)
     local need = need_of(h.need or '0,0,0,0')
-    local cred = h.need and pick.id ~= first.id and fit(l, c, need, held_back(l, pick.class))
+    local cred = h.need and pick.id ~= first.id and fit(l, c, need, pick.class)
     if cred and cred.id == blocked.who.id then
       for _, w in ipairs(cred.win) do
         if Q.amount(w, need) > Q.slack(w, blocked.at, Q.amount(w, head)) then
@@ -221,7 +216,7 @@ end
 
 -- Claims the head of a lane if it fits now; else false and what it waits for.
 local function claim_head(out, l, c, first, worker)
-  local h = job_fields(first.id)
+  local h = job_of(first.id)
   if not h.tenant then  -- no such job: an entry that leads nowhere must not stop the lane
     call('ZREM', P .. 'q:' .. l.name .. ':' .. first.class .. ':' .. first.tenant, first.id)
     put(l, 'n' .. first.class, l['n' .. first.class] - 1)
@@ -229,7 +224,7 @@ local function claim_head(out, l, c, first, worker)
   end
   local cred, at, why, who = { id = '', win = {} }, NOW, nil, nil
   if not c.free then  -- work of our own has no quota
-    cred, at, why, who = fit(l, c, need_of(h.need), held_back(l, first.class))
+    cred, at, why, who = fit(l, c, need_of(h.need), first.class)
     -- no window of this lane will ever hold it: the worker decides
     if not cred and at == NEVER then cred = { id = '', win = {} } end
   end
@@ -287,11 +282,11 @@ end
 local function steal_from(out, victim, worker, mine)
   if not worth_a_look(victim, mine) then return false end
   for _, pick in ipairs(next_jobs(victim, LOOK, class_order(victim.claims))) do
-    local h = job_fields(pick.id)
+    local h = job_of(pick.id)
     for _, name in ipairs(h.sig and signature(h.sig).c or {}) do
       local l, c = thief(name, victim, mine)
       if l then
-        local cred, at, why = fit(l, c, need_of(h.need), held_back(l, pick.class))
+        local cred, at, why = fit(l, c, need_of(h.need), pick.class)
         if cred then
           claim_job(out, victim, pick, h, l, cred, worker)
           return true

@@ -4,7 +4,7 @@
 local WAITED = 'E{"message":"the job did not start within max_wait_s; give it a larger max_wait_s","type":"timeout_error","code":"max_wait_exceeded"}'
 local ended = 0
 for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'limits', '-inf', NOW, 'LIMIT', 0, A.most)) do
-  local h = held(id)
+  local h = job_of(id)
   local late = h.deadline and tonumber(h.deadline) <= NOW
   local waited = h.status == 'queued' and h.start_by and tonumber(h.start_by) <= NOW and not h.started
   if h.status ~= 'queued' and h.status ~= 'in_progress' then

@@ -3,14 +3,6 @@
 local LATE = 'E{"message":"the deadline passed before the job was done; give it a larger deadline_s","type":"timeout_error","code":"deadline_exceeded"}'
 local DEAD = 'E{"message":"the worker died each time it ran this job; it is kept and can be replayed","type":"server_error","code":"dead_letter"}'
 
-local HELD = { 'fence', 'status', 'worker', 'lane', 'cred', 'reserved', 'need', 'tenant', 'priority', 'score', 'sig',
-  'created', 'deadline', 'start_by', 'started', 'lost', 'suspect', 'watch', 'live', 'attempts', 'requeues', 'uncertain',
-  'cost', 'due' }
-local function held(id)
-  local v, h = call('HMGET', job_key(id), unpack(HELD)), {}
-  for i, name in ipairs(HELD) do h[name] = v[i] or nil end
-  return h
-end
 local function plus(h, field, by) return tonumber(h[field] or '0') + by end
 
 local function credential(lane, id)
@@ -29,7 +21,7 @@ local function release(id, h)
   unfill(l)
   if l.parked and l.reason ~= 'unserved' then  -- it may rest for another credential than this one
     local cred = credential(h.lane, h.cred)
-    if cred and (cred.conc or cred.grow or cred.pace) and resting(h.lane, cred) <= NOW then unpark(l) end
+    if cred and (cred.conc or cred.grow) and resting(h.lane, cred) <= NOW then unpark(l) end
   end
   if h.suspect then
     call('DEL', P .. 'quarantined')
@@ -67,14 +59,8 @@ end
 -- was once too much it grows only after 100 successes, twice as many each time it was wrong.
 local function adapt(h, r)
   local cred = credential(h.lane, h.cred)
-  if not cred or not (cred.grow or cred.pace) then return end
+  if not cred or not cred.grow then return end
   local key, kind = h.lane .. '|' .. h.cred, string.match(r.reason, '^[%a_]*')
-  if not cred.grow then
-    local gained = counter('ramp', key)
-    if kind == 'rate_limited' or counter('run', key) <= 1 then bump('ramp', key, -gained)
-    elseif r.health == 'ok' and gained < 10000 then bump('ramp', key, 1) end
-    return
-  end
   local c = cap_of(h.lane, cred)
   if r.health == 'ok' and counter('run', key) * 2 > c.cap then
     c.done = c.done + 1
@@ -151,6 +137,10 @@ local function retry_or_requeue(id, h, r, fields)
   if h.deadline and tonumber(h.deadline) <= NOW then
     return conclude(id, h, 'expired', fields, r.err and 'E' .. r.err or LATE, '{"reason":"deadline"}')
   end
+  if r.sig then  -- its lane cannot serve it: no candidate of it any more
+    h.sig = r.sig
+    for _, v in ipairs({ 'sig', r.sig }) do fields[#fields + 1] = v end
+  end
   local lane = r.lane or (r.exclude and elsewhere(h.lane, h.sig)) or h.lane
   local delay = lane ~= h.lane and not r.lane and 0 or r.delay
   event(id, h.watch, 'job.requeued', cjson.encode({ reason = r.reason, verdict = r.verdict, delay_ms = delay, lane = lane }))
@@ -162,7 +152,7 @@ end
 
 -- Applies one report; false where it is stale and changed nothing.
 local function finish(r, worker)
-  local id, h = r.id, held(r.id)
+  local id, h = r.id, job_of(r.id)
   if h.status ~= 'in_progress' or h.worker ~= worker or tonumber(h.fence) ~= r.fence then
     if h.worker ~= worker or h.status ~= 'in_progress' then call('SREM', P .. 'held:' .. worker, id) end
     return false

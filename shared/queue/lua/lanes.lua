@@ -7,18 +7,17 @@
 -- park zset lane -> until; full set of lanes; delay zset id -> due; limits zset id -> expiry check;
 -- quarantine zset id -> score
 
-local FIELDS_OF_LANE = { 'n0', 'n1', 'n2', 'v0', 'v1', 'v2', 'run', 'claims', 'last', 'full', 'parked', 'reason', 'window', 'class' }
 local LANES = {}
 local function lane_of(name)
   local l = LANES[name]
   if not l then
-    local v = call('HMGET', P .. 'lane:' .. name, unpack(FIELDS_OF_LANE))
-    l = { name = name, provider = provider_of(name), changed = {} }
-    for i, field in ipairs(FIELDS_OF_LANE) do
-      if field == 'reason' or field == 'window' then l[field] = v[i] or nil
-      elseif field == 'full' or field == 'parked' or field == 'class' then l[field] = tonumber(v[i] or nil)
-      else l[field] = tonumber(v[i] or '0') end
-    end
+    local h = pairs_of(call('HGETALL', P .. 'lane:' .. name))
+    l = { name = name, provider = provider_of(name), changed = {},
+      n0 = tonumber(h.n0 or 0), n1 = tonumber(h.n1 or 0), n2 = tonumber(h.n2 or 0),
+      v0 = tonumber(h.v0 or 0), v1 = tonumber(h.v1 or 0), v2 = tonumber(h.v2 or 0),
+      run = tonumber(h.run or 0), claims = tonumber(h.claims or 0), last = tonumber(h.last or 0),
+      full = h.full and tonumber(h.full), parked = h.parked and tonumber(h.parked), class = h.class and tonumber(h.class),
+      reason = h.reason, window = h.window }
     LANES[name] = l
   end
   return l
@@ -73,8 +72,11 @@ local function flush()
   if BORN ~= 0 then call('INCRBY', P .. 'alive', BORN) end
 end
 
+local DUES_CHANGED = false  -- delay or park was written
+
 local function unpark(l)
   if not l.parked then return end
+  DUES_CHANGED = true
   call('ZREM', P .. 'park', l.name)
   for _, field in ipairs({ 'parked', 'reason', 'window', 'class' }) do put(l, field, nil) end
 end
@@ -83,12 +85,14 @@ end
 local function park(l, till, reason, window, class)
   if l.parked and l.reason == 'cooldown' and l.parked > till then return end
   put(l, 'parked', till); put(l, 'reason', reason); put(l, 'window', window or ''); put(l, 'class', class or 3)
+  DUES_CHANGED = true
   call('ZADD', P .. 'park', string.format('%.0f', till), l.name)
   show(l)
 end
 
-local function fill(l)
-  put(l, 'full', 1)
+-- Full for this class of jobs and those below it, until a finish.
+local function fill(l, class)
+  put(l, 'full', 1 + (class or 0))
   call('SADD', P .. 'full', l.name)
   show(l)
 end
@@ -110,6 +114,7 @@ local function enter(id, name, h)
   end
   -- a lane that rests for its quota looks again when something more urgent, or one of few, arrives
   if l.parked and l.reason == 'quota' and (class < (l.class or 3) or queued(l) < 16) then unpark(l) end
+  if l.full and class < l.full - 1 then unfill(l) end
   put(l, 'n' .. class, l['n' .. class] + 1)
   bump('grp:' .. name, h.sig .. ':' .. class, 1)
   if class == 0 and NOW - l.last > 1000 then put(l, 'last', NOW) end
@@ -138,16 +143,10 @@ local function leave(id, name, h, last)
 end
 
 local function wait_until(id, name, due)
+  DUES_CHANGED = true
   call('HSET', job_key(id), 'due', due)
   call('ZADD', P .. 'delay', due, id)
   if call('ZRANGE', P .. 'delay', 0, 0)[1] == id then wake(provider_of(name)) end
-end
-
-local PLACE = { 'tenant', 'priority', 'score', 'sig', 'lane', 'status', 'due', 'created', 'watch', 'live' }
-local function place(id)
-  local v, h = call('HMGET', job_key(id), unpack(PLACE)), {}
-  for i, name in ipairs(PLACE) do h[name] = v[i] or nil end
-  return h.status and h
 end
 
 -- Takes a job out of wherever it waits: 'delay', 'lane', 'quarantine' or nil.

@@ -33,6 +33,9 @@ local function pairs_of(flat)
   return t
 end
 
+-- All of a job's hash: cheaper than naming a dozen fields of it. Empty where there is no such job.
+local function job_of(id) return pairs_of(call('HGETALL', P .. 'job:' .. id)) end
+
 local SETTINGS
 local function settings(name, default)
   SETTINGS = SETTINGS or pairs_of(call('HGETALL', P .. 'set'))

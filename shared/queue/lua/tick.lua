@@ -1,10 +1,10 @@
 -- uses: prelude lanes quota accepting claiming finishing
 -- One turn of a worker: finishes a batch, promotes what is due, claims a batch. One atomic step.
 -- ARGV[1]: {worker, turn, lease_ms, providers: [..], want, idle: bool,
---   fins: [{id fence verdict reached used{i o a} lane exclude delay cools reason health uncertain
+--   fins: [{id fence verdict reached used{i o a} lane exclude sig (the candidates left) delay cools reason health uncertain
 --           cost usage err, res err_arg att (ARGV indexes), outbox: [job + doc (ARGV index)]}],
 --   sent: [{id fence at}] calls written to the socket later than claimed (ms),
---   sigs: candidate lists of the outboxes}
+--   sigs: candidate lists that the finishes and outboxes name}
 -- Returns [now, more, next due ms (0 none), [stale ids], [row fields x 17 per claim]].
 -- Promises: a stale fence changes nothing; outbox jobs exist exactly if the finishes do; cost grows
 -- with the batch, not with the backlog. Repeating it after a lost reply is safe.
@@ -13,7 +13,7 @@ for _, p in ipairs(A.providers) do mine[p] = true end
 call('ZADD', P .. 'workers', NOW + A.lease_ms, worker)
 
 for _, s in ipairs(A.sent or {}) do
-  local h = held(s.id)
+  local h = job_of(s.id)
   if h.status == 'in_progress' and h.worker == worker and tonumber(h.fence) == s.fence then
     local cred = credential(h.lane, h.cred)
     local need, at = need_of(h.need), math.min(s.at, NOW)
@@ -32,15 +32,24 @@ for _, r in ipairs(A.fins or {}) do
   end
 end
 
-for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'delay', '-inf', NOW, 'LIMIT', 0, 200)) do
+-- The first moment of a sorted set, infinite where it is empty; what is due of it now.
+local function first_due(key) return tonumber(call('ZRANGE', P .. key, 0, 0, 'WITHSCORES')[2] or math.huge) end
+local function all_due(key, first)
+  if first > NOW then return {} end
+  DUES_CHANGED = true
+  return call('ZRANGEBYSCORE', P .. key, '-inf', NOW, 'LIMIT', 0, 200)
+end
+
+local delayed, parked = first_due('delay'), first_due('park')
+for _, id in ipairs(all_due('delay', delayed)) do
   call('ZREM', P .. 'delay', id)
-  local h = place(id)
-  if h and h.status == 'queued' then
+  local h = job_of(id)
+  if h.status == 'queued' then
     call('HDEL', job_key(id), 'due')
     enter(id, h.lane, h)
   end
 end
-for _, lane in ipairs(call('ZRANGEBYSCORE', P .. 'park', '-inf', NOW, 'LIMIT', 0, 200)) do
+for _, lane in ipairs(all_due('park', parked)) do
   local l = lane_of(lane)
   if l.reason == 'cooldown' then announce('recovered', lane) end
   unpark(l)
@@ -61,7 +70,7 @@ local function quarantine()
   if holder and holder ~= worker then return false end
   if holder and id ~= '' then return true end
   for _, suspect in ipairs(call('ZRANGE', P .. 'quarantine', 0, LOOK - 1)) do
-    local h = job_fields(suspect)
+    local h = job_of(suspect)
     local l = lane_of(h.lane)
     local c = mine[l.provider] and config(l.name)
     local cred = c and (c.free and { id = '', win = {} } or fit(l, c, need_of(h.need), 0))
@@ -120,9 +129,6 @@ for _, provider in ipairs(A.providers) do
 end
 hold(worker)
 flush()
-local due = 0
-for _, key in ipairs({ 'delay', 'park' }) do
-  local first = call('ZRANGE', P .. key, 0, 0, 'WITHSCORES')[2]
-  if first and (due == 0 or tonumber(first) < due) then due = tonumber(first) end
-end
-return { string.format('%.0f', NOW), more, string.format('%.0f', due), stale, rows }
+if DUES_CHANGED then delayed, parked = first_due('delay'), first_due('park') end
+local due = math.min(delayed, parked)
+return { string.format('%.0f', NOW), more, due == math.huge and '0' or string.format('%.0f', due), stale, rows }
