@@ -196,6 +196,7 @@ def test_paid_lanes_take_only_dated_jobs_at_a_known_cost_under_the_cap(snapshot)
     for move in plan(snapshot):
         group = by_signature[move.signature]
         if move.target in group.paid:
+            assert move.count > 0
             spent += costs[move.target] * move.count
             taken[move.signature] += move.count
             assert move.deadline_ms in {due.deadline_ms for due in group.due}

@@ -67,7 +67,8 @@ async def test_a_pass_that_fails_is_made_again(store, reading):
     with pytest.raises(StoreError):
         await duty.turn()
     store.down = False
-    await duty.turn()
+    async with asyncio.timeout(5):
+        await duty.turn()
     assert store.count(B) == 3
 
 

@@ -128,6 +128,14 @@ def test_a_provider_that_counts_more_tokens_needs_more_room():
     assert chosen(select(index(dense, plain), ask(), {}, NOW_MS)) == ("b/m@shared",)
 
 
+def test_equals_that_count_tokens_differently_are_each_held_to_their_own_count():
+    strict = deployment("a/m", plans=windows(tpm=150), token_count=TokenCount.INPUT_OUTPUT)
+    lax = deployment("b/m", plans=windows(tpm=150), token_count=TokenCount.INPUT_MAX_OUTPUT)
+    for order in ((strict, lax), (lax, strict)):
+        found = select(index(*order), ask(max_output_tokens=10), {}, NOW_MS)
+        assert chosen(found) == ("b/m@shared",)
+
+
 def test_the_cause_is_the_check_that_the_best_of_them_failed():
     blind = deployment("a/m", capabilities=frozenset({"chat"}), context_tokens=10**6)
     small = deployment("b/m", capabilities=frozenset({"chat", "vision"}), context_tokens=50)
