@@ -193,14 +193,14 @@ end
 
 -- EASY backfill: a later job may go first where the head's start is not delayed by it.
 local function backfill(out, l, c, first, blocked, worker)
-  local head = need_of(blocked.h.need)
+  local head, share = need_of(blocked.h.need), held_back(l, blocked.class)
   for _, pick in ipairs(next_jobs(l, LOOK + 1, STRICT)) do
     local h = job_of(pick.id)
     local need = need_of(h.need or '0,0,0,0')
     local cred = h.need and pick.id ~= first.id and fit(l, c, need, pick.class)
     if cred and cred.id == blocked.who.id then
       for _, w in ipairs(cred.win) do
-        if Q.amount(w, need) > Q.slack(w, blocked.at, Q.amount(w, head)) then
+        if Q.amount(w, need) > Q.slack(w, blocked.at, Q.amount(w, head), math.floor(w.l * share)) then
           cred = nil
           break
         end

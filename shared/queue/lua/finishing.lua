@@ -174,7 +174,10 @@ local function finish(r, worker)
   if r.verdict == 'complete' then
     note('attempts', plus(h, 'attempts', 1))
     local result = ARGV[r.res]
-    conclude(id, h, 'completed', f, 'R' .. result, '{}', #result <= 65536 and result or nil)
+    local told = { lane = h.lane, attempts = plus(h, 'attempts', 1), requeues = plus(h, 'requeues', 0),
+      cost = plus(h, 'cost', r.cost or 0), queued_ms = tonumber(h.reserved) - tonumber(h.created),
+      held_ms = NOW - tonumber(h.reserved) }
+    conclude(id, h, 'completed', f, 'R' .. result, cjson.encode(told), #result <= 65536 and result or nil)
   elseif r.verdict == 'fail' then
     note('attempts', plus(h, 'attempts', 1))
     call('ZADD', P .. 'dead', NOW, id)
