@@ -212,6 +212,6 @@ def _ends(space: Keyspace, jobs: dict[str, Any]) -> None:
                 assert kinds[-1] == ends[0], f"{job_id}: told of more after its end: {kinds}"
                 assert "ended" in job
                 if final == "completed":
-                    assert result and result.startswith("R"), f"{job_id} has no result"
+                    assert (result or "").startswith("R"), f"{job_id} has no result"
                 if final in ("failed", "expired"):
-                    assert result and result.startswith("E"), f"{job_id} has no error"
+                    assert (result or "").startswith("E"), f"{job_id} has no error"

@@ -20,7 +20,7 @@ PREFIX = "{hr}:"
 LANE = "alpha/m@shared"
 OTHER = "beta/m@shared"
 DONE = Report(Verdict.COMPLETE, result=b'{"ok":1}', usage=Usage(1, 2))
-WAIT_S = 40.0
+WAIT_S = 60.0
 
 
 def window(

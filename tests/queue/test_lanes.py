@@ -180,6 +180,7 @@ async def test_an_older_leader_moves_nothing(world: World) -> None:
         await world.run("move", to=OTHER, ids=["a"], fence=6)
 
 
+@pytest.mark.timeout(300)
 async def test_six_thousand_jobs_drain_once_under_random_moves(world: World) -> None:
     lanes = {LANE: lane_of(conc=40), OTHER: lane_of(conc=40, cred="c2")}
     await world.configure(lanes)

@@ -31,11 +31,8 @@ async def inbox_of(url: str) -> AsyncIterator[Inbox]:
 
 
 async def all_of(watch: Watch) -> list[Event]:
-    found = []
-    async with asyncio.timeout(40):
-        async for event in watch:
-            found.append(event)
-    return found
+    async with asyncio.timeout(60):
+        return [event async for event in watch]
 
 
 def deltas(count: int, size: int = 1) -> list[bytes]:

@@ -1,0 +1,54 @@
+"""The scripts on fakeredis tell the same story: unit tests elsewhere may stand on it."""
+
+from collections.abc import AsyncIterator
+
+import fakeredis
+import pytest
+from conserved import assert_at_rest, assert_conserved
+from queue_world import DONE, PREFIX, World
+
+from shared.core.model import Status
+from shared.queue.scripts import Scripts
+from shared.queue.types import Acceptance, Report, Verdict
+from shared.store.jobs import Jobs
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[World]:
+    made = World("unix:///nowhere?db=0")
+    await made.close()
+    made.client = made.writes = fakeredis.FakeAsyncRedis()
+    made.jobs = Jobs(made.writes, made.client)
+    made.scripts = Scripts(made.client, PREFIX)
+    await made.configure()
+    yield made
+    await made.close()
+
+
+async def test_a_job_lives_its_life_on_fakeredis(fake: World) -> None:
+    await fake.accept(fake.job("a", idempotency=("k", "b")), fake.job("b"), fake.job("c"))
+    (again,) = await fake.accept(fake.job("d", idempotency=("k", "b")))
+    assert (again.how, again.job_id) == (Acceptance.REPEATED, "a")
+    claimed = await fake.claim(want=3)
+    assert [c.job_id for c in claimed] == ["a", "b", "c"]
+    await assert_conserved(fake.client)
+    assert await fake.finish(claimed[0])
+    assert await fake.finish(claimed[1], Report(Verdict.FAIL, error={"message": "no"}))
+    assert await fake.finish(claimed[2], Report(Verdict.RETRY))
+    assert not await fake.finish(claimed[2], DONE)
+    await assert_conserved(fake.client)
+    await fake.jobs.cancel("c", "t1")
+    assert [await fake.status(name) for name in "abc"] == [
+        Status.COMPLETED, Status.FAILED, Status.CANCELLED,
+    ]  # fmt: skip
+    page = await fake.jobs.list("t1", limit=2)
+    assert len(page.jobs) == 2
+    assert page.next_after is not None
+    await assert_at_rest(fake.client)
+
+
+async def test_a_lost_worker_is_reaped_on_fakeredis(fake: World) -> None:
+    await fake.accept(fake.job("a"))
+    await fake.claim()
+    assert await fake.lose_worker("w1") == 1
+    await assert_conserved(fake.client)
