@@ -12,7 +12,6 @@ without it, the rest has a level of its own below, and so on.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from math import inf
 
 PRECISION = 0.001
@@ -97,10 +96,9 @@ def _tightest(
     flow = _Flow(options, demand)
     for _ in range(MAX_STEPS):
         flow.fill({lane: tank.room(least_s) for lane, tank in tanks.items()})
-        short = flow.short()
-        if not short:
+        if not flow.short():
             break
-        members, lanes = flow.reachable(short)
+        members, lanes = flow.cut()
         needed_s = time_for((tanks[lane] for lane in lanes), sum(demand[i] for i in members))
         least_s = max(needed_s, least_s * (1 + PRECISION))
     return members, lanes, least_s
@@ -158,12 +156,14 @@ def fluid_time(tanks: Iterable[Tank], jobs: int) -> float:
 class _Flow:
     """A maximum flow from nodes into lanes that only ever grows: rooms never shrink."""
 
-    __slots__ = ("_options", "_rooms", "_users", "load", "missing", "placed")
+    __slots__ = ("_found_in", "_options", "_rooms", "_users", "_via", "load", "missing", "placed")
 
     def __init__(self, options: Mapping[int, list[str]], demand: Mapping[int, int]) -> None:
         self._options = options
         self._rooms: Mapping[str, int] = {}
         self._users: dict[str, dict[int, None]] = {}
+        self._via: dict[str, int] = {}
+        self._found_in: dict[int, str | None] = {}
         self.missing = dict(demand)
         self.placed: dict[int, dict[str, int]] = {i: {} for i in options}
         self.load: dict[str, int] = {}
@@ -185,15 +185,16 @@ class _Flow:
                 jobs = min(self.missing[i], self._spare(lane))
                 if jobs > 0:
                     self.put(i, lane, jobs)
-        stuck: set[int] = set()  # what cannot reach room never will: no path leads out of it
-        for i in self.short():
-            while i not in stuck and self.missing[i] > 0:
-                stuck |= self._augment(i)
+        while short := self.short():
+            roomy = self._search(short)
+            if not roomy:
+                return
+            for lane in roomy:
+                self._make_room(lane)
 
-    def reachable(self, sources: Iterable[int]) -> tuple[set[int], set[str]]:
-        """The nodes, and the full lanes, that the leftover jobs could press upon."""
-        nodes, lanes, _, _ = self._search(sources)
-        return nodes, lanes
+    def cut(self) -> tuple[set[int], set[str]]:
+        """After a filling that left some over: the nodes, and the full lanes, they press upon."""
+        return set(self._found_in), set(self._via)
 
     def _spare(self, lane: str) -> int:
         return self._rooms[lane] - self.load.get(lane, 0)
@@ -208,48 +209,41 @@ class _Flow:
             del self._users[lane][node]
         self.load[lane] = self.load.get(lane, 0) + jobs
 
-    def _search(
-        self, sources: Iterable[int]
-    ) -> tuple[set[int], set[str], dict[str, int], str | None]:
-        """Breadth first from nodes over lanes to the nodes placed there, until a lane has room."""
+    def _search(self, sources: Iterable[int]) -> list[str]:
+        """Breadth first from nodes over full lanes to the nodes placed there; the roomy lanes met.
+
+        `_via` holds the node each lane was met from, `_found_in` the lane each node was found in.
+        """
         queue = list(sources)
-        nodes, via = set(queue), dict[str, int]()
-        rooms, load, users = self._rooms, self.load, self._users
+        via, found_in = dict[str, int](), dict[int, str | None](dict.fromkeys(queue))
+        rooms, load, users, roomy = self._rooms, self.load, self._users, list[str]()
         for i in queue:
             for lane in self._options[i]:
                 if lane in via:
                     continue
                 via[lane] = i
                 if rooms[lane] > load.get(lane, 0):
-                    return nodes, set(via), via, lane
+                    roomy.append(lane)
+                    continue
                 for user in users.get(lane, ()):
-                    if user not in nodes:
-                        nodes.add(user)
+                    if user not in found_in:
+                        found_in[user] = lane
                         queue.append(user)
-        return nodes, set(via), via, None
+        self._via, self._found_in = via, found_in
+        return roomy
 
-    def _augment(self, source: int) -> set[int]:
-        """Makes room for jobs of `source` along one path; the nodes searched, if in vain."""
-        nodes, _, via, lane = self._search([source])
-        if lane is None:
-            return nodes
-        path: list[tuple[int, str]] = []
-        end: str = lane
-        while True:
-            node = via[end]
-            path.append((node, end))
-            if node == source:
-                break
-            end = self._came_from(node, via)
-        jobs = min(self.missing[source], self._spare(lane))
-        for (node, _), (_, from_lane) in pairwise(path):
-            jobs = min(jobs, self.placed[node][from_lane])
-        for (node, to_lane), (_, from_lane) in pairwise(path):
-            self._shift(node, to_lane, jobs)
-            self._shift(node, from_lane, -jobs)
-        self.put(source, path[-1][1], jobs)
-        return set()
-
-    def _came_from(self, node: int, via: Mapping[str, int]) -> str:
-        """The first searched lane that the node is placed in: the one it was found through."""
-        return next(lane for lane in via if lane in self.placed[node])
+    def _make_room(self, lane: str) -> None:
+        """Shifts jobs along the searched path that ends in `lane`, as far as it still stands."""
+        path: list[tuple[int, str, str]] = []  # node, to lane, from lane
+        node, to_lane, jobs = self._via[lane], lane, self._spare(lane)
+        while (from_lane := self._found_in[node]) is not None:
+            path.append((node, to_lane, from_lane))
+            jobs = min(jobs, self.placed[node].get(from_lane, 0))
+            node, to_lane = self._via[from_lane], from_lane
+        jobs = min(jobs, self.missing[node])
+        if jobs <= 0:
+            return
+        for mover, into, out_of in path:
+            self._shift(mover, into, jobs)
+            self._shift(mover, out_of, -jobs)
+        self.put(node, to_lane, jobs)
