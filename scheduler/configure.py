@@ -1,4 +1,7 @@
-"""Publishes the lanes of the catalog to the store: once, whenever leadership begins."""
+"""Publishes the lanes of the catalog to the store: when leadership begins, and every hour.
+
+The hour: a day that starts at a zone's midnight moves with that zone's summer time.
+"""
 
 from collections.abc import Awaitable, Callable
 
@@ -7,6 +10,8 @@ import structlog
 from scheduler.bell import Bell
 
 log = structlog.get_logger(__name__)
+
+AGAIN_S = 3600.0
 
 
 class Configure:
@@ -17,7 +22,8 @@ class Configure:
         self._bell = bell
 
     async def turn(self) -> None:
-        """Publishes, then waits until it is asked to again."""
+        """Publishes, then waits until it is asked to again, or for an hour."""
         changed = await self._publish()
-        log.info("lanes_published", changed=changed)
-        await self._bell.wait(None)
+        if changed:
+            log.info("lanes_published", changed=changed)
+        await self._bell.wait(AGAIN_S)
