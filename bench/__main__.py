@@ -6,6 +6,7 @@ Human lines come first. With `--json` the last line is one JSON object: the figu
 
 import argparse
 import importlib
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -43,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = parser.parse_args(argv)
     if given.name == "all":
         return _all(given)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     options = Options(given.quick, given.litellm, given.jobs, given.case)
     before = machine()
     result: Result = importlib.import_module(BENCHES[given.name]).run(options)

@@ -25,7 +25,7 @@ LIMITS: tuple[tuple[str, int, Kind], ...] = (
 )
 FALLS = "gamma"
 FACTOR = 0.1
-ACCEPTING = 32
+ACCEPTING = 128
 PROGRAMS, CALLERS = 10, 60  # 600 held calls: more than all windows admit at once
 LOOK_S = 0.05
 TIMES_THE_BOUND = 4.0

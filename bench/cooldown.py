@@ -23,7 +23,12 @@ QUIET_S = 1.5
 FIRST, OTHER = "alpha", "beta"
 PAIR = {
     "providers": {
-        name: {"models": ["sim-small"], "latency": {"median_ms": 30}} for name in (FIRST, OTHER)
+        name: {
+            "models": ["sim-small"],
+            "latency": {"median_ms": 30},
+            "limits": [{"requests": 10_000_000, "per": "1m", "kind": "bucket"}],
+        }
+        for name in (FIRST, OTHER)
     }
 }
 

@@ -31,6 +31,7 @@ from shared.store.lanes import Lanes, publish_catalog
 PREFIX = "{hr}:"
 BATCH = 128
 WORKER = "bench-worker"
+YARDSTICK = "for i = 1, 60 do redis.call('HSET', KEYS[1], 'f' .. i % 7, i) end"
 PARKED, OPEN = "parked/sim-parked@shared", "open/sim-open@shared"
 TENANTS = tuple(f"t{n}" for n in range(20))
 
@@ -115,11 +116,18 @@ class Filling:
             raise RuntimeError(f"{len(held)} of {self._probes} jobs were claimed")
         for start in range(0, len(held), BATCH):
             await self._tick(0, ["open"], held[start : start + BATCH])
+        ended = await self._stat()
+        for _ in range(self._probes):
+            await self._client.eval(YARDSTICK, 1, f"{PREFIX}yardstick")
         return {
-            "accept_script_us": _each(before, accepted),
-            "claim_script_us": _each(accepted, claimed),
+            "yardstick_cpu_us": self._cpu_each(ended, await self._stat()),
+            **_each("accept", before, accepted),
+            **_each("claim", accepted, claimed),
             "accept_http_p50_ms": await self._http(),
         }
+
+    def _cpu_each(self, before: tuple[int, int, int], after: tuple[int, int, int]) -> float:
+        return round((after[2] - before[2]) / self._probes, 1)
 
     async def _http(self) -> float:
         client = Client(self._api_url, KEY)
@@ -161,12 +169,18 @@ class Filling:
         told = await self._client.info("memory")
         return int(told["used_memory"])
 
-    async def _stat(self) -> tuple[int, int]:
-        """How many scripts have run, and for how many µs."""
+    async def _stat(self) -> tuple[int, int, int]:
+        """How many scripts have run, for how many µs, and the µs of CPU of the server's thread."""
         told = await self._client.info("commandstats")
+        cpu = await self._client.info("cpu")
         one = told.get("cmdstat_evalsha", {"calls": 0, "usec": 0})
-        return int(one["calls"]), int(one["usec"])
+        spent_s = cpu["used_cpu_user_main_thread"] + cpu["used_cpu_sys_main_thread"]
+        return int(one["calls"]), int(one["usec"]), round(float(spent_s) * 1e6)
 
 
-def _each(before: tuple[int, int], after: tuple[int, int]) -> float:
-    return round((after[1] - before[1]) / max(after[0] - before[0], 1), 1)
+def _each(what: str, before: tuple[int, int, int], after: tuple[int, int, int]) -> dict[str, float]:
+    calls = max(after[0] - before[0], 1)
+    return {
+        f"{what}_script_us": round((after[1] - before[1]) / calls, 1),
+        f"{what}_cpu_us": round((after[2] - before[2]) / calls, 1),
+    }

@@ -26,7 +26,7 @@ OK = 200
 
 
 class Proxy:
-    """One worker process, logs off, no database: its own advice for speed."""
+    """A worker process a core, logs off, no database: its own advice for speed."""
 
     key = "sk-litellm-bench"
 
@@ -50,6 +50,7 @@ class Proxy:
     def __enter__(self) -> Self:
         python = self._install()
         port = address.claimable("127.0.0.1", 0)
+        cores = str(len(os.sched_getaffinity(0)))
         config = {
             "model_list": self._models,
             "general_settings": {"master_key": self.key},
@@ -61,7 +62,7 @@ class Proxy:
         log = (self._home / "litellm.log").open("wb")
         with log:
             self._child = subprocess.Popen(
-                tie([str(python.parent / "litellm"), *words, "--num_workers", "1"]),
+                tie([str(python.parent / "litellm"), *words, "--num_workers", cores]),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
                 env=clean_environment() | {"LITELLM_LOG": "ERROR", "LITELLM_MODE": "PRODUCTION"},
             )  # fmt: skip

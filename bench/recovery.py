@@ -21,7 +21,15 @@ AGAIN_S = 8.0
 LOOK_S = 0.02
 LATENCY_MS = 4_000
 SETTLED_S = 12.0
-SLOW = {"providers": {"slow": {"models": ["sim-small"], "latency": {"median_ms": LATENCY_MS}}}}
+SLOW = {
+    "providers": {
+        "slow": {
+            "models": ["sim-small"],
+            "latency": {"median_ms": LATENCY_MS},
+            "limits": [{"requests": 10_000_000, "per": "1m", "kind": "bucket"}],
+        }
+    }
+}
 
 
 def run(options: Options) -> Result:
@@ -29,7 +37,7 @@ def run(options: Options) -> Result:
     jobs = options.size(600, 60)
     config = load_config(SLOW)
     with running(config) as address:
-        told = headrace_config(config, address, declare_limits=False)
+        told = headrace_config(config, address)
         with Stack(told, workers=2) as stack:
             figures = load.run(_measure(stack, address, jobs))
     lines = [

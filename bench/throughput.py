@@ -72,6 +72,12 @@ def _best(rounds: list[dict[str, Any]]) -> dict[str, Any]:
     return max(rounds, key=lambda one: float(one["per_s"]))
 
 
+def _cpu_ms(one: dict[str, Any]) -> float:
+    """What a chat costs the system measured: the simulator and the client are not of it."""
+    spent = one["cpu_ms_per_chat"].items()
+    return float(sum(ms for role, ms in spent if role not in ("simulator", "client")))
+
+
 def _result(rounds: dict[str, list[dict[str, Any]]], options: Options) -> Result:
     best = _best(rounds["headrace"])
     figures: dict[str, Any] = {
@@ -93,7 +99,8 @@ def _result(rounds: dict[str, list[dict[str, Any]]], options: Options) -> Result
     if options.litellm:
         other = _best(rounds["litellm"])
         ratio = round(best["per_s"] / max(other["per_s"], 0.001), 2)
-        figures |= {"litellm": other, "times_litellm": ratio}
+        by_cpu = round(_cpu_ms(other) / _cpu_ms(best), 2)
+        figures |= {"litellm": other, "times_litellm": ratio, "times_litellm_by_cpu": by_cpu}
         lines.append(f"LiteLLM's proxy {other['per_s']:.0f}/s: Headrace does {ratio:.1f} times it")
         checks.append(("times LiteLLM's proxy", ratio, ">=", TIMES_LITELLM))
     return judged("throughput", figures, lines, *checks)
