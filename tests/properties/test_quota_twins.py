@@ -118,9 +118,9 @@ def in_lua(client: "Redis", window: Window, ops: list[dict[str, Any]], batch: in
     return rows
 
 
-def step(name: str, at: int, *arguments: int, need: int = 1) -> dict[str, Any]:
+def step(name: str, at: int, *arguments: int, need: int = 1, limit: int = 10) -> dict[str, Any]:
     now = START + at
-    return {"f": name, "a": list(arguments), "now": now, "l": 10, "need": need, "keep": 0} | {
+    return {"f": name, "a": list(arguments), "now": now, "l": limit, "need": need, "keep": 0} | {
         "at": now + 3000
     }
 
@@ -146,6 +146,11 @@ STORIES = {
         step("look", 200, need=9),
         step("take", 200, 3, need=10),
         step("restamp", 200, START + 100, START + 150, 4, need=10),
+    ],
+    "a limit that is raised after the first look": [
+        step("look", 0),
+        step("take", 0, 20, need=20, limit=20),
+        step("look", 100, limit=20),
     ],
     "a window from first use whose first call was given back": [
         step("take", 0, 1),

@@ -14,7 +14,7 @@
 --   fixed    "<window start ms>" amount: this window, and the next where an edge was in doubt
 --   first_use  n amount; s, h the least and greatest start the provider's window may have;
 --              z last stamp; f 1 where h is sure
---   bucket   v level (millionths of a unit) at u (ms); p "ms:level,..." highest levels since, falling
+--   bucket   v level (millionths of a unit; absent: full) at u (ms); p "ms:level,..." highest levels since, falling
 -- quotalog:<k> list  sliding: grains in order, oldest first
 -- Both vanish when idle for two spans. Amounts are integers: up to 2^53, buckets up to 9e9.
 --
@@ -310,11 +310,12 @@ do
     local B = {}
     local function full(w) return w.l * MICRO - ceil(w.g * w.l * MICRO / w.s) end
     local function level(w, st, at)
+      if not st.v then return w.l * MICRO end
       return min(w.l * MICRO, st.v + floor(max(0, at - st.u) * w.l * MICRO / w.s))
     end
     function B.load(w)
       local h = call('HMGET', key(w), 'v', 'u', 'p')
-      local st = { v = tonumber(h[1] or w.l * MICRO), u = tonumber(h[2] or NOW), peaks = {} }
+      local st = { v = h[1] and tonumber(h[1]), u = tonumber(h[2] or NOW), peaks = {} }
       for at, top in string.gmatch(h[3] or '', '(%d+):(-?%d+)') do
         if tonumber(at) > NOW - w.s then st.peaks[#st.peaks + 1] = { tonumber(at), tonumber(top) } end
       end
@@ -352,6 +353,7 @@ do
     function B.free(w, st) return floor(level(w, st, NOW) / MICRO) end
 
     local function full_at(w, st, wanted)
+      if not st.v then return NOW end
       local at = max(NOW, st.u + ceil((wanted - st.v) * w.s / (w.l * MICRO)))
       while level(w, st, at) < wanted do at = at + 1 end
       return at
