@@ -115,12 +115,15 @@ class Bucket:
     `peaks` are the highest levels since a moment, falling: (ms, level). What is given back for a
     moment must not have filled the bucket over the brim since, or refill would count twice; with
     that the levels are those of a bucket that was asked for the real amounts from the start.
+    `late` is the stretch (from, until ms) that calls were sent late in, and what ran over the brim
+    in it: never more than the refill of that stretch, however many calls were late.
     Arithmetic is in doubles, as Lua's.
     """
 
     level: int | None = None
     at_ms: int = 0
     peaks: tuple[tuple[int, int], ...] = ()
+    late: tuple[int, int, int] = (0, 0, 0)
 
     @staticmethod
     def _brim(rule: Rule) -> int:
@@ -163,7 +166,7 @@ class Bucket:
     def add(self, rule: Rule, now_ms: int, at_ms: int, amount: int) -> "Bucket":  # noqa: ARG002
         """See `Ledger`."""
         top = min(self._level(rule, now_ms), self._brim(rule))
-        return Bucket(top - amount * MICRO, now_ms, self._with_peak(now_ms, top))
+        return Bucket(top - amount * MICRO, now_ms, self._with_peak(now_ms, top), self.late)
 
     def _with_peak(self, at_ms: int, top: int) -> tuple[tuple[int, int], ...]:
         earlier = [peak for peak in self.peaks if peak[0] < at_ms and peak[1] > top]
@@ -196,17 +199,30 @@ class Bucket:
             room = self._brim(rule) - self._peak_since(rule, now_ms, taken_ms)
             back = max(0, min(back, room))
             peaks = tuple((ms, top + back if ms > taken_ms else top) for ms, top in peaks)
-        return Bucket(level + back, now_ms, peaks)
+        return Bucket(level + back, now_ms, peaks, self.late)
 
     def restamp(
         self, rule: Rule, now_ms: int, taken_ms: int, sent_ms: int, amount: int
     ) -> "Bucket":
         """See `Ledger`. Counted later, the level stood higher meanwhile; what ran over is lost."""
-        late = math.ceil(float(sent_ms - taken_ms) * rule.limit * MICRO / rule.span_ms)
+        since, until, over = self.late
+        if taken_ms > until:
+            since, until, over = taken_ms, sent_ms, 0
+        since, until = min(since, taken_ms), max(until, sent_ms)
         top, brim = self._peak_since(rule, now_ms, taken_ms) + amount * MICRO, self._brim(rule)
-        lost = min(max(0, top - brim), amount * MICRO, late)
+        most = min(
+            amount * MICRO,
+            self._refill(rule, sent_ms - taken_ms),
+            self._refill(rule, until - since) - over,
+        )
+        lost = max(0, min(top - brim, most))
         level = min(self._level(rule, now_ms), brim)
-        return Bucket(level - lost, now_ms, self._with_peak(sent_ms, min(top, brim)))
+        peaks = self._with_peak(sent_ms, min(top, brim))
+        return Bucket(level - lost, now_ms, peaks, (since, until, over + lost))
+
+    @staticmethod
+    def _refill(rule: Rule, span_ms: int) -> int:
+        return math.ceil(float(span_ms) * rule.limit * MICRO / rule.span_ms)
 
     def slack(self, rule: Rule, now_ms: int, at_ms: int, need: int) -> int:
         """See `Ledger`."""

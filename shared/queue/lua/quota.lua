@@ -14,7 +14,8 @@
 --   fixed    "<window start ms>" amount: this window, and the next where an edge was in doubt
 --   first_use  n amount; s, h the least and greatest start the provider's window may have;
 --              z last stamp; f 1 where h is sure
---   bucket   v level (millionths of a unit; absent: full) at u (ms); p "ms:level,..." highest levels since, falling
+--   bucket   v level (millionths of a unit; absent: full) at u (ms); p "ms:level,..." highest levels since, falling;
+--              late "ms,ms,over" the stretch that calls were late in, what ran over the brim in it
 -- quotalog:<k> list  sliding: grains in order, oldest first
 -- Both vanish when idle for two spans. Amounts are integers: up to 2^53, buckets up to 9e9.
 --
@@ -314,8 +315,10 @@ do
       return min(w.l * MICRO, st.v + floor(max(0, at - st.u) * w.l * MICRO / w.s))
     end
     function B.load(w)
-      local h = call('HMGET', key(w), 'v', 'u', 'p')
+      local h = call('HMGET', key(w), 'v', 'u', 'p', 'late')
       local st = { v = h[1] and tonumber(h[1]), u = tonumber(h[2] or NOW), peaks = {} }
+      local since, till, over = string.match(h[4] or '0,0,0', '^(%d+),(%d+),(%d+)$')
+      st.since, st.till, st.over = tonumber(since), tonumber(till), tonumber(over)
       for at, top in string.gmatch(h[3] or '', '(%d+):(-?%d+)') do
         if tonumber(at) > NOW - w.s then st.peaks[#st.peaks + 1] = { tonumber(at), tonumber(top) } end
       end
@@ -326,6 +329,9 @@ do
       local p = {}
       for i, peak in ipairs(st.peaks) do p[i] = int(peak[1]) .. ':' .. int(peak[2]) end
       call('HSET', key(w), 'v', int(v), 'u', int(NOW), 'p', table.concat(p, ','))
+      if st.till > 0 then
+        call('HSET', key(w), 'late', int(st.since) .. ',' .. int(st.till) .. ',' .. int(st.over))
+      end
       live(w, key(w))
     end
     local function note_peak(st, at, top)
@@ -379,11 +385,16 @@ do
       keep_level(w, st, now + back)
     end
 
-    -- Counted later, the level stood higher in between: what then ran over the brim is lost.
+    -- Counted later, the level stood higher in between: what then ran over the brim is lost, but of
+    -- a stretch never more than its refill, however many calls were late in it.
+    local function refill(w, ms) return ceil(ms * w.l * MICRO / w.s) end
     function B.restamp(w, st, taken, sent, amount)
-      local most = min(amount * MICRO, ceil((sent - taken) * w.l * MICRO / w.s))
+      if taken > st.till then st.since, st.till, st.over = taken, sent, 0 end
+      st.since, st.till = min(st.since, taken), max(st.till, sent)
+      local most = min(amount * MICRO, refill(w, sent - taken), refill(w, st.till - st.since) - st.over)
       local top = peak_since(w, st, taken) + amount * MICRO
-      local lost = min(max(0, top - full(w)), most)
+      local lost = max(0, min(top - full(w), most))
+      st.over = st.over + lost
       note_peak(st, sent, min(top, full(w)))
       keep_level(w, st, min(level(w, st, NOW), full(w)) - lost)
     end
