@@ -9,7 +9,6 @@ log = structlog.get_logger(__name__)
 
 BATCH = 500
 LEAST_S = 0.005
-LONGEST_S = 3_600.0
 
 
 class Deadlines:
@@ -25,9 +24,6 @@ class Deadlines:
         expired = await self._store.expire_due(self._fence, BATCH)
         if expired.jobs:
             log.info("expired", jobs=expired.jobs)
-        if expired.next_ms is None:
-            await self._bell.wait(None)
-            return
         now_ms = await self._store.now_ms()
         due_s = (expired.next_ms - now_ms) / 1_000
-        await self._bell.wait(min(max(due_s, LEAST_S), LONGEST_S))
+        await self._bell.wait(max(due_s, LEAST_S))

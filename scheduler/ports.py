@@ -23,10 +23,10 @@ class Reaped:
 
 @dataclass(frozen=True, slots=True)
 class Expired:
-    """`jobs` ended for their deadline or wait limit; `next_ms` is when the next one is due."""
+    """`jobs` ended for their deadline or wait limit; `next_ms` is when to look again."""
 
     jobs: int
-    next_ms: int | None
+    next_ms: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ class Store:
         """Ends jobs past their limits: true of them whoever does it, so it needs no fence."""
         with _fenced("ending jobs past their limits"):
             row = await self._scripts("expire", {"most": most, "fence": fence})
-        return Expired(int(row[1]), int(row[2]) or None)
+        return Expired(int(row[1]), int(row[2]))
 
     async def clean(self, fence: int, most: int) -> Cleaned:
         """Drops index entries of jobs that are gone."""

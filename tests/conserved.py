@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 TERMINAL = ("job.completed", "job.failed", "job.cancelled", "job.expired")
 KNOWN = {
     "job", "doc", "res", "ev", "ix", "alive", "done", "held", "workers", "turns", "beat", "run",
-    "cool", "brk", "lane", "ring", "q", "grp", "ready", "park", "full", "delay", "limits",
+    "cool", "brk", "lane", "ring", "q", "grp", "ready", "park", "full", "delay", "limits", "armed",
     "quarantine", "quarantined", "wake", "ctl", "idem", "live", "tenants", "sigs", "cfg", "set",
     "quota", "quotalog", "dead", "testing", "leader",
 }  # fmt: skip
@@ -138,8 +138,10 @@ def _indexes(space: Keyspace, jobs: dict[str, Any]) -> None:
     for digest, job_id in space.under("live").items():
         assert jobs[job_id].get("live") == digest, f"live:{digest} names {job_id}"
         assert jobs[job_id]["status"] in ("queued", "in_progress")
+    armed = float(space.get("armed") or "inf")  # the scheduler looks no later than the first limit
     for job_id in space.get("limits"):
         assert jobs[job_id]["status"] in ("queued", "in_progress"), f"{job_id} has a limit still"
+        assert armed <= space.get("limits")[job_id], f"{job_id} would expire late: {armed}"
     for job_id, job in jobs.items():
         if job["status"] in ("queued", "in_progress") and "deadline" in job:
             assert job_id in space.get("limits"), f"{job_id} would never expire"

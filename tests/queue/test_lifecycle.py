@@ -202,6 +202,27 @@ async def test_expire_says_when_to_look_next(world: World) -> None:
     assert (ended, int(due)) == (1, 1_000_070)
 
 
+async def test_only_a_limit_before_the_next_look_is_announced(world: World) -> None:
+    await world.set_clock(1_000_000)
+    async with world.client.pubsub() as heard:
+        await heard.subscribe("{hr}:lane-events")
+        await heard.get_message(timeout=5)
+        (_, _, again) = await world.run("expire", most=100)
+        assert int(again) == 1_000_000 + 3_600_000
+        await world.accept(world.job("near", deadline_ms=500))
+        await world.accept(world.job("far", deadline_ms=900))
+        world.now_ms = 1_000_500
+        assert int((await world.run("expire", most=100))[2]) == 1_000_900
+        await world.accept(world.job("between", max_wait_ms=100))
+        await world.client.publish("{hr}:lane-events", "end")
+        told = []
+        while "end" not in told:
+            message = await heard.get_message(timeout=5)
+            if message:
+                told.append(message["data"].decode())
+    assert [word.split()[0] for word in told] == ["limits", "limits", "end"]
+
+
 async def test_every_class_and_tenant_is_counted_out_again(world: World) -> None:
     jobs = [
         world.job(tenant=f"t{n % 3}", priority=Priority(n % 3), delay_ms=(n % 2) * 5)

@@ -83,7 +83,7 @@ class FakeStore:
         due = sorted(at for at in self.limits if at <= self.now)[:most]
         for at in due:
             self.limits.remove(at)
-        return Expired(len(due), min(self.limits, default=None))
+        return Expired(len(due), min(self.limits, default=self.now + 3_600_000))
 
     async def clean(self, fence, most):
         self._called("clean", fence)

@@ -26,7 +26,17 @@ local function known(j)
   return existing(j.id, 'repeated')
 end
 
-local NEAREST
+local ARMED
+-- Says when a job's wait or life ends at the latest; the scheduler is woken where it would look later.
+local function must_end_by(id, expiry, lane)
+  call('ZADD', P .. 'limits', expiry, id)
+  ARMED = ARMED or tonumber(call('GET', P .. 'armed') or math.huge)
+  if expiry >= ARMED then return end
+  ARMED = expiry
+  call('SET', P .. 'armed', string.format('%.0f', expiry))
+  announce('limits', lane)
+end
+
 local TENANTS = {}
 local function remember(j, deadline, start_by)
   if j.idem then
@@ -39,14 +49,7 @@ local function remember(j, deadline, start_by)
     call('SADD', P .. 'tenants', j.tenant)
   end
   local expiry = start_by and deadline and math.min(start_by, deadline) or start_by or deadline
-  if expiry then
-    NEAREST = NEAREST or tonumber(call('ZRANGE', P .. 'limits', 0, 0, 'WITHSCORES')[2] or '1e17')
-    call('ZADD', P .. 'limits', expiry, j.id)
-    if expiry < NEAREST then
-      NEAREST = expiry
-      announce('limits', j.lane)
-    end
-  end
+  if expiry then must_end_by(j.id, expiry, j.lane) end
 end
 
 local CAPACITY

@@ -1,6 +1,7 @@
 -- uses: prelude lanes quota accepting claiming finishing
 -- Ends jobs whose wait limit or deadline has passed. ARGV[1]: {most}
--- Returns [now, ended, next moment to look (ms, 0 none)]. Only queued jobs have a wait limit.
+-- Returns [now, ended, the moment to look again (ms)]: the next limit, an hour on at most. accept
+-- announces only a limit before that moment. Only queued jobs have a wait limit.
 local WAITED = 'E{"message":"the job did not start within max_wait_s; give it a larger max_wait_s","type":"timeout_error","code":"max_wait_exceeded"}'
 local ended = 0
 for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'limits', '-inf', NOW, 'LIMIT', 0, A.most)) do
@@ -19,5 +20,7 @@ for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'limits', '-inf', NOW, 'LIMIT', 0
   end
 end
 flush()
-local nx = call('ZRANGE', P .. 'limits', 0, 0, 'WITHSCORES')[2] or '0'
-return { string.format('%.0f', NOW), ended, nx }
+local first = tonumber(call('ZRANGE', P .. 'limits', 0, 0, 'WITHSCORES')[2] or math.huge)
+local again = string.format('%.0f', math.min(first, NOW + 3600000))
+call('SET', P .. 'armed', again)
+return { string.format('%.0f', NOW), ended, again }

@@ -4,8 +4,8 @@
 --   interactive job); full; parked (ms) and its reason window class
 -- ring:<lane>:<class> zset tenant -> virtual time; q:<lane>:<class>:<tenant> zset id -> score
 -- grp:<lane> hash "<sig>:<class>" -> queued; ready:<provider> zset open lanes with work -> turn
--- park zset lane -> until; full set of lanes; delay zset id -> due; limits zset id -> expiry check;
--- quarantine zset id -> score
+-- park zset lane -> until; full set of lanes; delay zset id -> due; limits zset id -> expiry check,
+-- armed (ms) when the scheduler looks at them next; quarantine zset id -> score
 
 local LANES = {}
 local function lane_of(name)

@@ -19,7 +19,7 @@ call('HDEL', key, unpack(records))
 call('HSET', key, 'status', 'queued', 'score', h.score)
 if deadline then
   call('HSET', key, 'deadline', deadline)
-  call('ZADD', P .. 'limits', deadline, A.id)
+  must_end_by(A.id, deadline, v[6])
 end
 call('ZREM', P .. 'dead', A.id)
 BORN = BORN + 1
