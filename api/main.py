@@ -28,7 +28,7 @@ from shared.store.lanes import Lanes
 
 logger = structlog.get_logger(__name__)
 
-GC_ALLOCATIONS: Final = 50_000
+GC_ALLOCATIONS: Final = 10_000
 
 
 def run(settings: Settings) -> None:
