@@ -20,7 +20,7 @@ from shared.queue.types import Claim, Report
 from workers import assemble, reporting
 from workers.failures import TransportFailure
 from workers.providers.base import Adapter, Call, CountTokens, HttpReply, HttpRequest
-from workers.providers.openai_compatible import OpenAICompatible
+from workers.providers.registry import adapter_for
 from workers.reporting import Progress
 from workers.transport import Exchange, Timeouts, Transport
 
@@ -28,7 +28,6 @@ DELTA_EVENT = "job.delta"
 _OK_FROM, _OK_BELOW = 200, 300
 _MAX_REFUSAL_BYTES = 1 << 20
 _TIMEOUTS = Timeouts()
-_OPENAI = OpenAICompatible()
 
 Emit = Callable[[str, bytes], Awaitable[None]]
 History = Callable[[], Awaitable[Sequence[Mapping[str, Any]]]]
@@ -151,7 +150,7 @@ async def _attempt(
     if claim.credential and secret is None:
         return Failed(FailureKind.UNAUTHORIZED, "this credential has no secret here", sent=False)
     progress.secret = secret.reveal() if secret else None
-    adapter: Adapter = _OPENAI
+    adapter = adapter_for(call.deployment.type)
     try:
         request = adapter.build(call, secret)
     except KeyError:
