@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from shared import catalog_yaml
 from shared.catalog_merge import merged
-from shared.catalog_schema import Config, ModelDoc, ProviderDoc
+from shared.catalog_schema import Config, ModelDoc, ProviderDoc, QuirksDoc
 from shared.catalog_values import NAMED, kinds, price, windows
 from shared.core.model import (
     CredentialRef,
@@ -27,6 +27,7 @@ from shared.core.model import (
 )
 from shared.errors import ConfigError
 from shared.nearest import nearest, problems
+from shared.wires import WIRES
 
 CATEGORIES = ("small", "large", "reasoning")
 VIRTUAL = ("auto", *(f"auto:{category}" for category in CATEGORIES), "auto:cheap", "auto:fast")
@@ -41,7 +42,16 @@ class Quirks:
     limit. `stream_usage` says whether `stream_options: {include_usage: true}` may be sent.
     `auth_format` holds `{key}`; an empty `auth_header` means no authentication. `rate_dialect`
     names how rate-limit headers are read: groq openai mistral anthropic cerebras generic none.
-    Paths begin with a slash and follow the base URL; an empty path means: not offered.
+    Paths begin with a slash and follow the base URL, `{model}` in them is the model's id; an empty
+    path means: not offered.
+
+    `takes` are the only fields of a chat request this host takes (by the caller's names; empty:
+    any), `message_takes` the only fields of a message, by role. `values` spells a field's values
+    as this host does (`tool_choice`: required → any); a value spelled "" is not taken. `roles`
+    renames roles. `tool_ids` is `any`, `alnum9` (nine letters or digits) or `max40` characters.
+    `parts` names the shape of content parts: openai or mistral. `strict_order` hosts refuse turns
+    in a row and a last word of the assistant that is no prefix. Reasoning goes back to the host as
+    `reasoning_field`: `never`, `always`, or for the `tools` turns only (`reasoning_back`).
     """
 
     max_tokens_field: str = "max_tokens"
@@ -55,6 +65,15 @@ class Quirks:
     chat_path: str = "/chat/completions"
     embeddings_path: str = "/embeddings"
     models_path: str = "/models"
+    takes: frozenset[str] = frozenset()
+    message_takes: tuple[tuple[str, frozenset[str]], ...] = ()
+    values: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
+    roles: tuple[tuple[str, str], ...] = (("developer", "system"),)
+    tool_ids: str = "any"
+    parts: str = "openai"
+    strict_order: bool = False
+    reasoning_back: str = "never"
+    reasoning_field: str = "reasoning_content"
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,19 +213,11 @@ def check(path: Path) -> list[str]:
 
 def _provider(name: str, doc: ProviderDoc) -> Provider:
     plans = {**doc.limits, **{plan: 0 for model in doc.models or [] for plan in model.limits}}
-    quirks = doc.quirks
     return Provider(
         name=name,
         type=doc.type or "",
         base_url=(doc.base_url or "").rstrip("/"),
-        quirks=Quirks(
-            **{
-                **quirks.model_dump(),
-                "drop": frozenset(quirks.drop),
-                "rename": tuple(quirks.rename.items()),
-                "extra_headers": tuple(quirks.extra_headers.items()),
-            }
-        ),
+        quirks=_quirks(name, doc.quirks),
         title=doc.title or name,
         env=tuple(doc.env),
         plans=tuple(plans),
@@ -218,6 +229,25 @@ def _provider(name: str, doc: ProviderDoc) -> Provider:
             for limit, kind in doc.window_kinds
             if kind is not None
         ),
+    )
+
+
+def _quirks(name: str, doc: QuirksDoc) -> Quirks:
+    """What is known of the wire this one is like (or is named after), and the document over it."""
+    known = WIRES.get(doc.like or name, {})
+    said = QuirksDoc.model_validate({**known, **doc.model_dump(exclude_unset=True)}).model_dump()
+    del said["like"]
+    return Quirks(
+        **{
+            **said,
+            "drop": frozenset(said["drop"]),
+            "rename": tuple(said["rename"].items()),
+            "extra_headers": tuple(said["extra_headers"].items()),
+            "takes": frozenset(said["takes"]),
+            "message_takes": tuple((k, frozenset(v)) for k, v in said["message_takes"].items()),
+            "values": tuple((k, tuple(v.items())) for k, v in said["values"].items()),
+            "roles": tuple(said["roles"].items()),
+        }
     )
 
 

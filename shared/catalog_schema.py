@@ -20,6 +20,7 @@ from pydantic import (
 
 from shared.catalog_yaml import span_ms
 from shared.nearest import unknown
+from shared.wires import WIRES
 
 CAPABILITIES = frozenset(
     {
@@ -143,8 +144,9 @@ class PriceDoc(Doc):
 
 
 class QuirksDoc(Doc):
-    """See `catalog.Quirks`."""
+    """See `catalog.Quirks`. `like` names a wire of `shared/wires.py`; what is said here wins."""
 
+    like: str | None = None
     max_tokens_field: Name = "max_tokens"
     drop: list[str] = []
     rename: dict[str, str] = {}
@@ -156,6 +158,22 @@ class QuirksDoc(Doc):
     chat_path: str = "/chat/completions"
     embeddings_path: str = "/embeddings"
     models_path: str = "/models"
+    takes: list[str] = []
+    message_takes: dict[str, list[str]] = {}
+    values: dict[str, dict[str, str]] = {}
+    roles: dict[str, str] = {"developer": "system"}
+    tool_ids: Literal["any", "alnum9", "max40"] = "any"
+    parts: Literal["openai", "mistral"] = "openai"
+    strict_order: bool = False
+    reasoning_back: Literal["never", "tools", "always"] = "never"
+    reasoning_field: Literal["reasoning", "reasoning_content"] = "reasoning_content"
+
+    @field_validator("like")
+    @classmethod
+    def _like(cls, value: str | None) -> str | None:
+        if value is not None and value not in WIRES:
+            raise ValueError(unknown(value, WIRES, "wire"))
+        return value
 
     @field_validator("chat_path", "embeddings_path", "models_path")
     @classmethod
