@@ -168,7 +168,7 @@ STREAMS = [
             chunk({"role": "assistant", "reasoning": "Hm"}),
             chunk({"content": "Hi"}, "stop", usage=USAGE),
         ),
-        text("Hi", reasoning="Hm"),
+        text("Hi", reasoning_content="Hm"),
     ),
     Stream(
         "all tokens spent on nothing visible",

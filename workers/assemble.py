@@ -39,6 +39,9 @@ class _Choice:
             elif name == "role":
                 self.role = value
             else:
+                held = self.rest.get(name)
+                if isinstance(held, list) and isinstance(value, list):
+                    value = [*held, *value]  # noqa: PLW2901 - annotations come in pieces
                 self.rest[name] = value
                 said = True
         return said

@@ -20,6 +20,7 @@ from shared.queue.types import Claim, Report
 from workers import assemble, reporting
 from workers.failures import TransportFailure
 from workers.providers.base import Adapter, Call, CountTokens, HttpReply, HttpRequest
+from workers.providers.parameters import OnUnsupported, refused
 from workers.providers.registry import adapter_for
 from workers.reporting import Progress
 from workers.transport import Exchange, Timeouts, Transport
@@ -74,6 +75,7 @@ class Policy:
     on_uncertain: OnUncertain
     on_break: OnBreak
     timeouts: Timeouts
+    unsupported: OnUnsupported
 
 
 async def run(claim: Claim, ctx: AttemptContext) -> Report:
@@ -113,6 +115,7 @@ def _policy(wishes: Mapping[str, Any], ctx: AttemptContext) -> Policy:
         on_uncertain=OnUncertain(wishes.get("on_uncertain") or "retry"),
         on_break=OnBreak(wishes.get("on_break") or "fail"),
         timeouts=timeouts,
+        unsupported=OnUnsupported(wishes.get("unsupported") or "drop"),
     )
 
 
@@ -155,6 +158,9 @@ async def _attempt(
         request = adapter.build(call, secret)
     except KeyError:
         return _unserved(f"this deployment does not offer {call.kind}")
+    progress.dropped = request.dropped
+    if request.dropped and policy.unsupported is OnUnsupported.REFUSE:
+        return refused(request.dropped, call.deployment.id)
 
     def sent() -> None:
         progress.sent_ms = ctx.now_ms()

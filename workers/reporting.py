@@ -32,12 +32,16 @@ _AGGREGATED = frozenset({"all_attempts_failed", "no_capacity", "no_credential"})
 
 @dataclass(slots=True)
 class Progress:
-    """What is known of an attempt while it runs. `secret` is kept to be masked, never shown."""
+    """What is known of an attempt while it runs. `secret` is kept to be masked, never shown.
+
+    `dropped` names the caller's parameters that were not sent: the deployment does not take them.
+    """
 
     started_ms: int
     sent_ms: int | None = None
     first_delta_ms: int | None = None
     secret: str | None = None
+    dropped: tuple[str, ...] = ()
 
 
 def redact(text: str, secret: str | None) -> str:
@@ -63,6 +67,8 @@ def record(
         shown["sent_ms"] = progress.sent_ms
     if progress.first_delta_ms is not None:
         shown["first_delta_ms"] = progress.first_delta_ms
+    if progress.dropped:
+        shown["dropped"] = list(progress.dropped)
     match outcome:
         case Succeeded(usage=usage):
             shown["outcome"] = "succeeded"

@@ -19,12 +19,16 @@ CountTokens = Callable[[str], int]
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """A request to send as it is. `headers` may hold a secret: it is never shown or logged."""
+    """A request to send as it is. `headers` may hold a secret: it is never shown or logged.
+
+    `dropped` names the caller's parameters that this provider does not take (`parameters.Fitted`).
+    """
 
     method: str
     url: str
     headers: Mapping[str, str]
     body: bytes = b""
+    dropped: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"HttpRequest({self.method} {self.url}, {len(self.body)} bytes)"

@@ -28,7 +28,13 @@ _FINISH = {
     "refusal": "content_filter",
 }
 _KNOWN_FINISH = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
-_FAILED_FINISH = frozenset({"error", "timeout", "abort", "cancelled"})
+# DeepSeek's last one: the host ran out of room in the middle of an answer.
+_FAILED_FINISH = frozenset(
+    {"error", "timeout", "abort", "cancelled", "insufficient_system_resource"}
+)
+_TIERS = {"on_demand": "default", "performance": "priority"}
+_KNOWN_TIERS = frozenset({"auto", "default", "flex", "scale", "priority"})
+_NO_ID = ("", "null")  # what Mistral's SDK takes for no id
 _SPEAKING = ("content", "refusal", "reasoning_content", "reasoning", "tool_calls", "audio")
 
 
@@ -42,6 +48,10 @@ def top(value: dict[str, Any], kind: str, job_id: str, created_s: int, model: st
     if value.get("object") != kind:
         value["object"] = kind
         changed = True
+    changed = _tier(value) or changed
+    if isinstance(value.get("created"), float):
+        value["created"] = int(value["created"])
+        changed = True
     defaults = (("id", f"chatcmpl-{job_id}"), ("created", created_s), ("model", model))
     for name, default in defaults:
         if not value.get(name):
@@ -50,8 +60,37 @@ def top(value: dict[str, Any], kind: str, job_id: str, created_s: int, model: st
     return changed
 
 
-def choices(value: Mapping[str, Any], part: str) -> bool:
-    """Brings every choice into shape; `part` is `message` or `delta`."""
+def _tier(value: dict[str, Any]) -> bool:
+    """Groq's names for OpenAI's tiers; other hosts' own tiers are left out."""
+    tier = value.get("service_tier")
+    named = tier if isinstance(tier, str) else None
+    if tier is None or named in _KNOWN_TIERS:
+        return False
+    value["service_tier"] = _TIERS.get(named or "")
+    return True
+
+
+def error_in(value: Mapping[str, Any]) -> Any:
+    """The error a host put into an answer or a chunk, wherever it put it; else None.
+
+    At the top, in Groq's `x_groq`, or inside a choice as OpenRouter does where its provider failed.
+    """
+    found = value.get("choices")
+    inside = [_get(choice, "error") for choice in found] if isinstance(found, list) else []
+    places = (value.get("error"), _get(value.get("x_groq"), "error"), *inside)
+    return next((place for place in places if place), None)
+
+
+def new_call_id(seed: str, position: int) -> str:
+    """An id for a call whose host gave none; no two answers of one talk share it."""
+    return f"call_{seed.rpartition('_')[2]}_{position}" if seed else f"call_{position}"
+
+
+def choices(value: Mapping[str, Any], part: str, seed: str = "") -> bool:
+    """Brings every choice into shape; `part` is `message` or `delta`.
+
+    `seed` makes the ids of calls that have none; pieces of calls are `CallPieces`' to number.
+    """
     changed = False
     found = value.get("choices")
     if not isinstance(found, list):
@@ -68,13 +107,16 @@ def choices(value: Mapping[str, Any], part: str) -> bool:
                 raise Malformed(f"a choice has no {part}")
             body = choice["delta"] = {}
             changed = True
-        changed = _message(body, part) or changed
+        changed = _message(body, part, seed) or changed
         changed = _finish(choice, body, part) or changed
     return changed
 
 
-def _message(message: dict[str, Any], part: str) -> bool:
-    changed = False
+def _message(message: dict[str, Any], part: str, seed: str) -> bool:
+    changed = _reasoning(message)
+    if message.get("role") == "":
+        del message["role"]
+        changed = True
     if part == "message":
         if not message.get("role"):
             message["role"] = "assistant"
@@ -91,8 +133,18 @@ def _message(message: dict[str, Any], part: str) -> bool:
         del message["tool_calls"]
         return True
     if calls:
-        changed = _tool_calls(calls, part) or changed
+        changed = _tool_calls(calls, part, seed) or changed
     return changed
+
+
+def _reasoning(message: dict[str, Any]) -> bool:
+    """Groq's, OpenRouter's, Cerebras' and vLLM's `reasoning` under the name most callers know."""
+    if "reasoning" not in message:
+        return False
+    text = message.pop("reasoning")
+    if isinstance(text, str) and not message.get("reasoning_content"):
+        message["reasoning_content"] = text
+    return True
 
 
 def _flatten(message: dict[str, Any], content: Any) -> None:
@@ -118,7 +170,7 @@ def _flatten(message: dict[str, Any], content: Any) -> None:
         message["reasoning_content"] = "".join(thoughts)
 
 
-def _tool_calls(calls: Any, part: str) -> bool:
+def _tool_calls(calls: Any, part: str, seed: str) -> bool:
     if not isinstance(calls, list):
         raise Malformed("tool_calls is no list")
     changed = False
@@ -126,35 +178,42 @@ def _tool_calls(calls: Any, part: str) -> bool:
         if not isinstance(call, dict):
             raise Malformed("a tool call is no object")
         if part == "delta":
-            changed = _call_piece(call, position) or changed
+            changed = _call_piece(call) or changed
         else:
-            changed = _whole_call(call, position) or changed
+            changed = _whole_call(call, position, seed) or changed
     return changed
 
 
-def _whole_call(call: dict[str, Any], position: int) -> bool:
+def _whole_call(call: dict[str, Any], position: int, seed: str) -> bool:
     function = call.get("function")
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
         raise Malformed("a tool call names no function")
     changed = _arguments(function)
-    for name, default in (("id", f"call_{position}"), ("type", "function")):
-        if not call.get(name):
-            call[name] = default
-            changed = True
+    if not _has_id(call):
+        call["id"] = new_call_id(seed, position)
+        changed = True
+    if not call.get("type"):
+        call["type"] = "function"
+        changed = True
     return changed
 
 
-def _call_piece(call: dict[str, Any], position: int) -> bool:
+def _call_piece(call: dict[str, Any]) -> bool:
     changed = False
-    if not isinstance(call.get("index"), int):
-        call["index"] = position
-        changed = True
+    for name, said in (("id", _has_id(call)), ("type", call.get("type") == "function")):
+        if name in call and not said:
+            del call[name]
+            changed = True
     function = call.get("function")
     if function is None:
         return changed
     if not isinstance(function, dict):
         raise Malformed("a tool call's function is no object")
     return (function.get("arguments") is not None and _arguments(function)) or changed
+
+
+def _has_id(call: Mapping[str, Any]) -> bool:
+    return isinstance(call.get("id"), str) and call["id"] not in _NO_ID
 
 
 def _arguments(function: dict[str, Any]) -> bool:
@@ -214,13 +273,15 @@ def usage_of(reported: Mapping[str, Any]) -> Usage:
     output = _tokens(reported, "completion_tokens", "output_tokens")
     cached = _tokens(_get(reported, "prompt_tokens_details"), "cached_tokens")
     if cached is None:
-        cached = _tokens(reported, "prompt_cache_hit_tokens")
-    reasoning = _tokens(_get(reported, "completion_tokens_details"), "reasoning_tokens")
+        cached = _tokens(reported, "prompt_cache_hit_tokens", "cached_tokens")
+    reasoning = _tokens(_get(reported, "completion_tokens_details"), "reasoning_tokens") or 0
+    if output is not None and reasoning and total == prompt + output + reasoning:
+        output += reasoning  # a host that counts reasoning beside the output, and bills both
     return Usage(
         input_tokens=prompt,
         output_tokens=max(0, total - prompt) if output is None else output,
         cached_tokens=min(cached or 0, prompt),
-        reasoning_tokens=reasoning or 0,
+        reasoning_tokens=reasoning,
     )
 
 
@@ -236,7 +297,11 @@ def usage_shape(usage: Usage, reported: Mapping[str, Any] | None) -> dict[str, A
     shape: dict[str, Any] = dict(reported or {})
     shape["prompt_tokens"] = usage.input_tokens
     shape["completion_tokens"] = usage.output_tokens
-    shape.setdefault("total_tokens", usage.input_tokens + usage.output_tokens)
+    if _tokens(shape, "total_tokens") is None:
+        shape["total_tokens"] = usage.input_tokens + usage.output_tokens
+    details = shape.get("prompt_tokens_details") or {}
+    if usage.cached_tokens and not _get(details, "cached_tokens"):
+        shape["prompt_tokens_details"] = {**details, "cached_tokens": usage.cached_tokens}
     if usage.estimated:
         shape["estimated"] = True
     return shape

@@ -4,13 +4,14 @@ import functools
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 
 from shared.core.model import Kind, Usage
 from shared.core.outcome import Failed, FailureKind, Outcome, Succeeded
 from shared.credentials import Secret
-from workers.providers import normalise
+from workers.providers import messages, normalise, parameters
 from workers.providers.base import Call, HttpReply, HttpRequest, StreamReader
 from workers.providers.classify import refusal
 from workers.providers.errors import UpstreamError, error_of, read_error
@@ -40,9 +41,10 @@ class OpenAICompatible:
         }
         if credential is not None and quirks.auth_header:
             headers[quirks.auth_header] = quirks.auth_format.format(key=credential.reveal())
-        body = _embedding_body(call) if embedding else _chat_body(call)
+        body, dropped = _embedding_body(call) if embedding else _chat_body(call)
+        path = path.replace("{model}", quote(call.deployment.model, safe=""))
         url = call.deployment.base_url.rstrip("/") + path
-        return HttpRequest("POST", url, headers, orjson.dumps(body))
+        return HttpRequest("POST", url, headers, orjson.dumps(body), dropped)
 
     def parse(self, call: Call, reply: HttpReply) -> Outcome:
         """What a whole answer with a 2xx status came to."""
@@ -56,8 +58,10 @@ class OpenAICompatible:
             value, raw = value[0], orjson.dumps(value[0])
         if not isinstance(value, dict):
             return _malformed("the answer is no object", reply.status)
-        if value.get("error") or not ("choices" in value or "data" in value):
-            return _inside(call, reply.status, reply.headers, error_of(value))
+        error = normalise.error_in(value)
+        if error or not ("choices" in value or "data" in value):
+            said = error_of({"error": error} if error else value)
+            return _inside(call, reply.status, reply.headers, said)
         try:
             if call.kind is Kind.EMBEDDING:
                 return _embeddings(call, value, raw)
@@ -76,14 +80,16 @@ class OpenAICompatible:
         return refusal(call, status, headers, read_error(body), now_ms)
 
 
-def _chat_body(call: Call) -> dict[str, Any]:
-    """The caller's request as this host takes it: dropped, then renamed, then ours on top."""
-    quirks, request = call.quirks, call.request
-    body = {
-        name: value
-        for name, value in request.items()
-        if value is not None and name not in quirks.drop
-    }
+def _chat_body(call: Call) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The caller's request as this host takes it, and what it does not take."""
+    quirks = call.quirks
+    fitted = parameters.fit(call.request, quirks)
+    body = fitted.body
+    fitting, lost = messages.fit(body.get("messages"), quirks)
+    if fitting is not None:
+        body["messages"] = fitting
+    if "tools" in body:
+        body["tools"] = messages.tools(body["tools"], quirks)
     limits = [body.pop(name) for name in _OUTPUT_LIMITS if name in body]
     if limits:
         body[quirks.max_tokens_field] = _bounded(limits[0], call.deployment.max_output_tokens)
@@ -97,7 +103,7 @@ def _chat_body(call: Call) -> dict[str, Any]:
         body["stream"] = True
         if quirks.stream_usage:
             body["stream_options"] = {"include_usage": True}
-    return body
+    return body, tuple(sorted({*fitted.dropped, *lost}))
 
 
 def _bounded(asked: Any, most: int | None) -> Any:
@@ -105,21 +111,16 @@ def _bounded(asked: Any, most: int | None) -> Any:
     return most if most is not None and isinstance(asked, int) and asked > most else asked
 
 
-def _embedding_body(call: Call) -> dict[str, Any]:
-    body = {
-        name: value
-        for name, value in call.request.items()
-        if value is not None and name not in call.quirks.drop
-    }
-    body["model"] = call.deployment.model
-    return body
+def _embedding_body(call: Call) -> tuple[dict[str, Any], tuple[str, ...]]:
+    fitted = parameters.fit(call.request, call.quirks, chat=False)
+    return {**fitted.body, "model": call.deployment.model}, fitted.dropped
 
 
 def _completion(call: Call, value: dict[str, Any], raw: bytes) -> Outcome:
     changed = normalise.top(
         value, "chat.completion", call.job_id, call.created_s, call.deployment.model
     )
-    changed |= normalise.choices(value, "message")
+    changed |= normalise.choices(value, "message", call.job_id)
     if not value["choices"] or not normalise.speaks(value):
         return _malformed("the answer is empty", 200)
     return _counted(call, value, raw, changed, functools.partial(_spoken, value))
@@ -168,8 +169,11 @@ def _counted(
         usage = normalise.estimate(call.input_tokens, text(), call.count)
     else:
         usage = normalise.usage_of(reported)
-    if reported is None or reported != value.get("usage") or "total_tokens" not in reported:
-        value["usage"] = normalise.usage_shape(usage, reported)
+    shape = normalise.usage_shape(usage, reported)
+    if call.kind is Kind.EMBEDDING:
+        del shape["completion_tokens"]
+    if shape != value.get("usage"):
+        value["usage"] = shape
         changed = True
     return Succeeded(orjson.dumps(value) if changed else raw, usage)
 

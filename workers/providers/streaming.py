@@ -12,12 +12,57 @@ import orjson
 
 from shared.core.outcome import Failed, FailureKind, Outcome, Succeeded
 from workers.assemble import Assembler
-from workers.providers import normalise, sse
+from workers.providers import normalise, parameters, sse
 from workers.providers.base import Call
 from workers.providers.errors import UpstreamError, error_of
 
 _DONE = b"[DONE]"
 Refuse = Callable[[UpstreamError], Failed]
+
+
+class CallPieces:
+    """Which call each piece of a stream belongs to, where its host is not clear about it.
+
+    Some hosts leave `index` out, some give every whole call index 0: a piece that names a function
+    again under another id, or names one without an index, begins a new call. Some give every piece
+    another id: the first one counts.
+    """
+
+    def __init__(self, seed: str) -> None:
+        self._seed = seed
+        self._ids: dict[tuple[int, int], str] = {}
+        self._now: dict[tuple[int, int | None], int] = {}
+
+    def number(self, choices: Sequence[dict[str, Any]]) -> bool:
+        """Gives every piece its index, and a call without an id one; whether it changed any."""
+        changed = False
+        for choice in choices:
+            for piece in choice["delta"].get("tool_calls") or ():
+                before = (piece.get("index"), piece.get("id"))
+                self._place(choice["index"], piece)
+                changed |= before != (piece["index"], piece.get("id"))
+        return changed
+
+    def _place(self, choice: int, piece: dict[str, Any]) -> None:
+        said = piece["index"] if isinstance(piece.get("index"), int) else None
+        at = self._now.get((choice, said))
+        if at is None or self._another(choice, at, piece):
+            taken = [index for where, index in self._ids if where == choice]
+            at = said if said is not None and said not in taken else max(taken, default=-1) + 1
+            self._ids[choice, at] = piece.get("id") or normalise.new_call_id(self._seed, at)
+            self._now[choice, said] = at
+            piece["id"] = self._ids[choice, at]
+        elif piece.get("id"):
+            piece["id"] = self._ids[choice, at]
+        piece["index"] = at
+
+    def _another(self, choice: int, at: int, piece: dict[str, Any]) -> bool:
+        if not (piece.get("function") or {}).get("name"):
+            return False
+        id_ = piece.get("id")
+        return bool(
+            id_ != self._ids[choice, at] if id_ else not isinstance(piece.get("index"), int)
+        )
 
 
 class ChatReader:
@@ -28,6 +73,7 @@ class ChatReader:
         self._refuse = refuse
         self._events = sse.EventParser()
         self._assembler = Assembler()
+        self._calls = CallPieces(call.job_id)
         self._held: list[bytes] = []
         self._usage: dict[str, Any] | None = None
         self._failed: Failed | None = None
@@ -55,7 +101,8 @@ class ChatReader:
         if self._failed is not None:
             return chunks, self._failed
         reasons = self._assembler.finish_reasons
-        wanted = 1 if self._ended else _wanted(self._call)
+        asked = parameters.answers(self._call.request, self._call.quirks)
+        wanted = 1 if self._ended else asked
         if len(reasons) < wanted or None in reasons:
             return chunks, _malformed("the stream ended before the answer did")
         if not self.started and not {"length", "content_filter"} & set(reasons):
@@ -96,7 +143,7 @@ class ChatReader:
         chunk = orjson.loads(payload)
         if not isinstance(chunk, dict):
             raise normalise.Malformed("a chunk is no object")
-        error = chunk.get("error") or _groq_error(chunk)
+        error = normalise.error_in(chunk)
         if error or "choices" not in chunk:
             if error or "message" in chunk or "detail" in chunk:
                 self._failed = self._refuse(error_of({"error": error} if error else chunk))
@@ -108,6 +155,7 @@ class ChatReader:
         changed = normalise.choices(chunk, "delta") or b"\n" in payload
         if not chunk["choices"]:
             return
+        changed |= self._calls.number(chunk["choices"])
         model = call.deployment.model
         changed |= normalise.top(chunk, "chat.completion.chunk", call.job_id, call.created_s, model)
         if chunk.get("usage") is not None:
@@ -123,19 +171,9 @@ class ChatReader:
             self._held = []
 
 
-def _wanted(call: Call) -> int:
-    n = call.request.get("n")
-    return n if isinstance(n, int) and n > 0 else 1
-
-
 def _asks_usage(call: Call) -> bool:
     options = call.request.get("stream_options")
     return isinstance(options, dict) and bool(options.get("include_usage"))
-
-
-def _groq_error(chunk: dict[str, Any]) -> Any:
-    extra = chunk.get("x_groq")
-    return extra.get("error") if isinstance(extra, dict) else None
 
 
 def _malformed(message: str) -> Failed:
