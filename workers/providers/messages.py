@@ -11,10 +11,9 @@ from typing import Any
 from shared.catalog import Quirks
 
 _REASONING = ("reasoning_content", "reasoning")
+_NEVER_BACK = frozenset({*_REASONING, "annotations", "executed_tools"})  # no request has them
 # What an answer holds and a client sends back unasked: never a wish, so never told when left out.
-_ECHOED = frozenset(
-    {*_REASONING, "reasoning_details", "annotations", "refusal", "executed_tools", "function_call"}
-)
+_ECHOED = frozenset({*_NEVER_BACK, "reasoning_details", "refusal", "function_call"})
 _ALNUM9 = re.compile(r"[A-Za-z0-9]{9}")
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _ID_CHARS = {"alnum9": 9, "max40": 40}
@@ -98,7 +97,7 @@ def _keeps_reasoning(messages: Sequence[Message], quirks: Quirks) -> list[bool]:
 
 
 def _message(each: Message, quirks: Quirks, *, keep: bool) -> Message:
-    message = {k: v for k, v in each.items() if v is not None and k not in _REASONING}
+    message = {k: v for k, v in each.items() if v is not None and k not in _NEVER_BACK}
     if not message.get("tool_calls"):
         message.pop("tool_calls", None)
     if each["role"] == "assistant":

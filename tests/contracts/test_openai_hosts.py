@@ -1,0 +1,510 @@
+"""The hosts that speak OpenAI's dialect: what they are sent, what they answer, what they refuse."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import groq.types.chat.completion_create_params as groq_params
+import mistralai.client.models as mistral
+import openai.types.chat.completion_create_params as openai_params
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from raw_server import COMPLETION, always, json_reply, serving
+from recorded_hosts import BROKEN_CHOICE, PROVIDER_ERROR, REPLIES, STREAMS, Recorded, Reply, answer
+from recorded_streams import PIECES, chunk, sse
+from worker_claims import catalog as catalog_of
+from worker_claims import claim, context, deployment
+
+from shared.catalog import Quirks, build
+from shared.catalog_schema import Config
+from shared.core.model import Kind
+from shared.core.outcome import Failed, FailureKind, Succeeded
+from shared.credentials import Secret
+from shared.queue.types import Verdict
+from shared.wires import WIRES
+from workers import attempt
+from workers.providers import messages, parameters
+from workers.providers.base import Call, HttpReply
+from workers.providers.openai_compatible import OpenAICompatible
+from workers.transport import AioTransport, Transport
+
+ADAPTER = OpenAICompatible()
+STRICT = ConfigDict(extra="forbid")
+OPENAI = TypeAdapter(list[openai_params.CompletionCreateParamsNonStreaming], config=STRICT)
+OPENAI_STREAM = TypeAdapter(list[openai_params.CompletionCreateParamsStreaming], config=STRICT)
+GROQ = TypeAdapter(list[groq_params.CompletionCreateParams], config=STRICT)
+LONG_ID = "call_" + "x" * 43
+SCHEMA = {"type": "object", "properties": {"q": {"type": "string"}}}
+TALK = [
+    {"role": "developer", "content": "Be brief."},
+    {"role": "user", "name": "ada", "content": "Look a up."},
+    {
+        "role": "assistant",
+        "content": None,
+        "refusal": None,
+        "function_call": None,
+        "reasoning_content": "Hm",
+        "annotations": [],
+        "tool_calls": [
+            {
+                "id": LONG_ID,
+                "type": "function",
+                "function": {"name": "look", "arguments": '{"q":"a"}'},
+            }
+        ],
+    },
+    {"role": "tool", "tool_call_id": LONG_ID, "content": "42"},
+    {"role": "user", "content": "And?"},
+    {"role": "user", "content": [{"type": "text", "text": "Say it."}]},
+]
+EVERYTHING = {
+    "model": "auto",
+    "messages": TALK,
+    "tools": [
+        {"type": "function", "function": {"name": "look", "parameters": SCHEMA, "strict": False}},
+        {"type": "function", "function": {"name": "stop", "description": "Ends it."}},
+    ],
+    "tool_choice": "required",
+    "parallel_tool_calls": False,
+    "response_format": {
+        "type": "json_schema",
+        "json_schema": {"name": "s", "schema": SCHEMA, "strict": True},
+    },
+    "max_completion_tokens": 50,
+    "temperature": 0.5,
+    "top_p": 0.9,
+    "seed": 7,
+    "stop": ["END"],
+    "n": 2,
+    "logprobs": True,
+    "top_logprobs": 2,
+    "logit_bias": {"1": 2},
+    "frequency_penalty": 0.1,
+    "presence_penalty": 0.1,
+    "user": "u1",
+    "store": True,
+    "metadata": {"a": "b"},
+    "service_tier": "flex",
+    "reasoning_effort": "low",
+    "verbosity": "low",
+    "prompt_cache_key": "k",
+    "safety_identifier": "s",
+}
+DROPPED = {
+    "openai": (),
+    "azure-openai": (),
+    "deepseek": (),
+    "vllm": (),
+    "openrouter": (),
+    "groq": (
+        *("logit_bias", "logprobs", "messages[].name", "n", "prompt_cache_key"),
+        *("safety_identifier", "top_logprobs", "verbosity"),
+    ),
+    "mistral": (
+        *("logit_bias", "messages[].name", "safety_identifier", "service_tier=flex"),
+        *("store", "user", "verbosity"),
+    ),
+    "cerebras": ("frequency_penalty", "logit_bias", "presence_penalty", "service_tier"),
+    "nvidia": (
+        *("logit_bias", "metadata", "prompt_cache_key", "safety_identifier", "service_tier"),
+        *("store", "user", "verbosity"),
+    ),
+    "ollama": (
+        *("logit_bias", "metadata", "n", "parallel_tool_calls", "service_tier", "store", "user"),
+    ),
+}
+
+
+def quirks(wire: str) -> Quirks:
+    """As a provider of this name gets them through the whole catalog."""
+    provider = {"type": "openai-compatible", "base_url": "http://x/v1", "models": [{"id": "m1"}]}
+    return build(Config.model_validate({"providers": {wire: provider}}), Config()).quirks(wire)
+
+
+def call(wire: str, *, stream: bool = False, **request: Any) -> Call:
+    where = deployment("http://x/v1/", wire, type="openai-compatible")
+    asked = request or EVERYTHING
+    known = quirks(wire)
+    return Call(Kind.CHAT, asked, where, known, stream, 12, job_id="job_1", created_s=5)
+
+
+def body_of(wire: str, *, stream: bool = False, **request: Any) -> dict[str, Any]:
+    made = ADAPTER.build(call(wire, stream=stream, **request), None)
+    body = orjson.loads(made.body)
+    assert isinstance(body, dict)
+    return body
+
+
+def consumed(value: Any) -> None:
+    """SDK types hold lazily validated iterables: going through them is what checks them."""
+    if isinstance(value, Mapping):
+        for each in value.values():
+            consumed(each)
+    elif isinstance(value, Iterable) and not isinstance(value, str | bytes):
+        for each in value:
+            consumed(each)
+
+
+def valid(adapter: TypeAdapter[Any], body: Mapping[str, Any]) -> None:
+    consumed(adapter.validate_python([body]))
+
+
+def unknown_to(dumped: Any, sent: Any, path: str = "") -> list[str]:
+    """What of `sent` a model forgot: fields its type does not know."""
+    if isinstance(sent, dict):
+        if not isinstance(dumped, dict):
+            return [path]
+        return [
+            lost
+            for name, value in sent.items()
+            for lost in (
+                unknown_to(dumped[name], value, f"{path}.{name}")
+                if name in dumped
+                else [f"{path}.{name}"]
+            )
+        ]
+    if isinstance(sent, list) and isinstance(dumped, list) and len(sent) == len(dumped):
+        pairs = enumerate(zip(dumped, sent, strict=True))
+        return [lost for at, (a, b) in pairs for lost in unknown_to(a, b, f"{path}[{at}]")]
+    return [] if dumped == sent else [path]
+
+
+def valid_for_mistral(body: dict[str, Any], *, stream: bool) -> None:
+    model = mistral.ChatCompletionStreamRequest if stream else mistral.ChatCompletionRequest
+    dumped = model.model_validate(body).model_dump(mode="json", by_alias=True)
+    assert unknown_to(dumped, body) == []
+
+
+STREAMED = pytest.mark.parametrize("stream", [False, True])
+
+
+def test_the_checks_themselves_refuse_what_the_sdks_do_not_know():
+    body = {"model": "m", "messages": [{"role": "user", "content": "a", "colour": "red"}]}
+    for adapter in (OPENAI, GROQ):
+        with pytest.raises(ValidationError, match="colour"):
+            valid(adapter, body)
+    with pytest.raises(AssertionError, match="colour"):
+        valid_for_mistral(body, stream=False)
+    with pytest.raises(ValidationError):
+        valid(OPENAI, {**body, "messages": [], "verbose": True})
+
+
+@STREAMED
+@pytest.mark.parametrize("wire", ["openai", "azure-openai", "cerebras", "nvidia", "ollama"])
+def test_a_request_is_one_of_openais_own(wire, stream):
+    valid(OPENAI_STREAM if stream else OPENAI, body_of(wire, stream=stream))
+
+
+@STREAMED
+def test_a_request_to_groq_is_one_of_its_sdk(stream):
+    body = body_of("groq", stream=stream)
+    valid(GROQ, body)
+    assert body["max_completion_tokens"] == 50
+    assert body.get("n") is None
+    assert body_of("groq", messages=TALK, service_tier="priority")["service_tier"] == "performance"
+
+
+@STREAMED
+def test_a_request_to_mistral_is_one_of_its_sdk(stream):
+    body = body_of("mistral", stream=stream)
+    valid_for_mistral(body, stream=stream)
+    assert body["random_seed"] == 7
+    assert body["max_tokens"] == 50
+    assert body["tool_choice"] == "any"
+    assert "stream_options" not in body
+    assert [each["role"] for each in body["messages"]] == [
+        *("system", "user", "assistant", "tool", "assistant", "user")
+    ]
+    assert body["messages"][-1]["content"] == [
+        {"type": "text", "text": "And?"},
+        {"type": "text", "text": "Say it."},
+    ]
+
+
+@pytest.mark.parametrize("wire", DROPPED)
+def test_what_a_host_does_not_take_is_told(wire):
+    assert ADAPTER.build(call(wire), None).dropped == tuple(sorted(DROPPED[wire]))
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_what_asks_for_nothing_special_is_never_told(wire):
+    plain = {"n": 1, "logprobs": False, "store": False, "service_tier": "default", "user": None}
+    asked = call(wire, messages=TALK[3:4], parallel_tool_calls=True, logit_bias={}, **plain)
+    assert ADAPTER.build(asked, None).dropped == ()
+
+
+def test_mistrals_ids_are_nine_characters_and_a_call_and_its_result_agree():
+    sent = body_of("mistral")["messages"]
+    id_ = sent[2]["tool_calls"][0]["id"]
+    assert sent[3]["tool_call_id"] == id_
+    assert len(id_) == 9
+    assert id_.isalnum()
+    assert id_.isascii()
+    assert messages.tool_call_id("Abcdefgh9", "alnum9") == "Abcdefgh9"
+
+
+def test_openais_ids_are_no_longer_than_it_takes():
+    sent = body_of("openai")["messages"]
+    assert len(sent[2]["tool_calls"][0]["id"]) == 40
+    assert sent[3]["tool_call_id"] == sent[2]["tool_calls"][0]["id"]
+    assert messages.tool_call_id("call_1", "max40") == "call_1"
+
+
+@given(st.sets(st.text(), max_size=20), st.sampled_from(["alnum9", "max40"]))
+def test_ids_stay_different_and_the_same_id_stays_the_same(ids, rule):
+    made = {messages.tool_call_id(each, rule) for each in ids}
+    assert len(made) == len(ids)
+    assert {messages.tool_call_id(each, rule) for each in made} == made
+
+
+@pytest.mark.parametrize(
+    ("wire", "reasoning"),
+    [
+        ("openai", [None, None]),
+        ("groq", [None, None]),
+        ("deepseek", [None, {"reasoning_content": "two"}]),
+        ("vllm", [{"reasoning_content": "one"}, {"reasoning_content": "two"}]),
+        ("openrouter", [{"reasoning": "one"}, {"reasoning": "two"}]),
+    ],
+)
+def test_reasoning_goes_back_only_where_a_host_wants_it(wire, reasoning):
+    tool = TALK[2]["tool_calls"]
+    talk = [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": "b", "reasoning_content": "one"},
+        {"role": "user", "content": "c"},
+        {"role": "assistant", "reasoning": "two", "tool_calls": tool},
+        {"role": "tool", "tool_call_id": LONG_ID, "content": "d"},
+    ]
+    sent = body_of(wire, messages=talk)["messages"]
+    for at, expected in zip((1, 3), reasoning, strict=True):
+        names = {"reasoning", "reasoning_content"} & sent[at].keys()
+        assert {name: sent[at][name] for name in names} == (expected or {})
+
+
+def test_a_call_another_model_made_reaches_deepseek_with_empty_reasoning():
+    talk = [TALK[1], {**TALK[2], "reasoning_content": None}, TALK[3]]
+    assert body_of("deepseek", messages=talk)["messages"][1]["reasoning_content"] == ""
+
+
+def test_mistral_gets_a_last_word_of_the_assistant_as_a_prefix():
+    talk = [*TALK[4:5], {"role": "assistant", "content": "It is"}]
+    assert body_of("mistral", messages=talk)["messages"][-1]["prefix"] is True
+    assert "prefix" not in body_of("groq", messages=talk)["messages"][-1]
+
+
+def test_mistral_gets_audio_and_files_as_parts_of_its_own():
+    parts = [
+        {"type": "input_audio", "input_audio": {"data": "QUJD", "format": "mp3"}},
+        {
+            "type": "file",
+            "file": {"file_data": "data:application/pdf;base64,QQ==", "filename": "f"},
+        },
+        {"type": "image_url", "image_url": {"url": "http://x/a.png", "detail": "low"}},
+    ]
+    body = body_of("mistral", messages=[{"role": "user", "content": parts}])
+    valid_for_mistral(body, stream=False)
+    assert [each["type"] for each in body["messages"][0]["content"]] == [
+        *("input_audio", "document_url", "image_url")
+    ]
+
+
+def test_azure_is_asked_by_deployment_or_as_openai_is():
+    legacy = ADAPTER.build(call("azure-deployments"), Secret("k1"))
+    assert legacy.url == "http://x/v1/deployments/m1/chat/completions?api-version=2024-10-21"
+    modern = ADAPTER.build(call("azure-openai"), Secret("k1"))
+    assert modern.url == "http://x/v1/chat/completions"
+    for request in (legacy, modern):
+        assert request.headers["api-key"] == "k1"
+        assert "Authorization" not in request.headers
+
+
+def test_a_provider_of_another_name_says_what_it_is_like():
+    provider = {
+        "type": "openai-compatible",
+        "base_url": "http://x/v1",
+        "models": [{"id": "m1"}],
+        "quirks": {"like": "mistral", "stream_usage": True},
+    }
+    known = build(Config.model_validate({"providers": {"alpha": provider}}), Config())
+    assert known.quirks("alpha").tool_ids == "alnum9"
+    assert known.quirks("alpha").stream_usage
+    with pytest.raises(ValidationError, match="mistral"):
+        Config.model_validate({"providers": {"a": {**provider, "quirks": {"like": "mistrl"}}}})
+
+
+def test_our_own_catalog_and_types_named_after_it_speak_the_hosts_dialects():
+    config = {"providers": {"mine": {"type": "mistral", "credentials": [{"key": "k"}]}}}
+    known = build(Config.model_validate(config))
+    assert known.quirks("mistral").tool_ids == known.quirks("mine").tool_ids == "alnum9"
+    assert "verbosity" not in known.quirks("groq").takes
+    assert known.quirks("groq").rate_dialect == "groq"
+    assert known.quirks("openai").max_tokens_field == "max_completion_tokens"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["role", "content", "tool_calls", "id", "function", "type", "reasoning", "name"]
+            ),
+            inner | st.sampled_from(["user", "assistant", "tool", "developer"]),
+            max_size=4,
+        )
+    ),
+    max_leaves=15,
+)
+
+
+@given(JSON, JSON, st.sampled_from(sorted(WIRES)))
+def test_no_messages_make_an_adapter_raise_or_change_what_the_caller_sent(talk, tools, wire):
+    request = {"messages": talk, "tools": tools, "tool_choice": tools, "n": talk}
+    before = orjson.dumps(request)
+    ADAPTER.build(call(wire, **request), None)
+    assert orjson.dumps(request) == before
+
+
+@pytest.mark.parametrize("reply", REPLIES, ids=lambda each: f"{each.wire}: {each.name}")
+def test_a_reply_becomes_one_of_openais_own(reply: Reply):
+    asked = call(reply.wire, messages=TALK)
+    outcome = ADAPTER.parse(asked, HttpReply(200, {}, orjson.dumps(reply.body)))
+    assert isinstance(outcome, Succeeded), outcome
+    body = orjson.loads(outcome.body)
+    ChatCompletion.model_validate(body)
+    choice = body["choices"][0]
+    said = {name: value for name, value in choice["message"].items() if name != "role"}
+    assert {k: v for k, v in said.items() if v is not None or k == "content"} == reply.message
+    assert choice["finish_reason"] == reply.finish_reason
+    usage = outcome.usage
+    assert (usage.input_tokens, usage.output_tokens, usage.cached_tokens) == reply.usage
+    assert body["usage"]["completion_tokens"] == usage.output_tokens
+    cached = (body["usage"].get("prompt_tokens_details") or {}).get("cached_tokens", 0)
+    assert cached == usage.cached_tokens
+    for name, value in reply.kept.items():
+        assert body[name] == value
+
+
+RECORDED = pytest.mark.parametrize("recorded", STREAMS, ids=lambda each: each.stream.name)
+
+
+def read(recorded: Recorded, pieces: Iterable[bytes], **more: Any) -> tuple[list[Any], Any]:
+    asked = {"messages": TALK, **recorded.stream.request, **more}
+    reader = ADAPTER.parse_stream(call(recorded.wire, stream=True, **asked), 200, {})
+    out: list[bytes] = []
+    for piece in pieces:
+        out += reader.feed(piece)
+    last, outcome = reader.finish()
+    return [orjson.loads(each) for each in (*out, *last)], outcome
+
+
+def check(recorded: Recorded, outcome: Succeeded) -> None:
+    body = orjson.loads(outcome.body)
+    ChatCompletion.model_validate(body)
+    assert body["choices"][0]["message"] == recorded.stream.message
+    assert body["choices"][0]["finish_reason"] == recorded.stream.finish_reason
+
+
+@RECORDED
+def test_a_stream_becomes_openais_chunks_and_their_message(recorded: Recorded):
+    chunks, outcome = read(recorded, [recorded.stream.raw], stream_options={"include_usage": True})
+    assert isinstance(outcome, Succeeded), outcome
+    check(recorded, outcome)
+    assert (outcome.usage.input_tokens, outcome.usage.output_tokens) == recorded.stream.usage
+    for each in chunks:
+        ChatCompletionChunk.model_validate(each)
+    assert chunks[-1]["usage"]["total_tokens"] == 12
+    pieces = [
+        call for each in chunks[:-1] for call in each["choices"][0]["delta"].get("tool_calls") or ()
+    ]
+    wanted = recorded.stream.message.get("tool_calls") or []
+    for index, made in enumerate(wanted):
+        mine = [each for each in pieces if each["index"] == index]
+        assert (
+            "".join(each["function"]["arguments"] for each in mine)
+            == (made["function"]["arguments"])
+        )
+        assert {each["id"] for each in mine if "id" in each} == {made["id"]}
+    assert {each["index"] for each in pieces} == set(range(len(wanted)))
+
+
+@RECORDED
+def test_a_stream_cut_at_any_byte_is_complete_and_right_or_failed(recorded: Recorded):
+    raw = recorded.stream.raw
+    whole = read(recorded, [raw])
+    assert read(recorded, [raw[at : at + 1] for at in range(len(raw))]) == whole
+    failed = 0
+    for cut in range(len(raw)):
+        _, outcome = read(recorded, [raw[:cut]])
+        if isinstance(outcome, Succeeded):
+            check(recorded, outcome)
+        else:
+            failed += 1
+            assert outcome.kind is FailureKind.MALFORMED_REPLY
+    assert failed > len(raw) // 2
+
+
+def test_an_error_inside_a_choice_is_its_provider_speaking():
+    asked = call("openrouter", messages=TALK)
+    whole = ADAPTER.parse(asked, HttpReply(200, {}, orjson.dumps(BROKEN_CHOICE)))
+    raw = sse(
+        *PIECES, {**chunk({}, "error"), "choices": [{**BROKEN_CHOICE["choices"][0], "delta": {}}]}
+    )
+    _, streamed = read(Recorded("openrouter", STREAMS[0].stream), [raw])
+    for outcome in (whole, streamed):
+        assert isinstance(outcome, Failed)
+        assert outcome.kind is FailureKind.OVERLOADED
+        assert outcome.message == PROVIDER_ERROR["message"]
+
+
+@pytest.mark.parametrize("reason", ["error", "insufficient_system_resource", "abort"])
+def test_an_answer_that_ended_in_an_error_is_none(reason):
+    body = orjson.dumps(answer({"content": "Hal"}, reason))
+    outcome = ADAPTER.parse(call("deepseek", messages=TALK), HttpReply(200, {}, body))
+    assert isinstance(outcome, Failed)
+    assert outcome.kind is FailureKind.MALFORMED_REPLY
+
+
+async def attempted(policy: dict[str, Any], **request: Any) -> tuple[Any, int]:
+    transport = Transport(AioTransport(proxies={}))
+    try:
+        async with serving(always(json_reply(COMPLETION))) as server:
+            where = deployment(f"{server.url}/v1")
+            known = catalog_of(where, quirks={"alpha": quirks("groq")})
+            asked = {"model": "auto", "messages": TALK[4:5], **request}
+            run = attempt.run(claim(request=asked, policy=policy), context(transport, known))
+            return await run, len(server.requests)
+    finally:
+        await transport.aclose()
+
+
+async def test_an_attempt_tells_what_was_not_sent():
+    report, requests = await attempted({}, verbosity="low", n=2)
+    assert report.verdict is Verdict.COMPLETE
+    assert report.attempt["dropped"] == ["n", "verbosity"]
+    assert requests == 1
+    report, _ = await attempted({}, n=1)
+    assert "dropped" not in report.attempt
+
+
+async def test_a_job_that_wants_nothing_dropped_is_refused_before_anything_is_sent():
+    report, requests = await attempted({"unsupported": "refuse"}, verbosity="low")
+    assert requests == 0
+    assert report.verdict is Verdict.FAIL
+    assert report.error is not None
+    assert report.error["param"] == "verbosity"
+    assert report.attempt["dropped"] == ["verbosity"]
+    assert not report.reached
+    report, requests = await attempted({"unsupported": "refuse"}, seed=5)
+    assert report.verdict is Verdict.COMPLETE
+    assert requests == 1
+
+
+def test_embeddings_know_drop_only():
+    known = Quirks(drop=frozenset({"user"}), takes=frozenset({"messages"}))
+    fitted = parameters.fit({"input": "a", "user": "u", "dimensions": 8}, known, chat=False)
+    assert fitted == parameters.Fitted({"input": "a", "dimensions": 8}, ("user",))
