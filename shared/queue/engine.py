@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import structlog
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from shared.queue.claims import Finish, candidates, claims
 from shared.queue.emitter import Emitter
@@ -22,7 +22,7 @@ from shared.queue.hand import EngineSettings as EngineSettings  # noqa: PLC0414 
 from shared.queue.hand import Hand as Hand  # noqa: PLC0414
 from shared.queue.hand import Run, Stats
 from shared.queue.listening import Listening
-from shared.queue.scripts import Scripts
+from shared.queue.scripts import Scripts, is_fault
 from shared.queue.types import Claim, Report, Verdict
 from shared.store.connect import commands
 
@@ -30,7 +30,6 @@ log = structlog.get_logger(__name__)
 
 MOST_FINISHES = 256
 MOST_DROPS = 256
-SCRIPT_FAULT = "user_script"  # as Redis and Valkey name a script that raised
 REFUSED = Report(Verdict.RETRY, delay_ms=1000, reason="engine_error")
 
 
@@ -192,7 +191,7 @@ class Engine:
         except BaseException as error:
             self._finishes[:0] = finishes  # fenced: safe to send again
             self._sent[:0] = sent
-            if isinstance(error, ResponseError) and SCRIPT_FAULT in str(error):
+            if is_fault(error):
                 self._set_apart()
             raise
         self._take_in(reply, asked, len(finishes))

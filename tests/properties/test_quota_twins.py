@@ -15,7 +15,7 @@ from shared.core import quota
 from shared.core.model import Dimension, Need, TokenCount, Window, WindowKind
 
 START = 1_790_000_000_123
-LUA = Path(__file__).parents[2] / "shared/queue/lua/quota.lua"
+LUA = Path(__file__).parents[2] / "shared/queue/lua"
 DRIVER = """
 local out = {}
 for i, op in ipairs(A.ops) do
@@ -40,9 +40,9 @@ KINDS = [
 SPANS = [40, 999, 1000, 6000, 60_000, 86_400_000, 2_592_000_000]
 
 
-def script() -> str:
-    head = "local P, A = KEYS[1], cjson.decode(ARGV[1])\nlocal NOW = 0\n"
-    return head + LUA.read_text() + DRIVER
+def script(driver: str = DRIVER) -> str:
+    texts = [(LUA / f"{name}.lua").read_text() for name in ("prelude", "quota")]
+    return "\n".join([*texts, "begin(KEYS, ARGV)", driver])
 
 
 @st.composite
@@ -224,9 +224,8 @@ def test_the_twins_take_the_same_amount(need, dimension, count, factor) -> None:
         "m": need.max_output_tokens,
         "a": need.audio_seconds,
     }
-    text = "local P, NOW = '', 0\n" + LUA.read_text()
-    text += "local a = cjson.decode(ARGV[1]); return string.format('%.0f', Q.amount(a.w, a.n))"
-    answer = AMOUNTS.eval(text, 0, orjson.dumps({"w": spec, "n": asked}))
+    text = script("return string.format('%.0f', Q.amount(A.w, A.n))")
+    answer = AMOUNTS.eval(text, 1, "{hr}:", orjson.dumps({"w": spec, "n": asked}))
     assert int(answer) == quota.amount(need, dimension, count, factor)
 
 

@@ -4,6 +4,9 @@
 -- idem:<tenant>:<key digest> string "<job>|<body digest>" (24 h); live:<digest> string job id
 -- tenants set; sigs hash signature -> {c, p}
 
+local ARMED, CAPACITY, TENANTS
+fresh[#fresh + 1] = function() ARMED, CAPACITY, TENANTS = nil, nil, {} end
+
 -- Returns how ('new' 'repeated' 'joined' 'conflict' 'full'), job id, created ms, status.
 local function existing(id, how)
   local h = call('HMGET', job_key(id), 'created', 'status')
@@ -26,7 +29,6 @@ local function known(j)
   return existing(j.id, 'repeated')
 end
 
-local ARMED
 -- Says when a job's wait or life ends at the latest; the scheduler is woken where it would look later.
 local function must_end_by(id, expiry, lane)
   call('ZADD', P .. 'limits', expiry, id)
@@ -37,7 +39,6 @@ local function must_end_by(id, expiry, lane)
   announce('limits', lane)
 end
 
-local TENANTS = {}
 local function remember(j, deadline, start_by)
   if j.idem then
     call('SET', P .. 'idem:' .. j.tenant .. ':' .. j.idem[1], j.id .. '|' .. j.idem[2], 'PX',
@@ -52,7 +53,6 @@ local function remember(j, deadline, start_by)
   if expiry then must_end_by(j.id, expiry, j.lane) end
 end
 
-local CAPACITY
 -- `owed`: a job that a finish brings with it is taken whatever the bound.
 local function accept(j, doc, owed)
   local found = known(j)

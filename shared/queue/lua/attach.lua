@@ -1,6 +1,6 @@
 -- uses: prelude
 -- Registers an inbox as a watcher of a job and returns the events it has not seen, in one step.
--- ARGV[1]: {id, tenant (nil: any), inbox (nil: only read), after: last event id seen, most}
+-- ARGS[1]: {id, tenant (nil: any), inbox (nil: only read), after: last event id seen, most}
 -- Returns nil where the tenant has no such job, else [status, first event id, [events as "type\ndata"],
 -- told]. Promises: where told is 1, every event after those returned is published to the inbox; 0 where
 -- 16 living inboxes watch the job already: ask again.

@@ -1,6 +1,6 @@
 -- uses: prelude lanes quota accepting claiming finishing
 -- A worker's heartbeat and the reaper: renews the lease, takes back what dead workers held.
--- ARGV[1]: {worker (or nil: the scheduler), lease_ms, providers, known: [ids] or nil, turn}. `known` is
+-- ARGS[1]: {worker (or nil: the scheduler), lease_ms, providers, known: [ids] or nil, turn}. `known` is
 -- what the worker runs or is finishing: what else is leased to it goes back (its claim was lost).
 -- Returns [now, jobs taken back, work waits for this worker (0|1)].
 -- Promises: a reconcile older than the last one does nothing; after a gap in which nobody could reach the store, nobody is dead for one full lease;

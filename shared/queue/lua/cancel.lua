@@ -1,6 +1,6 @@
 -- uses: prelude lanes quota accepting claiming finishing
 -- Cancels jobs: final at once, whatever they were doing; the worker that holds one is told to stop
--- and its late finish is stale. ARGV[1]: {ids, tenant (nil: any), reason}
+-- and its late finish is stale. ARGS[1]: {ids, tenant (nil: any), reason}
 -- Returns a list with 'cancelled', 'final' (ended before: unchanged) or 'unknown' for each id.
 local out = {}
 for i, id in ipairs(A.ids) do

@@ -5,8 +5,9 @@
 -- held:<worker> set of job ids; workers zset worker -> lease ends
 
 local NEVER, LOOK = -1, 16
+local COOL, CAPS, TAKEN
+fresh[#fresh + 1] = function() COOL, CAPS, TAKEN = nil, {}, {} end
 
-local COOL
 local function cooling(scope)
   COOL = COOL or pairs_of(call('HGETALL', P .. 'cool'))
   local raw = COOL[scope]
@@ -44,7 +45,6 @@ end
 -- limits nobody told (`grow`); finishing.lua adapts it. done: successes since the last change.
 -- While it was never refused, callers who wait may open it up to WIDE.
 local WIDE = 64
-local CAPS = {}
 local function cap_of(lane, cred)
   local key = lane .. '|' .. cred.id
   if not CAPS[key] then
@@ -109,7 +109,6 @@ local function rest(l, at, why, class)
   announce('throttled', l.name)
 end
 
-local TAKEN = {}
 -- Hands a queued job to a worker: fence up, quota reserved, counted, told. `from` is its own lane.
 local function lease(out, id, h, from, l, cred, worker)
   local fence = tonumber(h.fence) + 1

@@ -1,5 +1,5 @@
 -- uses: prelude lanes
--- Writes lane configurations and the settings scripts read. ARGV[1]: {lanes: {lane: {free, creds:
+-- Writes lane configurations and the settings scripts read. ARGS[1]: {lanes: {lane: {free, creds:
 -- [{id, conc, win: [window spec of quota.lua]}]}}, drop: [lane], set: {name: value}, version}
 -- Returns the number of lanes changed. A changed lane is looked at again at once.
 local changed = 0

@@ -1,6 +1,6 @@
 -- uses: prelude
 -- Appends events of attempts in progress (deltas), fenced.
--- ARGV[1]: {worker, jobs: [{id, fence, n, first}]}; then n pairs (type, data) for each, in order.
+-- ARGS[1]: {worker, jobs: [{id, fence, n, first}]}; then n pairs (type, data) for each, in order.
 -- `first` is the place of the first of them among this attempt's events, from 0: repeating a call
 -- whose reply was lost adds nothing. Returns the ids that are no longer this worker's.
 local k, stale = 2, {}
@@ -10,7 +10,7 @@ for _, j in ipairs(A.jobs) do
     local fence, done = string.match(h[4] or '', '^(%d+):(%d+)$')
     done = tonumber(fence) == j.fence and tonumber(done) or 0
     for i = 0, j.n - 1 do
-      if j.first + i >= done then event(j.id, h[5], ARGV[k], ARGV[k + 1]) end
+      if j.first + i >= done then event(j.id, h[5], ARGS[k], ARGS[k + 1]) end
       k = k + 2
     end
     call('HSET', job_key(j.id), 'streamed', j.fence .. ':' .. math.max(done, j.first + j.n))

@@ -1,5 +1,5 @@
 -- uses: prelude lanes quota accepting claiming finishing
--- Ends jobs whose wait limit or deadline has passed. ARGV[1]: {most}
+-- Ends jobs whose wait limit or deadline has passed. ARGS[1]: {most}
 -- Returns [now, ended, the moment to look again (ms)]: the next limit, an hour on at most. accept
 -- announces only a limit before that moment. Only queued jobs have a wait limit.
 local WAITED = 'E{"message":"the job did not start within max_wait_s; give it a larger max_wait_s","type":"timeout_error","code":"max_wait_exceeded"}'

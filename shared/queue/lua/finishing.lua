@@ -167,13 +167,13 @@ local function finish(r, worker)
     f[#f + 1] = name
     f[#f + 1] = value
   end
-  if r.att then note('a' .. (plus(h, 'attempts', 0) + plus(h, 'requeues', 0) + 1), ARGV[r.att]) end
+  if r.att then note('a' .. (plus(h, 'attempts', 0) + plus(h, 'requeues', 0) + 1), ARGS[r.att]) end
   if r.uncertain then note('uncertain', plus(h, 'uncertain', 1)) end
   if r.cost and r.cost > 0 then note('cost', plus(h, 'cost', r.cost)) end
   if r.usage then note('usage', r.usage) end
   if r.verdict == 'complete' then
     note('attempts', plus(h, 'attempts', 1))
-    local result = ARGV[r.res]
+    local result = ARGS[r.res]
     local told = { lane = h.lane, attempts = plus(h, 'attempts', 1), requeues = plus(h, 'requeues', 0),
       cost = plus(h, 'cost', r.cost or 0), queued_ms = tonumber(h.reserved) - tonumber(h.created),
       held_ms = NOW - tonumber(h.reserved) }
@@ -181,7 +181,7 @@ local function finish(r, worker)
   elseif r.verdict == 'fail' then
     note('attempts', plus(h, 'attempts', 1))
     call('ZADD', P .. 'dead', NOW, id)
-    conclude(id, h, 'failed', f, 'E' .. ARGV[r.err_arg], '{}', ARGV[r.err_arg])
+    conclude(id, h, 'failed', f, 'E' .. ARGS[r.err_arg], '{}', ARGS[r.err_arg])
   elseif r.verdict == 'cancel' then
     conclude(id, h, 'cancelled', f, nil, '{}')
   else

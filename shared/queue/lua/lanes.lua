@@ -7,7 +7,9 @@
 -- park zset lane -> until; full set of lanes; delay zset id -> due; limits zset id -> expiry check,
 -- armed (ms) when the scheduler looks at them next; quarantine zset id -> score
 
-local LANES = {}
+local LANES, RINGED, DUES_CHANGED  -- DUES_CHANGED: delay or park was written
+fresh[#fresh + 1] = function() LANES, RINGED, DUES_CHANGED = {}, {}, false end
+
 local function lane_of(name)
   local l = LANES[name]
   if not l then
@@ -72,8 +74,6 @@ local function flush()
   if BORN ~= 0 then call('INCRBY', P .. 'alive', BORN) end
 end
 
-local DUES_CHANGED = false  -- delay or park was written
-
 local function unpark(l)
   if not l.parked then return end
   DUES_CHANGED = true
@@ -102,7 +102,6 @@ local function unfill(l)
   call('SREM', P .. 'full', l.name)
 end
 
-local RINGED = {}
 -- Puts a job in its lane. `h` holds tenant priority score sig.
 local function enter(id, name, h)
   local l, class = lane_of(name), tonumber(h.priority)

@@ -1,6 +1,6 @@
 -- uses: prelude lanes
 -- Moves waiting jobs to another lane; a running job is never moved. Their scores are kept.
--- ARGV[1]: {to, reason, ids}, or {to, reason, from, class (nil: all, bulk first), most, fence,
+-- ARGS[1]: {to, reason, ids}, or {to, reason, from, class (nil: all, bulk first), most, fence,
 --   sig (nil: any), due (ms, nil: any)}: from the back of each tenant's queue, so that what is about
 --   to start stays; with `due` only jobs whose deadline is at or before it, from the front.
 --   `fence`: the leader's; an older one than the newest seen is refused.

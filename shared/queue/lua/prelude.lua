@@ -1,6 +1,6 @@
 -- Library: names, clock, settings, counters, events and indexes that every script shares.
--- KEYS[1] is the prefix with its hash tag ("{hr}:"); every key below is derived from it: one slot.
--- ARGV[1] is a JSON header. Moments are epoch ms by Redis TIME, read once.
+-- The one key is the prefix with its hash tag ("{hr}:"); all others are derived from it: one slot.
+-- ARGS[1] is a JSON header, decoded as A. Moments are epoch ms by Redis TIME, read once.
 -- Counters and lanes are read once and written once a call: every script ends with flush().
 --
 -- job:<id>   hash   what changes of a job:
@@ -11,16 +11,22 @@
 --   watch cost usage a1 a2 … (a JSON record an attempt)                      what is told of it
 -- doc:<id> string what was accepted; res:<id> string "R" result or "E" error; ev:<id> list "type\ndata"
 -- ix:<tenant>:<live|final word> zset id -> created; alive string, done hash: how many of each
-local call = redis.call
-local P = KEYS[1]
-local A = cjson.decode(ARGV[1])
-local NOW
-if A.now_ms then
-  if call('EXISTS', P .. 'testing') == 0 then return redis.error_reply('REFUSED now_ms is for tests only') end
-  NOW = tonumber(A.now_ms)
-else
-  local t = call('TIME')
-  NOW = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
+local call, ARGS, P, A, NOW
+local SETTINGS, COUNTS, BORN, WOKEN, SAID, SIGS, CONFIGS
+local fresh = {}  -- what the libraries forget between two calls
+
+-- Every call of every script starts here.
+local function begin(keys, args)
+  call, ARGS, P, A = redis.call, args, keys[1], cjson.decode(args[1])
+  if A.now_ms then
+    if call('EXISTS', P .. 'testing') == 0 then error({ err = 'REFUSED now_ms is for tests only' }) end
+    NOW = tonumber(A.now_ms)
+  else
+    local t = call('TIME')
+    NOW = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
+  end
+  SETTINGS, COUNTS, BORN, WOKEN, SAID, SIGS, CONFIGS = nil, {}, 0, {}, {}, {}, {}
+  for _, forget in ipairs(fresh) do forget() end
 end
 
 local function job_key(id) return P .. 'job:' .. id end
@@ -36,14 +42,12 @@ end
 -- All of a job's hash: cheaper than naming a dozen fields of it. Empty where there is no such job.
 local function job_of(id) return pairs_of(call('HGETALL', P .. 'job:' .. id)) end
 
-local SETTINGS
 local function settings(name, default)
   SETTINGS = SETTINGS or pairs_of(call('HGETALL', P .. 'set'))
   return tonumber(SETTINGS[name] or default)
 end
 
 -- Small hashes of counters, read through and written back by flush(); a count at zero is removed.
-local COUNTS = {}
 local function counter(hash, field)
   local h = COUNTS[hash]
   if not h then
@@ -69,11 +73,9 @@ local function flush_counters()
   end
 end
 
-local BORN = 0
 local function alive() return tonumber(call('GET', P .. 'alive') or '0') + BORN end
 
 -- One token wakes one worker; who finds more than it can take passes the token on.
-local WOKEN = {}
 local function wake(provider)
   if WOKEN[provider] then return end
   WOKEN[provider] = true
@@ -89,7 +91,6 @@ local function tell(worker, word)
 end
 
 -- The scheduler listens here; nothing depends on a message being heard.
-local SAID = {}
 local function announce(kind, lane)
   local text = kind .. ' ' .. lane
   if not SAID[text] then
@@ -108,7 +109,6 @@ local function event(id, watch, kind, data, body)
 end
 
 -- A signature is the ordered candidate lanes of a job: {c = {...}, p = {...} paid}; few exist.
-local SIGS = {}
 local function signature(sig)
   local s = SIGS[sig]
   if not s then
@@ -121,7 +121,6 @@ local function signature(sig)
 end
 
 -- The lane's configuration, written by configure.lua; nil where nobody serves it.
-local CONFIGS = {}
 local function config(lane)
   local c = CONFIGS[lane]
   if c == nil then

@@ -1,5 +1,4 @@
--- Library: the ledger of one quota window of one credential. Composed in front of scripts that
--- have defined `P` (key prefix with its hash tag) and `NOW` (epoch ms by Redis TIME). The same rules
+-- Library: the ledger of one quota window of one credential. The same rules
 -- in Python: shared/core/ledger.py, ledger_timed.py; tests/properties/test_quota_twins.py drives both.
 --
 -- w, a window spec (made by shared/core/quota.py window_spec, decoded from JSON):
@@ -33,10 +32,13 @@
 --   Q.view(w)                         used, free, ms when all is free again (NOW where it is)
 local Q = { UNLIMITED = 9007199254740991 }
 do
-  local call, floor, ceil, max, min = redis.call, math.floor, math.ceil, math.max, math.min
+  local floor, ceil, max, min
   local BATCH, MICRO, PEAKS = 128, 1000000, 24
-  local build, built = {}, {}  -- a kind's functions exist only in scripts that meet the kind
-  local read = {}  -- what this script has read: key -> state at NOW, kept true by every write below
+  local build, built = {}, {}  -- a kind's functions exist only where its windows are met
+  local read  -- what this script has read: key -> state at NOW, kept true by every write below
+  fresh[#fresh + 1] = function()  -- a library finds no `math` while it is loaded
+    floor, ceil, max, min, read = math.floor, math.ceil, math.max, math.min, {}
+  end
 
   local function int(n) return string.format('%.0f', n + 0) end
   local function key(w) return P .. 'quota:' .. w.k end

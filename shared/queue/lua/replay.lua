@@ -1,5 +1,5 @@
 -- uses: prelude lanes accepting
--- Puts an ended, unsuccessful job back in its queue. ARGV[1]: {id, tenant (nil: any), deadline_ms}
+-- Puts an ended, unsuccessful job back in its queue. ARGS[1]: {id, tenant (nil: any), deadline_ms}
 -- Returns 'replayed', 'live', 'completed' or 'unknown'.
 local key = job_key(A.id)
 local v = call('HMGET', key, 'tenant', 'status', 'priority', 'sig', 'created', 'lane', 'attempts', 'requeues')

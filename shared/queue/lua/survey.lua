@@ -1,5 +1,5 @@
 -- uses: prelude lanes quota accepting claiming
--- What every lane looks like now. ARGV[1]: {lanes (nil: all configured), windows: bool}
+-- What every lane looks like now. ARGS[1]: {lanes (nil: all configured), windows: bool}
 -- Returns JSON {now, alive, full_at, lanes: {lane: {n, by: [n0,n1,n2], run, parked, reason, window,
 --   full, last, creds: [{id, rest, rest_reason, run, conc, win: [{n,l,o,used,free,reset}]}], grp}}}.
 local out = { now = NOW, alive = tonumber(call('GET', P .. 'alive') or '0'), lanes = {} }

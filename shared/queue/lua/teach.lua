@@ -1,5 +1,5 @@
 -- uses: prelude lanes quota accepting claiming
--- Looks at what is known of one credential's limits, or changes it. ARGV[1]: {lane, cred, and one of
+-- Looks at what is known of one credential's limits, or changes it. ARGS[1]: {lane, cred, and one of
 --   look {log: bool}
 --   observe [{w: window spec, used}]  a provider's own count of a window
 --   was, now (texts of cfg <lane>), trail (text), keep {field of `learned`: text, '' removes},

@@ -1,6 +1,6 @@
 -- uses: prelude lanes quota accepting claiming finishing
 -- One turn of a worker: finishes a batch, promotes what is due, claims a batch. One atomic step.
--- ARGV[1]: {worker, turn, lease_ms, providers: [..], want, idle: bool,
+-- ARGS[1]: {worker, turn, lease_ms, providers: [..], want, idle: bool,
 --   fins: [{id fence verdict reached used{i o a} lane exclude sig (the candidates left) delay cools reason health uncertain
 --           cost usage err, res err_arg att (ARGV indexes), outbox: [job + doc (ARGV index)]}],
 --   sent: [{id fence at}] calls written to the socket later than claimed (ms),
@@ -26,7 +26,7 @@ local stale = {}
 learn_signatures(A.sigs)
 for _, r in ipairs(A.fins or {}) do
   if finish(r, worker) then
-    for _, j in ipairs(r.outbox or {}) do accept(j, ARGV[j.doc], true) end
+    for _, j in ipairs(r.outbox or {}) do accept(j, ARGS[j.doc], true) end
   else
     stale[#stale + 1] = r.id
   end
