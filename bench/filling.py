@@ -22,7 +22,7 @@ from shared import catalog as catalogs
 from shared import credentials, settings
 from shared.core.model import Kind, Need, Priority
 from shared.queue.claims import Finish, claims
-from shared.queue.scripts import Scripts
+from shared.queue.scripts import COMMANDS, Scripts
 from shared.queue.types import Claim, NewJob, Report, Verdict
 from shared.store import connect
 from shared.store.jobs import Jobs
@@ -173,13 +173,14 @@ class Filling:
         """How many scripts have run, for how many µs, and the µs of CPU of the server's thread."""
         told = await self._client.info("commandstats")
         cpu = await self._client.info("cpu")
-        one = told.get("cmdstat_evalsha", {"calls": 0, "usec": 0})
+        ran = [told[f"cmdstat_{name}"] for name in COMMANDS if f"cmdstat_{name}" in told]
         spent_s = cpu["used_cpu_user_main_thread"] + cpu["used_cpu_sys_main_thread"]
-        return int(one["calls"]), int(one["usec"]), round(float(spent_s) * 1e6)
+        calls, usec = (sum(int(one[what]) for one in ran) for what in ("calls", "usec"))
+        return calls, usec, round(float(spent_s) * 1e6)
 
 
 def _each(what: str, before: tuple[int, int, int], after: tuple[int, int, int]) -> dict[str, float]:
-    calls = max(after[0] - before[0], 1)
+    calls = after[0] - before[0]
     return {
         f"{what}_script_us": round((after[1] - before[1]) / calls, 1),
         f"{what}_cpu_us": round((after[2] - before[2]) / calls, 1),

@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 from servers import valkey_server
 
 from shared.queue.engine import Hand
+from shared.queue.scripts import COMMANDS
 from shared.queue.types import Event, Report, Verdict
 from shared.store.connect import commands, pubsub
 from shared.store.inbox import MOST_A_READ, MOST_WAITING, TERMINAL, Inbox, Watch
@@ -236,7 +237,7 @@ async def test_a_gap_is_read_once_not_once_a_message(world: World) -> None:
 
 async def _scripts_run(world: World) -> int:
     stats = await world.client.info("commandstats")
-    return sum(int(stats.get(f"cmdstat_{n}", {"calls": 0})["calls"]) for n in ("evalsha", "eval"))
+    return sum(int(stats.get(f"cmdstat_{n}", {"calls": 0})["calls"]) for n in COMMANDS)
 
 
 async def test_sixteen_processes_are_told_and_a_seventeenth_asks(world: World) -> None:
