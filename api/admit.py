@@ -103,6 +103,7 @@ async def draft(
         live=_digest(f"{key.digest}:{body}") if held else None,
         join_live=held and options.retry,
         watcher=service.inbox.id if held else None,
+        follow=asked.stream,
     )
     return Draft(job, doc, route)
 

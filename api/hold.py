@@ -102,7 +102,7 @@ async def begin(
 
 
 async def _accepted(service: Service, made: Draft) -> tuple[Admission, Watch]:
-    watch = service.inbox.expect(made.job.id)
+    watch = service.inbox.expect(made.job.id, end_only=not made.job.follow)
     try:
         admission = await admit.accept(service, made)
     except BaseException:

@@ -40,8 +40,8 @@ class Inbox(Protocol):
         """What `NewJob.watcher` names."""
         ...
 
-    def expect(self, job_id: str) -> Watch:
-        """Watches a job that is about to be accepted; no round trip."""
+    def expect(self, job_id: str, *, end_only: bool = False) -> Watch:
+        """Watches a job that is about to be accepted; no round trip. See `NewJob.follow`."""
         ...
 
     async def attach(self, job_id: str, after: int) -> Watch | None:

@@ -1,5 +1,6 @@
 """One worker process: a pool of provider queues, wired to the store and to the network."""
 
+import gc
 import os
 import random
 import signal
@@ -32,6 +33,7 @@ from workers.transport import Timeouts, Transport
 
 logger = structlog.get_logger(__name__)
 
+GC_ALLOCATIONS = 10_000
 BLAMED_ON_DEPLOYMENT = frozenset(
     kind.value for kind in FailureKind if TABLE[kind].blame in (Blame.DEPLOYMENT, Blame.PROVIDER)
 )
@@ -170,6 +172,9 @@ def run(settings: Settings, providers: Sequence[str] | None = None) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    gc.collect()
+    gc.freeze()  # what is loaded stays: collections need not look at it again
+    gc.set_threshold(GC_ALLOCATIONS, 20, 20)
     worker = dramatiq.Worker(broker, worker_threads=1)
     worker.start()
     stop.wait()

@@ -56,6 +56,7 @@ class Listening:
                     if popped is not None and not self._woken():
                         self.room.clear()
                         await client.lpush(popped[0], popped[1])  # somebody else has room
+                    await asyncio.sleep(0)  # who was woken asks the store before we do
                     backoff_s = FIRST_BACKOFF_S
                 except (RedisError, OSError):
                     self._woken()  # a token may have been lost with the reply

@@ -21,7 +21,8 @@ class NewJob:
     them may run the job. `paid_lanes` are candidates that cost more: no lane steals a job for them,
     the scheduler may move it there when policy allows. Times are spans in ms from acceptance.
     `idempotency` is (key digest, body digest); `live` is the digest of API key and body under which
-    an SDK's retry finds the live job. `watcher` is the inbox of the API process that waits.
+    an SDK's retry finds the live job. `watcher` is the inbox of the API process that waits; if it
+    does not `follow` the job, it is told of its end only.
     """
 
     id: str
@@ -41,6 +42,7 @@ class NewJob:
     live: str | None = None
     join_live: bool = False
     watcher: str | None = None
+    follow: bool = True
 
 
 class Acceptance(StrEnum):

@@ -46,6 +46,7 @@ from redis.exceptions import (
 from redis.maint_notifications import MaintNotificationsConfig
 
 from shared.errors import ConfigError, StoreError
+from shared.store.direct import Direct
 
 log = structlog.get_logger(__name__)
 
@@ -55,6 +56,7 @@ BLOCK_MARGIN_S = 5.0
 POOL_WAIT_S = 5.0
 POOL_CONNECTIONS = 32
 PRODUCER_RETRY_FOR_S = 8.0
+MOST_KEPT = 4
 BACKOFF_BASE_S = 0.02
 BACKOFF_CAP_S = 0.5
 QUIET_S = 15.0
@@ -90,7 +92,7 @@ def commands(
     A reply takes at most 5 s, a connection 3 s. Callers beyond `max_connections` wait up to 5 s
     for one of them.
     """
-    return Redis.from_pool(_shared_pool(url, "commands", ca_file, max_connections))
+    return _Commands.from_pool(_shared_pool(url, "commands", ca_file, max_connections))
 
 
 def producer(
@@ -120,7 +122,7 @@ def blocking(url: str, block_s: float, *, ca_file: str | None = None) -> Redis:
         raise ValueError("block_s must be above 0 and finite: a dead server is never noticed else")
     options = _connection_options(url, "blocking", ca_file)
     options["socket_timeout"] = block_s + BLOCK_MARGIN_S
-    return Redis.from_pool(ConnectionPool(max_connections=1, **options))
+    return _Blocking.from_pool(ConnectionPool(max_connections=1, **options))
 
 
 def pubsub(url: str, *, ca_file: str | None = None) -> Redis:
@@ -180,7 +182,34 @@ def _reason(exc: BaseException) -> str:
             return f"the store answered: {exc}"
 
 
-class _Producer(Redis):
+class _Commands(Redis):
+    """Calls functions the short way; each is sent once at most."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        most = self.connection_pool.max_connections - 1  # one is left for other commands
+        self._direct = Direct(self.connection_pool, most_kept=min(MOST_KEPT, most))
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        if args[0] == "FCALL":
+            return await self._direct(*args)
+        return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+
+
+class _Blocking(Redis):
+    """Blocks the short way."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._direct = Direct(self.connection_pool, most_kept=1)
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        reply = await self._direct(*args)
+        shaped = self.response_callbacks.get(args[0])
+        return shaped(reply, **options) if shaped else reply
+
+
+class _Producer(_Commands):
     """Repeats a command whose reply did not come, for a bounded time."""
 
     retry_for_s = PRODUCER_RETRY_FOR_S
@@ -190,7 +219,7 @@ class _Producer(Redis):
         tries = 0
         while True:
             try:
-                return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+                return await super().execute_command(*args, **options)
             except (RedisConnectionError, RedisTimeoutError, ReadOnlyError) as exc:
                 tries += 1
                 pause_s = random.uniform(0, min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2**tries))

@@ -36,7 +36,15 @@ class Watch:
     At most 768 events wait for a slow reader; what comes beyond is read from the store again.
     """
 
-    def __init__(self, inbox: "Inbox", job_id: str, after: int, tenant: str | None = None) -> None:
+    def __init__(
+        self,
+        inbox: "Inbox",
+        job_id: str,
+        after: int,
+        tenant: str | None = None,
+        *,
+        end_only: bool = False,
+    ) -> None:
         self.job_id = job_id
         self.tenant = tenant
         self.result: bytes | None = None  # of a terminal event heard live, up to 64 KiB
@@ -44,6 +52,7 @@ class Watch:
         self.heard = after
         self.repairing = False
         self.closed = False
+        self._end_only = end_only
         self._inbox = inbox
         self._events: deque[Event] = deque()
         self._changed = asyncio.Event()
@@ -100,7 +109,8 @@ class Watch:
         self.heard = max(self.heard, event.id)
         if event.id <= self.last or self._ended:
             return True
-        if event.id > self.last + 1 or self.room <= 0:
+        awaited = self._end_only and event.type in TERMINAL
+        if self.room <= 0 or (event.id > self.last + 1 and not awaited):
             return False
         self.last = event.id
         if event.type in TERMINAL:
@@ -146,9 +156,12 @@ class Inbox:
                 task.cancel()
             await asyncio.gather(self._task, *self._repairs, return_exceptions=True)
 
-    def expect(self, job_id: str) -> Watch:
-        """A watch of a job about to be accepted with `watcher=inbox.id`: no round trip."""
-        watch = Watch(self, job_id, 0)
+    def expect(self, job_id: str, *, end_only: bool = False) -> Watch:
+        """A watch of a job about to be accepted with `watcher=inbox.id`: no round trip.
+
+        With `end_only` the job does not `follow`: its terminal event comes without those before it.
+        """
+        watch = Watch(self, job_id, 0, end_only=end_only)
         self._watches.setdefault(job_id, set()).add(watch)
         return watch
 

@@ -87,8 +87,10 @@ class Row:
 
 
 class FakeWatch:
-    def __init__(self, store: "FakeStore", job_id: str, after: int) -> None:
-        self.store, self.job_id, self.last = store, job_id, after
+    def __init__(
+        self, store: "FakeStore", job_id: str, after: int, *, end_only: bool = False
+    ) -> None:
+        self.store, self.job_id, self.last, self.end_only = store, job_id, after, end_only
         self.result: bytes | None = None
         self.queue: asyncio.Queue[Event] = asyncio.Queue()
         self.ended = False
@@ -104,6 +106,8 @@ class FakeWatch:
 
     def offer(self, event: Event, body: bytes | None) -> None:
         if self.ended or event.id <= self.last:
+            return
+        if self.end_only and event.type not in TERMINAL:
             return
         self.last = event.id
         if event.type in TERMINAL:
@@ -247,8 +251,8 @@ class FakeStore:
 
     # -- Inbox
 
-    def expect(self, job_id: str) -> FakeWatch:
-        watch = FakeWatch(self, job_id, 0)
+    def expect(self, job_id: str, *, end_only: bool = False) -> FakeWatch:
+        watch = FakeWatch(self, job_id, 0, end_only=end_only)
         self.watches.setdefault(job_id, set()).add(watch)
         return watch
 

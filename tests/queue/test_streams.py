@@ -64,6 +64,18 @@ async def test_deltas_are_written_in_order_before_the_finish(world: World) -> No
     await assert_at_rest(world.client)
 
 
+async def test_who_does_not_follow_a_job_is_told_of_its_end_only(world: World) -> None:
+    async with engine(world.url, says(20)), inbox_of(world.url) as inbox:
+        heard, deliver = [], inbox._deliver
+        inbox._deliver = lambda line: (heard.append(line), deliver(line))
+        watch = inbox.expect("a", end_only=True)
+        await world.accept(world.job("a", watcher=inbox.id, follow=False))
+        assert [event.type for event in await all_of(watch)] == ["job.completed"]
+        assert watch.result == b'{"ok":1}'
+        assert len(heard) == 1
+    assert_whole(list(await world.jobs.events("a", None)), 20)
+
+
 async def test_an_emit_whose_reply_was_lost_doubles_nothing(world: World) -> None:
     await world.accept(world.job("a"))
     (claim,) = await world.claim()

@@ -17,7 +17,7 @@ if A.inbox and not final then
   if not there and #names >= 16 then  -- processes that are gone make room
     local living = {}
     for _, name in ipairs(names) do
-      if call('PUBSUB', 'NUMSUB', P .. 'inbox:' .. name)[2] > 0 then living[#living + 1] = name end
+      if call('PUBSUB', 'NUMSUB', P .. 'inbox:' .. string.gsub(name, '^!', ''))[2] > 0 then living[#living + 1] = name end
     end
     names = living
   end

@@ -172,7 +172,7 @@ local function conclude(id, h, status, fields, outcome, data, body)
   call('ZREM', P .. 'limits', id)
   BORN = BORN - 1
   bump('done', status, 1)
-  event(id, h.watch, 'job.' .. status, data or '{}', body)
+  event(id, h.watch, 'job.' .. status, data or '{}', body, true)
   if h.live and call('GET', P .. 'live:' .. h.live) == id then call('DEL', P .. 'live:' .. h.live) end
   call('PEXPIRE', key, ttl)
   call('PEXPIRE', P .. 'doc:' .. id, ttl)

@@ -99,12 +99,17 @@ local function announce(kind, lane)
   end
 end
 
--- Appends one event and tells the inboxes that watch. `body` (a result) is told with it, not kept.
-local function event(id, watch, kind, data, body)
+-- Appends one event and tells the inboxes that watch; those marked "!" hear of the terminal one only.
+-- `body` (a result) is told with it, not kept.
+local function event(id, watch, kind, data, body, terminal)
   local n = call('RPUSH', P .. 'ev:' .. id, kind .. '\n' .. data)
-  if watch then
-    local line = id .. '\n' .. n .. '\n' .. kind .. '\n' .. data .. (body and '\n' .. body or '')
-    for inbox in string.gmatch(watch, '[^,]+') do call('PUBLISH', P .. 'inbox:' .. inbox, line) end
+  if not watch then return end
+  local line
+  for mark, inbox in string.gmatch(watch, '(!?)([^,!]+)') do
+    if mark == '' or terminal then
+      line = line or id .. '\n' .. n .. '\n' .. kind .. '\n' .. data .. (body and '\n' .. body or '')
+      call('PUBLISH', P .. 'inbox:' .. inbox, line)
+    end
   end
 end
 
