@@ -32,7 +32,7 @@ _UNSPECIFIED = frozenset({None, "", "FINISH_REASON_UNSPECIFIED"})
 
 
 class Candidate:
-    """What one candidate has said so far."""
+    """What one candidate has said so far; its thoughts are no answer."""
 
     __slots__ = ("calls", "said", "signature")
 
@@ -122,7 +122,7 @@ class Translator:
                 name = "reasoning_content" if part.get("thought") is True else "content"
                 texts.setdefault(name, []).append(text)
         delta |= {name: "".join(pieces) for name, pieces in texts.items()}
-        candidate.said |= bool(texts) or candidate.calls > 0
+        candidate.said |= "content" in texts or candidate.calls > 0
 
     def _called(self, candidate: Candidate, value: Any, signature: str | None) -> dict[str, Any]:
         """A whole call: Gemini sends its arguments in one piece unless asked for less."""
