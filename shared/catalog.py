@@ -27,7 +27,7 @@ from shared.core.model import (
 )
 from shared.errors import ConfigError
 from shared.nearest import nearest, problems
-from shared.wires import WIRES
+from shared.wires import NATIVE, WIRES
 
 CATEGORIES = ("small", "large", "reasoning")
 VIRTUAL = ("auto", *(f"auto:{category}" for category in CATEGORIES), "auto:cheap", "auto:fast")
@@ -217,7 +217,7 @@ def _provider(name: str, doc: ProviderDoc) -> Provider:
         name=name,
         type=doc.type or "",
         base_url=(doc.base_url or "").rstrip("/"),
-        quirks=_quirks(name, doc.quirks),
+        quirks=_quirks(name, doc.type, doc.quirks),
         title=doc.title or name,
         env=tuple(doc.env),
         plans=tuple(plans),
@@ -232,9 +232,9 @@ def _provider(name: str, doc: ProviderDoc) -> Provider:
     )
 
 
-def _quirks(name: str, doc: QuirksDoc) -> Quirks:
+def _quirks(name: str, type_: str | None, doc: QuirksDoc) -> Quirks:
     """What is known of the wire this one is like (or is named after), and the document over it."""
-    known = WIRES.get(doc.like or name, {})
+    known = NATIVE.get(type_ or "") or WIRES.get(doc.like or name, {})
     said = QuirksDoc.model_validate({**known, **doc.model_dump(exclude_unset=True)}).model_dump()
     del said["like"]
     return Quirks(

@@ -1,6 +1,7 @@
 """How the wires of known hosts differ from OpenAI's: `Quirks` by name, as `quirks` would say it.
 
-A provider of such a name has them by itself; another says `quirks: {like: groq}`. What its own
+A provider of such a name has them by itself; another says `quirks: {like: groq}`. `NATIVE` are the
+wires of types that are not OpenAI's at all: every provider of such a type has them. What its own
 `quirks` say wins. `takes` lists what a host that refuses unknown fields has in its official SDK
 (groq 1.7, mistralai 3.7), less what its documentation refuses; it speaks of callers' names, so
 that `seed` stands there where it is renamed.
@@ -121,5 +122,25 @@ WIRES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         },
         "vllm": {"reasoning_back": "always", "rate_dialect": "none"},
         "llamacpp": {"reasoning_back": "always", "rate_dialect": "none"},
+    }
+)
+
+NATIVE: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "gemini": {
+            "auth_header": "x-goog-api-key",
+            "auth_format": "{key}",
+            "rate_dialect": "none",
+            "chat_path": "/models/{model}:generateContent",
+            "embeddings_path": "/models/{model}:batchEmbedContents",
+            "models_path": "/models?pageSize=1000",
+            "takes": _names(
+                "frequency_penalty include_reasoning logprobs max_completion_tokens max_tokens "
+                "messages model n presence_penalty reasoning_effort response_format "
+                "safety_settings seed service_tier stop stream stream_options temperature "
+                "tool_choice tools top_k top_logprobs top_p"
+            ),
+            "values": {"service_tier": {"auto": "", "default": "standard", "scale": ""}},
+        },
     }
 )

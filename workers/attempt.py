@@ -19,7 +19,14 @@ from shared.credentials import Secret
 from shared.queue.types import Claim, Report
 from workers import assemble, reporting
 from workers.failures import TransportFailure
-from workers.providers.base import Adapter, Call, CountTokens, HttpReply, HttpRequest
+from workers.providers.base import (
+    Adapter,
+    Call,
+    CountTokens,
+    HttpReply,
+    HttpRequest,
+    Unsendable,
+)
 from workers.providers.parameters import OnUnsupported, refused
 from workers.providers.registry import adapter_for
 from workers.reporting import Progress
@@ -158,6 +165,8 @@ async def _attempt(
         request = adapter.build(call, secret)
     except KeyError:
         return _unserved(f"this deployment does not offer {call.kind}")
+    except Unsendable as exc:
+        return exc.failed
     progress.dropped = request.dropped
     if request.dropped and policy.unsupported is OnUnsupported.REFUSE:
         return refused(request.dropped, call.deployment.id)

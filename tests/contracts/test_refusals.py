@@ -11,10 +11,11 @@ from shared.catalog import Quirks
 from shared.core.model import Kind
 from shared.core.outcome import Failed, FailureKind
 from workers.providers.base import Adapter, Call
+from workers.providers.gemini import Gemini
 from workers.providers.openai_compatible import OpenAICompatible
 
 NOW_MS = 1_785_658_100_000 - 1_785_658_100_000 % 86_400_000 + 9 * 3_600_000  # 02:00 in Los Angeles
-ADAPTERS: list[Adapter] = [OpenAICompatible()]
+ADAPTERS: list[Adapter] = [OpenAICompatible(), Gemini()]
 
 
 def call(type_="openai-compatible", dialect="generic"):

@@ -1,6 +1,7 @@
 """Turns a refusal into `Failed`: whom it concerns, which window, how long to wait."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from shared.core import ratelimits, resets
 from shared.core.outcome import Failed, FailureKind, Learned
@@ -39,6 +40,20 @@ def refusal(
     if verdict.kind in _LIMITS or status in (_TOO_MANY, _TOO_LARGE):
         return _limit(failed, verdict, headers, error, now_ms)
     return failed
+
+
+def inside(call: Call, status: int, headers: Mapping[str, str], error: UpstreamError) -> Failed:
+    """An error inside a success. What no table knows is a malformed reply, never an answer."""
+    now_ms = call.created_s * 1_000
+    failed = refusal(call, error.status or status, headers, error, now_ms)
+    if failed.kind is FailureKind.UNKNOWN:
+        return replace(failed, kind=FailureKind.MALFORMED_REPLY, status=status)
+    return failed
+
+
+def malformed(message: str, status: int) -> Failed:
+    """An answer that is none; it may have been worked on, and billed."""
+    return Failed(FailureKind.MALFORMED_REPLY, message, status=status, uncertain=True)
 
 
 def _limit(

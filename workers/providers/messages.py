@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from shared.catalog import Quirks
+from workers.providers import signatures
 
 _REASONING = ("reasoning_content", "reasoning")
-_NEVER_BACK = frozenset({*_REASONING, "annotations", "executed_tools"})  # no request has them
+# No request has them; Gemini's own adapter reads `extra_content`.
+_NEVER_BACK = frozenset({*_REASONING, "annotations", "executed_tools", "extra_content"})
 # What an answer holds and a client sends back unasked: never a wish, so never told when left out.
 _ECHOED = frozenset({*_NEVER_BACK, "reasoning_details", "refusal", "function_call"})
 _ALNUM9 = re.compile(r"[A-Za-z0-9]{9}")
@@ -52,8 +54,10 @@ def fit(messages: Any, quirks: Quirks) -> tuple[Any, frozenset[str]]:
 def tool_call_id(value: str, rule: str) -> str:
     """`value` where the rule allows it, else always the same stand-in: a call and its result agree.
 
-    No way back is needed: a host answers with ids of its own, never with those it was sent.
+    No way back is needed: a host answers with ids of its own, never with those it was sent. The
+    signature that Gemini's ids carry is nobody else's.
     """
+    value = signatures.plain(value)
     chars = _ID_CHARS.get(rule)
     fits = _ALNUM9.fullmatch(value) if rule == "alnum9" else len(value) <= (chars or len(value))
     if chars is None or fits:
@@ -107,8 +111,7 @@ def _message(each: Message, quirks: Quirks, *, keep: bool) -> Message:
             message.pop("reasoning_details", None)
         if not {"content", "tool_calls", "function_call", "audio", "refusal"} & message.keys():
             message["content"] = ""
-    if quirks.tool_ids != "any":
-        _put_ids(message, quirks.tool_ids)
+    _put_ids(message, quirks.tool_ids)
     content = message.get("content")
     if quirks.parts == "mistral" and isinstance(content, list):
         message["content"] = [_mistral_part(part) for part in content]

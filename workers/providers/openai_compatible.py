@@ -2,19 +2,18 @@
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
 import orjson
 
 from shared.core.model import Kind, Usage
-from shared.core.outcome import Failed, FailureKind, Outcome, Succeeded
+from shared.core.outcome import Failed, Outcome, Succeeded
 from shared.credentials import Secret
 from workers.providers import messages, normalise, parameters
 from workers.providers.base import Call, HttpReply, HttpRequest, StreamReader
-from workers.providers.classify import refusal
-from workers.providers.errors import UpstreamError, error_of, read_error
+from workers.providers.classify import inside, malformed, refusal
+from workers.providers.errors import error_of, read_error
 from workers.providers.streaming import ChatReader
 
 USER_AGENT = "headrace/0.1"
@@ -52,26 +51,26 @@ class OpenAICompatible:
             value = orjson.loads(reply.body)
         except orjson.JSONDecodeError:
             what = "not JSON" if reply.body.strip() else "empty"
-            return _malformed(f"the answer is {what}", reply.status)
+            return malformed(f"the answer is {what}", reply.status)
         raw = reply.body
         if isinstance(value, list) and len(value) == 1:
             value, raw = value[0], orjson.dumps(value[0])
         if not isinstance(value, dict):
-            return _malformed("the answer is no object", reply.status)
+            return malformed("the answer is no object", reply.status)
         error = normalise.error_in(value)
         if error or not ("choices" in value or "data" in value):
             said = error_of({"error": error} if error else value)
-            return _inside(call, reply.status, reply.headers, said)
+            return inside(call, reply.status, reply.headers, said)
         try:
             if call.kind is Kind.EMBEDDING:
                 return _embeddings(call, value, raw)
             return _completion(call, value, raw)
         except normalise.Malformed as exc:
-            return _malformed(str(exc), reply.status)
+            return malformed(str(exc), reply.status)
 
     def parse_stream(self, call: Call, status: int, headers: Mapping[str, str]) -> StreamReader:
         """A reader for one stream that began with a 2xx status."""
-        return ChatReader(call, functools.partial(_inside, call, status, headers))
+        return ChatReader(call, functools.partial(inside, call, status, headers))
 
     def classify(
         self, call: Call, status: int, headers: Mapping[str, str], body: bytes, now_ms: int
@@ -122,7 +121,7 @@ def _completion(call: Call, value: dict[str, Any], raw: bytes) -> Outcome:
     )
     changed |= normalise.choices(value, "message", call.job_id)
     if not value["choices"] or not normalise.speaks(value):
-        return _malformed("the answer is empty", 200)
+        return malformed("the answer is empty", 200)
     return _counted(call, value, raw, changed, functools.partial(_spoken, value))
 
 
@@ -139,12 +138,12 @@ def _spoken(value: Mapping[str, Any]) -> str:
 def _embeddings(call: Call, value: dict[str, Any], raw: bytes) -> Outcome:
     data = value.get("data")
     if not isinstance(data, list) or not data:
-        return _malformed("the answer holds no embeddings", 200)
+        return malformed("the answer holds no embeddings", 200)
     changed = value.get("object") != "list"
     value["object"] = "list"
     for position, each in enumerate(data):
         if not isinstance(each, dict) or not each.get("embedding"):
-            return _malformed("an embedding is missing", 200)
+            return malformed("an embedding is missing", 200)
         if each.get("object") != "embedding" or not isinstance(each.get("index"), int):
             each.setdefault("index", position)
             each["object"] = "embedding"
@@ -152,7 +151,7 @@ def _embeddings(call: Call, value: dict[str, Any], raw: bytes) -> Outcome:
     asked = call.request.get("input")
     if isinstance(asked, list) and asked and isinstance(asked[0], str | list):  # noqa: SIM102
         if len(data) != len(asked):
-            return _malformed(f"{len(asked)} inputs, {len(data)} embeddings", 200)
+            return malformed(f"{len(asked)} inputs, {len(data)} embeddings", 200)
     if not value.get("model"):
         value["model"] = call.deployment.model
         changed = True
@@ -176,16 +175,3 @@ def _counted(
         value["usage"] = shape
         changed = True
     return Succeeded(orjson.dumps(value) if changed else raw, usage)
-
-
-def _inside(call: Call, status: int, headers: Mapping[str, str], error: UpstreamError) -> Failed:
-    """An error inside a success. What no table knows is a malformed reply, never an answer."""
-    now_ms = call.created_s * 1_000
-    failed = refusal(call, error.status or status, headers, error, now_ms)
-    if failed.kind is FailureKind.UNKNOWN:
-        return replace(failed, kind=FailureKind.MALFORMED_REPLY, status=status)
-    return failed
-
-
-def _malformed(message: str, status: int) -> Failed:
-    return Failed(FailureKind.MALFORMED_REPLY, message, status=status, uncertain=True)

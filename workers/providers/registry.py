@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 
 from workers.providers.base import Adapter
+from workers.providers.gemini import Gemini
 from workers.providers.openai_compatible import OpenAICompatible
 
 _OPENAI = OpenAICompatible()
-ADAPTERS: Mapping[str, Adapter] = {}
+ADAPTERS: Mapping[str, Adapter] = {"gemini": Gemini()}
 """By provider type, for the wires of their own; every other type speaks OpenAI's."""
 
 

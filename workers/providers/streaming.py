@@ -18,6 +18,7 @@ from workers.providers.errors import UpstreamError, error_of
 
 _DONE = b"[DONE]"
 Refuse = Callable[[UpstreamError], Failed]
+Translate = Callable[[Any], Any]
 
 
 class CallPieces:
@@ -66,10 +67,14 @@ class CallPieces:
 
 
 class ChatReader:
-    """The state of one stream. See `base.StreamReader`."""
+    """The state of one stream. See `base.StreamReader`.
 
-    def __init__(self, call: Call, refuse: Refuse) -> None:
+    `translate` makes OpenAI's chunks of a provider's own; it may raise Malformed.
+    """
+
+    def __init__(self, call: Call, refuse: Refuse, translate: Translate | None = None) -> None:
         self._call = call
+        self._translate = translate
         self._refuse = refuse
         self._events = sse.EventParser()
         self._assembler = Assembler()
@@ -141,6 +146,8 @@ class ChatReader:
 
     def _chunk(self, payload: bytes, out: list[bytes]) -> None:
         chunk = orjson.loads(payload)
+        if self._translate is not None:
+            chunk = self._translate(chunk)
         if not isinstance(chunk, dict):
             raise normalise.Malformed("a chunk is no object")
         error = normalise.error_in(chunk)
@@ -153,6 +160,7 @@ class ChatReader:
             self._usage = usage
         call = self._call
         changed = normalise.choices(chunk, "delta") or b"\n" in payload
+        changed |= self._translate is not None
         if not chunk["choices"]:
             return
         changed |= self._calls.number(chunk["choices"])

@@ -143,7 +143,7 @@ _MONTH_PHRASES = re.compile(
 _GONE_PHRASES = re.compile(
     r"model .{0,80}(?:not found|does not exist|not supported|decommissioned|retired)"
     r"|limit: 0\b|must be verified|requires a subscription|no endpoints found"
-    r"|billing .{0,40}(?:needed|required|to be enabled)",
+    r"|billing .{0,40}(?:needed|required|to be enabled)|enable billing",
     re.IGNORECASE,
 )
 _FILTER_PHRASES = re.compile(
@@ -186,9 +186,10 @@ STATUSES: Mapping[int, Verdict] = MappingProxyType(
     }
 )
 _PROVIDER_STATUSES: Mapping[tuple[str, int], Verdict] = MappingProxyType(
-    {("cohere", 498): _FILTERED, ("huggingface", 402): _MONTH}
+    {("cohere", 498): _FILTERED, ("huggingface", 402): _MONTH, ("gemini", 403): _UNAUTHORIZED}
 )
 SERVER_ERROR = 500
+_UNPAID_STATUS = 402  # Gemini marks it RESOURCE_EXHAUSTED, as it does a limit
 
 
 def judge(provider_type: str, status: int, marks: tuple[str, ...], text: str) -> Verdict:
@@ -199,7 +200,7 @@ def judge(provider_type: str, status: int, marks: tuple[str, ...], text: str) ->
     for statuses, phrase, verdict in PHRASES:
         if status in statuses and phrase.search(text):
             return verdict
-    if status < SERVER_ERROR:
+    if status < SERVER_ERROR and status != _UNPAID_STATUS:
         for mark in marks:
             if verdict := LIMIT_MARKS.get(mark):
                 return verdict

@@ -1,0 +1,114 @@
+"""The adapter for Gemini's own API: generateContent, its stream, and embeddings.
+
+Google sends no rate-limit headers and no `[DONE]`; a stream ends with its candidates.
+Sources: shared/facts/wire-chat.md 1, wire-facts.md 3.
+"""
+
+import functools
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+
+from shared.core.model import Kind
+from shared.core.outcome import Failed, FailureKind, Outcome, Succeeded
+from shared.credentials import Secret
+from workers.assemble import Assembler
+from workers.providers import gemini_request, normalise
+from workers.providers.base import Call, HttpReply, HttpRequest, StreamReader
+from workers.providers.classify import inside, malformed, refusal
+from workers.providers.errors import error_of, read_error
+from workers.providers.gemini_embeddings import embeddings
+from workers.providers.gemini_reply import Translator
+from workers.providers.openai_compatible import ACCEPT_ENCODING, USER_AGENT
+from workers.providers.streaming import ChatReader
+
+_SPENT = re.compile(r"spend(?:ing)? (?:cap|limit)", re.IGNORECASE)
+_SPENT_MS = 600_000
+
+
+class Gemini:
+    """See `base.Adapter`. Holds nothing: one serves all calls."""
+
+    def build(self, call: Call, credential: Secret | None) -> HttpRequest:
+        """The request to send; KeyError where this kind is not offered, or Unsendable."""
+        quirks = call.quirks
+        embedding = call.kind is Kind.EMBEDDING
+        path = quirks.embeddings_path if embedding else quirks.chat_path
+        if not path:
+            raise KeyError(call.kind)
+        made = gemini_request.embeddings(call) if embedding else gemini_request.chat(call)
+        if embedding and "requests" not in made.body:
+            path = path.replace(":batchEmbedContents", ":embedContent")
+        elif call.stream:
+            path = path.replace(":generateContent", ":streamGenerateContent")
+            path += "&alt=sse" if "?" in path else "?alt=sse"
+        headers = {
+            "content-type": "application/json",
+            "accept": "text/event-stream" if call.stream else "application/json",
+            "accept-encoding": ACCEPT_ENCODING,
+            "user-agent": USER_AGENT,
+            **dict(quirks.extra_headers),
+        }
+        if credential is not None and quirks.auth_header:
+            headers[quirks.auth_header] = quirks.auth_format.format(key=credential.reveal())
+        path = path.replace("{model}", quote(call.deployment.model, safe=""))
+        url = call.deployment.base_url.rstrip("/") + path
+        return HttpRequest("POST", url, headers, orjson.dumps(made.body), made.dropped)
+
+    def parse(self, call: Call, reply: HttpReply) -> Outcome:
+        """What a whole answer with a 2xx status came to."""
+        try:
+            value = orjson.loads(reply.body)
+        except orjson.JSONDecodeError:
+            what = "not JSON" if reply.body.strip() else "empty"
+            return malformed(f"the answer is {what}", reply.status)
+        if isinstance(value, list) and len(value) == 1:
+            value = value[0]
+        if not isinstance(value, dict):
+            return malformed("the answer is no object", reply.status)
+        try:
+            if call.kind is Kind.EMBEDDING and value.keys() & {"embedding", "embeddings"}:
+                return embeddings(call, value)
+            chunk = Translator(call, whole=True).chunk(value)
+            if call.kind is Kind.CHAT and "choices" in chunk and "error" not in chunk:
+                return _completion(call, chunk)
+        except normalise.Malformed as exc:
+            return malformed(str(exc), reply.status)
+        return inside(call, reply.status, reply.headers, error_of(value))
+
+    def parse_stream(self, call: Call, status: int, headers: Mapping[str, str]) -> StreamReader:
+        """A reader for one stream that began with a 2xx status."""
+        refuse = functools.partial(inside, call, status, headers)
+        return ChatReader(call, refuse, Translator(call).chunk)
+
+    def classify(
+        self, call: Call, status: int, headers: Mapping[str, str], body: bytes, now_ms: int
+    ) -> Failed:
+        """What an answer that is not 2xx means."""
+        failed = refusal(call, status, headers, read_error(body), now_ms)
+        if failed.kind is FailureKind.RATE_LIMITED and _SPENT.search(failed.message):
+            # A cap on what is spent in any ten minutes, whatever retryDelay says (facts 3).
+            wait_ms = max(_SPENT_MS, failed.retry_after_ms or 0)
+            return replace(failed, scope="credential", retry_after_ms=wait_ms)
+        return failed
+
+
+def _completion(call: Call, chunk: dict[str, Any]) -> Outcome:
+    normalise.top(
+        chunk, "chat.completion.chunk", call.job_id, call.created_s, call.deployment.model
+    )
+    assembler = Assembler()
+    assembler.add(chunk)
+    reported = chunk.get("usage")
+    if reported is None:
+        usage = normalise.estimate(call.input_tokens, assembler.texts(), call.count)
+    else:
+        usage = normalise.usage_of(reported)
+    completion = assembler.completion(normalise.usage_shape(usage, reported))
+    if not completion["choices"] or not normalise.speaks(completion):
+        return malformed("the answer is empty", 200)
+    return Succeeded(orjson.dumps(completion), usage)
