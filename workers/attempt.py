@@ -158,6 +158,8 @@ async def _attempt(
         request = adapter.build(call, secret)
     except KeyError:
         return _unserved(f"this deployment does not offer {call.kind}")
+    if isinstance(request, Failed):
+        return request
     progress.dropped = request.dropped
     if request.dropped and policy.unsupported is OnUnsupported.REFUSE:
         return refused(request.dropped, call.deployment.id)

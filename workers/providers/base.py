@@ -88,8 +88,11 @@ class StreamReader(Protocol):
 class Adapter(Protocol):
     """One provider dialect."""
 
-    def build(self, call: Call, credential: Secret | None) -> HttpRequest:
-        """The request to send; KeyError where the deployment does not offer this kind."""
+    def build(self, call: Call, credential: Secret | None) -> HttpRequest | Failed:
+        """The request to send, or why this one cannot be put to this provider at all.
+
+        KeyError where the deployment does not offer this kind.
+        """
         ...
 
     def parse(self, call: Call, reply: HttpReply) -> Outcome:

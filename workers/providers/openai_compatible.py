@@ -19,7 +19,9 @@ from workers.providers.streaming import ChatReader
 
 USER_AGENT = "headrace/0.1"
 ACCEPT_ENCODING = "gzip, deflate"  # what the transport can undo
-_OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens")
+OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens")
+
+Translate = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class OpenAICompatible:
@@ -32,52 +34,74 @@ class OpenAICompatible:
         path = quirks.embeddings_path if embedding else quirks.chat_path
         if not path:
             raise KeyError(call.kind)
-        headers = {
-            "content-type": "application/json",
-            "accept": "text/event-stream" if call.stream else "application/json",
-            "accept-encoding": ACCEPT_ENCODING,
-            "user-agent": USER_AGENT,
-            **dict(quirks.extra_headers),
-        }
-        if credential is not None and quirks.auth_header:
-            headers[quirks.auth_header] = quirks.auth_format.format(key=credential.reveal())
         body, dropped = _embedding_body(call) if embedding else _chat_body(call)
-        path = path.replace("{model}", quote(call.deployment.model, safe=""))
-        url = call.deployment.base_url.rstrip("/") + path
-        return HttpRequest("POST", url, headers, orjson.dumps(body), dropped)
+        return post(call, credential, path, body, dropped)
 
     def parse(self, call: Call, reply: HttpReply) -> Outcome:
         """What a whole answer with a 2xx status came to."""
-        try:
-            value = orjson.loads(reply.body)
-        except orjson.JSONDecodeError:
-            what = "not JSON" if reply.body.strip() else "empty"
-            return _malformed(f"the answer is {what}", reply.status)
-        raw = reply.body
-        if isinstance(value, list) and len(value) == 1:
-            value, raw = value[0], orjson.dumps(value[0])
-        if not isinstance(value, dict):
-            return _malformed("the answer is no object", reply.status)
-        error = normalise.error_in(value)
-        if error or not ("choices" in value or "data" in value):
-            said = error_of({"error": error} if error else value)
-            return _inside(call, reply.status, reply.headers, said)
-        try:
-            if call.kind is Kind.EMBEDDING:
-                return _embeddings(call, value, raw)
-            return _completion(call, value, raw)
-        except normalise.Malformed as exc:
-            return _malformed(str(exc), reply.status)
+        return read(call, reply)
 
     def parse_stream(self, call: Call, status: int, headers: Mapping[str, str]) -> StreamReader:
         """A reader for one stream that began with a 2xx status."""
-        return ChatReader(call, functools.partial(_inside, call, status, headers))
+        return ChatReader(call, functools.partial(inside, call, status, headers))
 
     def classify(
         self, call: Call, status: int, headers: Mapping[str, str], body: bytes, now_ms: int
     ) -> Failed:
         """What an answer that is not 2xx means."""
         return refusal(call, status, headers, read_error(body), now_ms)
+
+
+def post(
+    call: Call,
+    credential: Secret | None,
+    path: str,
+    body: Mapping[str, Any],
+    dropped: tuple[str, ...] = (),
+) -> HttpRequest:
+    """The request around a body, for this adapter and for those of native wires."""
+    quirks = call.quirks
+    headers = {
+        "content-type": "application/json",
+        "accept": "text/event-stream" if call.stream else "application/json",
+        "accept-encoding": ACCEPT_ENCODING,
+        "user-agent": USER_AGENT,
+        **dict(quirks.extra_headers),
+    }
+    if credential is not None and quirks.auth_header:
+        headers[quirks.auth_header] = quirks.auth_format.format(key=credential.reveal())
+    path = path.replace("{model}", quote(call.deployment.model, safe=""))
+    url = call.deployment.base_url.rstrip("/") + path
+    return HttpRequest("POST", url, headers, orjson.dumps(body), dropped)
+
+
+def read(call: Call, reply: HttpReply, translate: Translate | None = None) -> Outcome:
+    """What a whole answer came to. `translate` brings a native one near to OpenAI's shape.
+
+    It leaves errors as they are, and raises `Malformed` for what is no answer.
+    """
+    try:
+        value = orjson.loads(reply.body)
+    except orjson.JSONDecodeError:
+        what = "not JSON" if reply.body.strip() else "empty"
+        return malformed(f"the answer is {what}", reply.status)
+    raw: bytes | None = reply.body
+    if isinstance(value, list) and len(value) == 1:
+        value, raw = value[0], None
+    if not isinstance(value, dict):
+        return malformed("the answer is no object", reply.status)
+    try:
+        if translate is not None:
+            value, raw = translate(value), None
+        error = normalise.error_in(value)
+        if error or not ("choices" in value or "data" in value):
+            said = error_of({"error": error} if error else value)
+            return inside(call, reply.status, reply.headers, said)
+        if call.kind is Kind.EMBEDDING:
+            return _embeddings(call, value, raw)
+        return _completion(call, value, raw)
+    except normalise.Malformed as exc:
+        return malformed(str(exc), reply.status)
 
 
 def _chat_body(call: Call) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -90,9 +114,9 @@ def _chat_body(call: Call) -> tuple[dict[str, Any], tuple[str, ...]]:
         body["messages"] = fitting
     if "tools" in body:
         body["tools"] = messages.tools(body["tools"], quirks)
-    limits = [body.pop(name) for name in _OUTPUT_LIMITS if name in body]
+    limits = [body.pop(name) for name in OUTPUT_LIMITS if name in body]
     if limits:
-        body[quirks.max_tokens_field] = _bounded(limits[0], call.deployment.max_output_tokens)
+        body[quirks.max_tokens_field] = bounded(limits[0], call.deployment.max_output_tokens)
     for old, new in quirks.rename:
         if old in body:
             body[new] = body.pop(old)
@@ -106,7 +130,7 @@ def _chat_body(call: Call) -> tuple[dict[str, Any], tuple[str, ...]]:
     return body, tuple(sorted({*fitted.dropped, *lost}))
 
 
-def _bounded(asked: Any, most: int | None) -> Any:
+def bounded(asked: Any, most: int | None) -> Any:
     """A model refuses a limit above its own, and cannot give more anyway."""
     return most if most is not None and isinstance(asked, int) and asked > most else asked
 
@@ -116,13 +140,13 @@ def _embedding_body(call: Call) -> tuple[dict[str, Any], tuple[str, ...]]:
     return {**fitted.body, "model": call.deployment.model}, fitted.dropped
 
 
-def _completion(call: Call, value: dict[str, Any], raw: bytes) -> Outcome:
+def _completion(call: Call, value: dict[str, Any], raw: bytes | None) -> Outcome:
     changed = normalise.top(
         value, "chat.completion", call.job_id, call.created_s, call.deployment.model
     )
     changed |= normalise.choices(value, "message", call.job_id)
     if not value["choices"] or not normalise.speaks(value):
-        return _malformed("the answer is empty", 200)
+        return malformed("the answer is empty", 200)
     return _counted(call, value, raw, changed, functools.partial(_spoken, value))
 
 
@@ -136,15 +160,15 @@ def _spoken(value: Mapping[str, Any]) -> str:
     return "\n".join(texts)
 
 
-def _embeddings(call: Call, value: dict[str, Any], raw: bytes) -> Outcome:
+def _embeddings(call: Call, value: dict[str, Any], raw: bytes | None) -> Outcome:
     data = value.get("data")
     if not isinstance(data, list) or not data:
-        return _malformed("the answer holds no embeddings", 200)
+        return malformed("the answer holds no embeddings", 200)
     changed = value.get("object") != "list"
     value["object"] = "list"
     for position, each in enumerate(data):
         if not isinstance(each, dict) or not each.get("embedding"):
-            return _malformed("an embedding is missing", 200)
+            return malformed("an embedding is missing", 200)
         if each.get("object") != "embedding" or not isinstance(each.get("index"), int):
             each.setdefault("index", position)
             each["object"] = "embedding"
@@ -152,7 +176,7 @@ def _embeddings(call: Call, value: dict[str, Any], raw: bytes) -> Outcome:
     asked = call.request.get("input")
     if isinstance(asked, list) and asked and isinstance(asked[0], str | list):  # noqa: SIM102
         if len(data) != len(asked):
-            return _malformed(f"{len(asked)} inputs, {len(data)} embeddings", 200)
+            return malformed(f"{len(asked)} inputs, {len(data)} embeddings", 200)
     if not value.get("model"):
         value["model"] = call.deployment.model
         changed = True
@@ -160,7 +184,11 @@ def _embeddings(call: Call, value: dict[str, Any], raw: bytes) -> Outcome:
 
 
 def _counted(
-    call: Call, value: dict[str, Any], raw: bytes, changed: bool, text: Callable[[], str]
+    call: Call,
+    value: dict[str, Any],
+    raw: bytes | None,
+    changed: bool,
+    text: Callable[[], str],
 ) -> Succeeded:
     """With its usage: the host's, with gaps filled, or an estimate that says so."""
     reported = normalise.read_usage(value)
@@ -175,10 +203,10 @@ def _counted(
     if shape != value.get("usage"):
         value["usage"] = shape
         changed = True
-    return Succeeded(orjson.dumps(value) if changed else raw, usage)
+    return Succeeded(orjson.dumps(value) if changed or raw is None else raw, usage)
 
 
-def _inside(call: Call, status: int, headers: Mapping[str, str], error: UpstreamError) -> Failed:
+def inside(call: Call, status: int, headers: Mapping[str, str], error: UpstreamError) -> Failed:
     """An error inside a success. What no table knows is a malformed reply, never an answer."""
     now_ms = call.created_s * 1_000
     failed = refusal(call, error.status or status, headers, error, now_ms)
@@ -187,5 +215,6 @@ def _inside(call: Call, status: int, headers: Mapping[str, str], error: Upstream
     return failed
 
 
-def _malformed(message: str, status: int) -> Failed:
+def malformed(message: str, status: int) -> Failed:
+    """An answer that is none."""
     return Failed(FailureKind.MALFORMED_REPLY, message, status=status, uncertain=True)

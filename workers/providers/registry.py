@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 
+from workers.providers.anthropic import Anthropic
 from workers.providers.base import Adapter
+from workers.providers.cohere import Cohere
 from workers.providers.openai_compatible import OpenAICompatible
 
 _OPENAI = OpenAICompatible()
-ADAPTERS: Mapping[str, Adapter] = {}
+ADAPTERS: Mapping[str, Adapter] = {"anthropic": Anthropic(), "cohere": Cohere()}
 """By provider type, for the wires of their own; every other type speaks OpenAI's."""
 
 
