@@ -16,11 +16,16 @@ def levels(quirks: Quirks, model: str) -> tuple[str, ...]:
 
 
 def nearest(asked: str, known: tuple[str, ...]) -> str | None:
-    """The strongest of `known` that is not above `asked`, else the weakest; None for no effort."""
-    if asked not in EFFORTS or not known:
+    """The strongest of `known` that is not above `asked`, else the weakest; None for no effort.
+
+    Who asks for little thought is not given none.
+    """
+    if asked == "none" and asked in known:
+        return asked
+    ranked = sorted({*known} - {"none"}, key=EFFORTS.index)
+    if asked not in EFFORTS or not ranked:
         return None
     most = EFFORTS.index(asked)
-    ranked = sorted(known, key=EFFORTS.index)
     return next((each for each in reversed(ranked) if EFFORTS.index(each) <= most), ranked[0])
 
 
