@@ -48,10 +48,13 @@ class Quirks:
     `takes` are the only fields of a chat request this host takes (by the caller's names; empty:
     any), `message_takes` the only fields of a message, by role. `values` spells a field's values
     as this host does (`tool_choice`: required → any); a value spelled "" is not taken. `roles`
-    renames roles. `tool_ids` is `any`, `alnum9` (nine letters or digits) or `max40` characters.
+    renames roles. `tool_ids` is `any`, `alnum9` (nine letters or digits), `max40` characters or
+    `word64` (letters, digits, `_` and `-`).
     `parts` names the shape of content parts: openai or mistral. `strict_order` hosts refuse turns
     in a row and a last word of the assistant that is no prefix. Reasoning goes back to the host as
     `reasoning_field`: `never`, `always`, or for the `tools` turns only (`reasoning_back`).
+    `efforts` are the reasoning efforts a native wire's models take, by pattern of their ids, the
+    first that fits; none: such a model thinks by a budget in tokens.
     """
 
     max_tokens_field: str = "max_tokens"
@@ -74,6 +77,7 @@ class Quirks:
     strict_order: bool = False
     reasoning_back: str = "never"
     reasoning_field: str = "reasoning_content"
+    efforts: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +221,7 @@ def _provider(name: str, doc: ProviderDoc) -> Provider:
         name=name,
         type=doc.type or "",
         base_url=(doc.base_url or "").rstrip("/"),
-        quirks=_quirks(name, doc.type, doc.quirks),
+        quirks=_quirks(name, doc),
         title=doc.title or name,
         env=tuple(doc.env),
         plans=tuple(plans),
@@ -232,9 +236,13 @@ def _provider(name: str, doc: ProviderDoc) -> Provider:
     )
 
 
-def _quirks(name: str, type_: str | None, doc: QuirksDoc) -> Quirks:
-    """What is known of the wire this one is like (or is named after), and the document over it."""
-    known = NATIVE.get(type_ or "") or WIRES.get(doc.like or name, {})
+def _quirks(name: str, provider: ProviderDoc) -> Quirks:
+    """What is known of the wire this one is like (or is named after), and the document over it.
+
+    A native wire is known by the provider's type.
+    """
+    doc = provider.quirks
+    known = NATIVE.get(provider.type or "") or WIRES.get(doc.like or name, {})
     said = QuirksDoc.model_validate({**known, **doc.model_dump(exclude_unset=True)}).model_dump()
     del said["like"]
     return Quirks(
@@ -247,6 +255,7 @@ def _quirks(name: str, type_: str | None, doc: QuirksDoc) -> Quirks:
             "message_takes": tuple((k, frozenset(v)) for k, v in said["message_takes"].items()),
             "values": tuple((k, tuple(v.items())) for k, v in said["values"].items()),
             "roles": tuple(said["roles"].items()),
+            "efforts": tuple((k, tuple(v)) for k, v in said["efforts"].items()),
         }
     )
 

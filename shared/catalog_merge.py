@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from shared.catalog_schema import Config, LimitsDoc, ProviderDoc
 from shared.errors import ConfigError
 from shared.nearest import problems, unknown
+from shared.wires import NATIVE
 
 OPENAI_COMPATIBLE = "openai-compatible"
 ANCHORS = ("epoch", "first_use")
@@ -45,7 +46,7 @@ def merged(base: Config, over: Config) -> dict[str, ProviderDoc]:
 def _start(name: str, own: Mapping[str, Any], base: Config) -> dict[str, Any]:
     """What a provider starts from: itself in the base, the one its type names, or nothing."""
     type_ = own.get("type")
-    known = {OPENAI_COMPATIBLE, *base.providers}
+    known = {OPENAI_COMPATIBLE, *NATIVE, *base.providers}
     if type_ is not None and type_ not in known:
         raise ConfigError(f"providers.{name}.type: {unknown(type_, known, 'type')}")
     if name in base.providers and type_ in (None, name):

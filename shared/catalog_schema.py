@@ -76,6 +76,7 @@ Usd = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 WindowKindName = Literal["sliding", "fixed", "bucket"]
 KindName = Literal["chat", "embedding", "transcription", "summary"]
 Counts = Literal["input", "input+output", "input+max_output"]
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 
 class Doc(BaseModel):
@@ -162,11 +163,12 @@ class QuirksDoc(Doc):
     message_takes: dict[str, list[str]] = {}
     values: dict[str, dict[str, str]] = {}
     roles: dict[str, str] = {"developer": "system"}
-    tool_ids: Literal["any", "alnum9", "max40"] = "any"
+    tool_ids: Literal["any", "alnum9", "max40", "word64"] = "any"
     parts: Literal["openai", "mistral"] = "openai"
     strict_order: bool = False
     reasoning_back: Literal["never", "tools", "always"] = "never"
     reasoning_field: Literal["reasoning", "reasoning_content"] = "reasoning_content"
+    efforts: dict[str, list[Effort]] = {}
 
     @field_validator("like")
     @classmethod

@@ -125,8 +125,69 @@ WIRES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     }
 )
 
+_CLAUDE = ["none", "low", "medium", "high"]
 NATIVE: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
+        # base_url: https://api.anthropic.com/v1; anthropic 2.13 has these fields
+        "anthropic": {
+            "auth_header": "x-api-key",
+            "auth_format": "{key}",
+            "extra_headers": {"anthropic-version": "2023-06-01"},
+            "chat_path": "/messages",
+            "embeddings_path": "",
+            "rate_dialect": "anthropic",
+            "takes": _names(
+                "max_completion_tokens max_tokens parallel_tool_calls reasoning_effort "
+                "response_format safety_identifier service_tier stop temperature tool_choice tools "
+                "top_p user cache_control inference_geo output_config speed thinking top_k"
+            ),
+            "message_takes": {
+                "system": ["content"],
+                "user": ["content"],
+                "assistant": ["content", "tool_calls", "refusal", "reasoning_details"],
+                "tool": ["content", "tool_call_id", "is_error"],
+            },
+            "values": {
+                "service_tier": {
+                    "default": "standard_only",
+                    "priority": "auto",
+                    "flex": "",
+                    "scale": "",
+                },
+            },
+            "tool_ids": "word64",
+            "reasoning_back": "always",
+            # platform.claude.com/docs/en/build-with-claude/extended-thinking and adaptive-thinking
+            # (2026-11): up to 4.5 by budget only, from 4.7 on by effort only; xhigh from 4.7 on
+            "efforts": {
+                "*claude-3*": [],
+                "*claude-*-4-[0-5]": [],
+                "*claude-*-4-[0-5]-*": [],
+                "*claude-*-4-20*": [],
+                "*claude-*-4-6*": [*_CLAUDE, "max"],
+                "*": [*_CLAUDE, "xhigh", "max"],
+            },
+        },
+        # base_url: https://api.cohere.com/v2; cohere 7.3 has these fields
+        "cohere": {
+            "chat_path": "/chat",
+            "embeddings_path": "/embed",
+            "drop": ["user"],  # of embeddings, whose fields `takes` does not speak of
+            "takes": _names(
+                "frequency_penalty max_completion_tokens max_tokens presence_penalty "
+                "reasoning_effort response_format seed stop temperature tool_choice tools top_p "
+                "citation_options documents priority safety_mode strict_tools thinking top_k"
+            ),
+            "message_takes": {
+                "system": ["content"],
+                "user": ["content"],
+                "assistant": [
+                    *_names("citations content reasoning_content refusal tool_calls tool_plan")
+                ],
+                "tool": ["content", "tool_call_id"],
+            },
+            "reasoning_back": "tools",
+        },
         "gemini": {
             "auth_header": "x-goog-api-key",
             "auth_format": "{key}",
@@ -144,3 +205,4 @@ NATIVE: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         },
     }
 )
+"""The wires that are not OpenAI's, by type of provider: how our own adapters speak to them."""

@@ -504,6 +504,150 @@ COHERE = [
     Refusal("model", "cohere", 404, {"message": "model 'x' not found, make sure"}, Kind.MODEL_GONE),
     Refusal("long", "cohere", 400, {"message": "too many tokens: 5"}, Kind.TOO_LONG),
     Refusal("deny-listed", "cohere", 498, {"message": "x"}, Kind.FILTERED),
+    Refusal(
+        "tokens",
+        "cohere",
+        429,
+        {"message": "trial token rate limit exceeded, limit is 100000 tokens per minute"},
+        Kind.RATE_LIMITED,
+        expect={"window": "tpm", "limit": 100_000, "retry_after_ms": 60_000},
+    ),
+    Refusal(
+        "no figures",
+        "cohere",
+        429,
+        {"message": "Please wait and try again later"},
+        Kind.RATE_LIMITED,
+        expect={"retry_after_ms": 60_000, "scope": "lane"},
+    ),
+    Refusal("size", "cohere", 400, {"message": "size limit exceeded"}, Kind.TOO_LONG),
+    Refusal("bad", "cohere", 400, {"message": "invalid request: x"}, Kind.INVALID_REQUEST),
+    Refusal("no key", "cohere", 401, {"message": "no api key supplied"}, Kind.UNAUTHORIZED),
+    Refusal("unpaid", "cohere", 402, {"message": "x"}, Kind.QUOTA_EXHAUSTED, expect={"dead": True}),
+    Refusal(
+        "region", "cohere", 403, {"message": "x"}, Kind.UNAUTHORIZED, expect={"scope": "credential"}
+    ),
+    Refusal("semantic", "cohere", 422, {"message": "x"}, Kind.INVALID_REQUEST),
+    Refusal("cancelled", "cohere", 499, {"message": "x"}, Kind.UNKNOWN),
+    Refusal("endpoint", "cohere", 501, {"message": "not implemented"}, Kind.MODEL_GONE),
+    *(Refusal(str(code), "cohere", code, {"message": "x"}, Kind.OVERLOADED) for code in (500, 503)),
+    Refusal("slow", "cohere", 504, {"message": "x"}, Kind.TIMEOUT, expect={"uncertain": True}),
+]
+INVALID = "invalid_request_error"
+ANTHROPIC_HEADERS = {
+    "anthropic-ratelimit-requests-limit": "50",
+    "anthropic-ratelimit-requests-remaining": "49",
+    "anthropic-ratelimit-requests-reset": "2025-08-21T12:40:59Z",
+    "anthropic-ratelimit-input-tokens-limit": "30000",
+    "anthropic-ratelimit-input-tokens-remaining": "0",
+    "anthropic-ratelimit-tokens-limit": "38000",
+    "anthropic-ratelimit-tokens-remaining": "0",
+    "anthropic-ratelimit-tokens-reset": "2099-08-21T12:40:59Z",
+    "retry-after": "7",
+}
+ANTHROPIC = [
+    Refusal(
+        "limit with headers",
+        "anthropic",
+        429,
+        anthropic("rate_limit_error"),
+        Kind.RATE_LIMITED,
+        ANTHROPIC_HEADERS,
+        {"window": "tpm", "retry_after_ms": 7_000},
+    ),
+    Refusal(
+        "usage limits",
+        "anthropic",
+        400,
+        anthropic(
+            INVALID,
+            "You have reached your specified API usage limits. You will regain access on "
+            "2026-08-09 at 00:00 UTC.",
+        ),
+        Kind.QUOTA_EXHAUSTED,
+        expect={"scope": "credential", "dead": False, "retry_after_ms": (6 * 24 + 15) * 3_600_000},
+    ),
+    Refusal("bad", "anthropic", 400, anthropic(INVALID), Kind.INVALID_REQUEST),
+    Refusal(
+        "room",
+        "anthropic",
+        400,
+        anthropic(INVALID, "input length and `max_tokens` exceed context limit: 9 + 8 > 10"),
+        Kind.TOO_LONG,
+    ),
+    Refusal(
+        "disabled",
+        "anthropic",
+        400,
+        anthropic(INVALID, "This organization has been disabled."),
+        Kind.UNAUTHORIZED,
+    ),
+    Refusal(
+        "billing",
+        "anthropic",
+        402,
+        anthropic("billing_error"),
+        Kind.QUOTA_EXHAUSTED,
+        expect={"dead": True},
+    ),
+    Refusal(
+        "no right to it",
+        "anthropic",
+        403,
+        anthropic("permission_error", "Your API key does not have permission to use x"),
+        Kind.MODEL_GONE,
+    ),
+    Refusal(
+        "oauth",
+        "anthropic",
+        403,
+        anthropic("permission_error", "OAuth is currently not allowed for this organization."),
+        Kind.UNAUTHORIZED,
+    ),
+    Refusal("model", "anthropic", 404, anthropic("not_found_error", "model: x"), Kind.MODEL_GONE),
+    Refusal("conflict", "anthropic", 409, anthropic("conflict_error"), Kind.OVERLOADED),
+    Refusal(
+        "bytes",
+        "anthropic",
+        413,
+        anthropic("request_too_large", "Request too large"),
+        Kind.INVALID_REQUEST,
+    ),
+    Refusal(
+        "bytes by its cdn",
+        "anthropic",
+        413,
+        b"<html><title>413 Request Entity Too Large</title></html>",
+        Kind.INVALID_REQUEST,
+    ),
+    *(
+        Refusal(
+            code,
+            "anthropic",
+            429,
+            anthropic("rate_limit_error", error_code=code),
+            Kind.QUOTA_EXHAUSTED,
+            expect={"scope": "credential", "window": "month"},
+        )
+        for code in ("enforced_spend_limit_reached", "contract_spend_limit_reached")
+    ),
+    Refusal(
+        "ramp",
+        "anthropic",
+        429,
+        anthropic("rate_limit_error", error_code="ramp_limit_exceeded"),
+        Kind.RATE_LIMITED,
+    ),
+    Refusal("server", "anthropic", 500, anthropic("api_error"), Kind.OVERLOADED),
+    Refusal("slow", "anthropic", 504, anthropic("timeout_error"), Kind.TIMEOUT),
+    Refusal(
+        "busy",
+        "anthropic",
+        529,
+        anthropic("overloaded_error"),
+        Kind.OVERLOADED,
+        expect={"scope": "deployment"},
+    ),
 ]
 OTHERS = [
     Refusal(
@@ -683,4 +827,4 @@ UNREADABLE = [
         (599, Kind.OVERLOADED),
     )
 ]
-REFUSALS = [*GROQ, *OPENAI, *GEMINI, *MISTRAL, *COHERE, *OTHERS, *UNREADABLE]
+REFUSALS = [*GROQ, *OPENAI, *GEMINI, *MISTRAL, *ANTHROPIC, *COHERE, *OTHERS, *UNREADABLE]

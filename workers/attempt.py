@@ -25,7 +25,6 @@ from workers.providers.base import (
     CountTokens,
     HttpReply,
     HttpRequest,
-    Unsendable,
 )
 from workers.providers.parameters import OnUnsupported, refused
 from workers.providers.registry import adapter_for
@@ -165,8 +164,8 @@ async def _attempt(
         request = adapter.build(call, secret)
     except KeyError:
         return _unserved(f"this deployment does not offer {call.kind}")
-    except Unsendable as exc:
-        return exc.failed
+    if isinstance(request, Failed):
+        return request
     progress.dropped = request.dropped
     if request.dropped and policy.unsupported is OnUnsupported.REFUSE:
         return refused(request.dropped, call.deployment.id)

@@ -37,6 +37,11 @@ _PROSE = re.compile(
     r"(seconds?|secs?|minutes?|mins?|hours?|days?|milliseconds?)?",
     re.IGNORECASE,
 )
+_REGAIN = re.compile(
+    r"(?:regain access|access again|resets?|available|try again)(?: on| at| after)? "
+    r"(\d{4}-\d\d-\d\d)(?:(?: at |T| )(\d\d:\d\d))?",
+    re.IGNORECASE,
+)
 _SEARCHED_CHARS = 4_000
 
 
@@ -104,6 +109,12 @@ def prose_ms(text: str) -> int | None:
         if read is not None:
             return read
     return None
+
+
+def date_ms(text: str, now_ms: int) -> int | None:
+    """The moment in a sentence, as in `regain access on 2026-12-01 at 00:00 UTC`."""
+    found = _REGAIN.search(text[:_SEARCHED_CHARS])
+    return stamp_ms(f"{found[1]}T{found[2] or '00:00'}:00Z", now_ms) if found else None
 
 
 def retry_after_ms(headers: Mapping[str, str], now_ms: int) -> int | None:

@@ -1,6 +1,6 @@
 """The hosts that speak OpenAI's dialect: what they are sent, what they answer, what they refuse."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import groq.types.chat.completion_create_params as groq_params
@@ -15,6 +15,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from raw_server import COMPLETION, always, json_reply, serving
 from recorded_hosts import BROKEN_CHOICE, PROVIDER_ERROR, REPLIES, STREAMS, Recorded, Reply, answer
 from recorded_streams import PIECES, chunk, sse
+from sdk_types import unknown_to, valid
 from worker_claims import catalog as catalog_of
 from worker_claims import claim, context, deployment
 
@@ -136,40 +137,6 @@ def body_of(wire: str, *, stream: bool = False, **request: Any) -> dict[str, Any
     body = orjson.loads(made.body)
     assert isinstance(body, dict)
     return body
-
-
-def consumed(value: Any) -> None:
-    """SDK types hold lazily validated iterables: going through them is what checks them."""
-    if isinstance(value, Mapping):
-        for each in value.values():
-            consumed(each)
-    elif isinstance(value, Iterable) and not isinstance(value, str | bytes):
-        for each in value:
-            consumed(each)
-
-
-def valid(adapter: TypeAdapter[Any], body: Mapping[str, Any]) -> None:
-    consumed(adapter.validate_python([body]))
-
-
-def unknown_to(dumped: Any, sent: Any, path: str = "") -> list[str]:
-    """What of `sent` a model forgot: fields its type does not know."""
-    if isinstance(sent, dict):
-        if not isinstance(dumped, dict):
-            return [path]
-        return [
-            lost
-            for name, value in sent.items()
-            for lost in (
-                unknown_to(dumped[name], value, f"{path}.{name}")
-                if name in dumped
-                else [f"{path}.{name}"]
-            )
-        ]
-    if isinstance(sent, list) and isinstance(dumped, list) and len(sent) == len(dumped):
-        pairs = enumerate(zip(dumped, sent, strict=True))
-        return [lost for at, (a, b) in pairs for lost in unknown_to(a, b, f"{path}[{at}]")]
-    return [] if dumped == sent else [path]
 
 
 def valid_for_mistral(body: dict[str, Any], *, stream: bool) -> None:

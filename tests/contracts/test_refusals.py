@@ -10,12 +10,14 @@ from worker_claims import CHAT, deployment
 from shared.catalog import Quirks
 from shared.core.model import Kind
 from shared.core.outcome import Failed, FailureKind
+from workers.providers.anthropic import Anthropic
 from workers.providers.base import Adapter, Call
+from workers.providers.cohere import Cohere
 from workers.providers.gemini import Gemini
 from workers.providers.openai_compatible import OpenAICompatible
 
 NOW_MS = 1_785_658_100_000 - 1_785_658_100_000 % 86_400_000 + 9 * 3_600_000  # 02:00 in Los Angeles
-ADAPTERS: list[Adapter] = [OpenAICompatible(), Gemini()]
+ADAPTERS: list[Adapter] = [OpenAICompatible(), Anthropic(), Cohere(), Gemini()]
 
 
 def call(type_="openai-compatible", dialect="generic"):
@@ -26,8 +28,9 @@ def call(type_="openai-compatible", dialect="generic"):
 @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda each: f"{each.type} {each.name}")
 def test_a_refusal_is_taken_for_what_it_is(adapter: Adapter, refusal: Refusal):
     now_ms = 1_785_658_100_000 if "openrouter" in refusal.type else NOW_MS
+    dialect = "anthropic" if refusal.type == "anthropic" else "generic"
     failed = adapter.classify(
-        call(refusal.type), refusal.status, refusal.headers, refusal.raw, now_ms
+        call(refusal.type, dialect), refusal.status, refusal.headers, refusal.raw, now_ms
     )
     assert failed.kind is refusal.kind
     assert failed.status == refusal.status

@@ -63,14 +63,6 @@ class Call:
     created_s: int = 0
 
 
-class Unsendable(ValueError):  # noqa: N818 - it says what is wrong
-    """A request that cannot be said in a provider's dialect, however much of it were dropped."""
-
-    def __init__(self, failed: Failed) -> None:
-        super().__init__(failed.message)
-        self.failed = failed
-
-
 class StreamReader(Protocol):
     """Turns a stream's bytes into the caller's chunks, and at its end into an outcome."""
 
@@ -96,8 +88,11 @@ class StreamReader(Protocol):
 class Adapter(Protocol):
     """One provider dialect."""
 
-    def build(self, call: Call, credential: Secret | None) -> HttpRequest:
-        """The request to send; KeyError where this kind is not offered, or Unsendable."""
+    def build(self, call: Call, credential: Secret | None) -> HttpRequest | Failed:
+        """The request to send, or why this one cannot be put to this provider at all.
+
+        KeyError where the deployment does not offer this kind.
+        """
         ...
 
     def parse(self, call: Call, reply: HttpReply) -> Outcome:

@@ -12,6 +12,8 @@ from workers.providers.verdicts import Verdict, judge
 
 _GEMINI_ZONE = "America/Los_Angeles"
 _MAYBE_DONE = frozenset({408, 502, 504, 520, 521, 522, 523, 524})
+# Where a provider's minute is what its 429 without figures means (facts 6).
+_UNSTATED_MS = {"cohere": MINUTE_MS}
 _LIMITS = (FailureKind.RATE_LIMITED, FailureKind.QUOTA_EXHAUSTED)
 _TOO_MANY, _TOO_LARGE = 429, 413
 
@@ -38,7 +40,9 @@ def refusal(
         learned=learned,
     )
     if verdict.kind in _LIMITS or status in (_TOO_MANY, _TOO_LARGE):
-        return _limit(failed, verdict, headers, error, now_ms)
+        failed = _limit(failed, verdict, headers, error, now_ms)
+        if failed.kind is FailureKind.RATE_LIMITED and failed.retry_after_ms is None:
+            return replace(failed, retry_after_ms=_UNSTATED_MS.get(call.deployment.type))
     return failed
 
 
@@ -108,7 +112,7 @@ def _wait_ms(
     now_ms: int,
 ) -> int | None:
     prose = resets.prose_ms(error.message)
-    specific = prose if violated else None
+    specific = prose if violated else resets.date_ms(error.message, now_ms)
     if error.violations and span_ms >= DAY_MS:
         specific = resets.midnight_ms(_GEMINI_ZONE, now_ms)
     hint = resets.wait_ms(error.retry_delay, now_ms)

@@ -33,14 +33,16 @@ _SPENT_MS = 600_000
 class Gemini:
     """See `base.Adapter`. Holds nothing: one serves all calls."""
 
-    def build(self, call: Call, credential: Secret | None) -> HttpRequest:
-        """The request to send; KeyError where this kind is not offered, or Unsendable."""
+    def build(self, call: Call, credential: Secret | None) -> HttpRequest | Failed:
+        """The request to send, or why it cannot be; KeyError where this kind is not offered."""
         quirks = call.quirks
         embedding = call.kind is Kind.EMBEDDING
         path = quirks.embeddings_path if embedding else quirks.chat_path
         if not path:
             raise KeyError(call.kind)
         made = gemini_request.embeddings(call) if embedding else gemini_request.chat(call)
+        if isinstance(made, Failed):
+            return made
         if embedding and "requests" not in made.body:
             path = path.replace(":batchEmbedContents", ":embedContent")
         elif call.stream:
@@ -83,7 +85,7 @@ class Gemini:
     def parse_stream(self, call: Call, status: int, headers: Mapping[str, str]) -> StreamReader:
         """A reader for one stream that began with a 2xx status."""
         refuse = functools.partial(inside, call, status, headers)
-        return ChatReader(call, refuse, Translator(call).chunk)
+        return ChatReader(call, refuse, Translator(call))
 
     def classify(
         self, call: Call, status: int, headers: Mapping[str, str], body: bytes, now_ms: int

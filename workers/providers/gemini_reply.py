@@ -51,6 +51,15 @@ class Translator:
         self._names = callers_names(call.request)
         self._candidates: dict[int, Candidate] = {}
 
+    @property
+    def ended(self) -> bool:
+        """Gemini has no event that ends a stream."""
+        return False
+
+    def chunks(self, event: Any) -> list[Any]:
+        """An event's one chunk."""
+        return [self.chunk(event)]
+
     def chunk(self, value: Any) -> Any:
         """OpenAI's chunk for a piece; what is no piece of an answer, as it is. Raises Malformed."""
         if isinstance(value, list) and len(value) == 1:

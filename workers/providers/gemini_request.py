@@ -11,7 +11,7 @@ from typing import Any
 
 from shared.core.outcome import Failed, FailureKind
 from workers.providers import gemini_contents, gemini_tools, parameters
-from workers.providers.base import Call, Unsendable
+from workers.providers.base import Call
 from workers.providers.gemini_models import Facts, facts_of
 
 MAX_INPUTS = 100  # "at most 100 requests can be in one batch"
@@ -127,11 +127,16 @@ def _thinking(asked: Mapping[str, Any], facts: Facts, lost: set[str]) -> dict[st
     return thinking
 
 
-def embeddings(call: Call) -> Made:
-    """The body of embedContent for a text, of batchEmbedContents for a list; or Unsendable."""
+def embeddings(call: Call) -> Made | Failed:
+    """The body of embedContent for a text, of batchEmbedContents for a list; or what is wrong."""
     takes = replace(call.quirks, takes=_EMBEDDING_TAKES, values=())
     fitted = parameters.fit(call.request, takes)
-    texts = _texts(fitted.body.get("input"))
+    given = fitted.body.get("input")
+    texts = [given] if isinstance(given, str) else given
+    if not isinstance(texts, list) or not all(isinstance(each, str) for each in texts):
+        return _refused("Gemini embeds texts, not token ids; send input as text")
+    if len(texts) > MAX_INPUTS:
+        return _refused(f"Gemini embeds {MAX_INPUTS} texts at once, not {len(texts)}; send fewer")
     options = {
         there: fitted.body[here]
         for here, there in (
@@ -153,15 +158,6 @@ def embeddings(call: Call) -> Made:
     return Made(requests[0] if one else {"requests": requests}, fitted.dropped)
 
 
-def _texts(given: Any) -> list[str]:
-    texts = [given] if isinstance(given, str) else given
-    if not isinstance(texts, list) or not all(isinstance(each, str) for each in texts):
-        raise _refused("Gemini embeds texts, not token ids; send input as text")
-    if len(texts) > MAX_INPUTS:
-        raise _refused(f"Gemini embeds {MAX_INPUTS} texts at once, not {len(texts)}; send fewer")
-    return texts
-
-
-def _refused(message: str) -> Unsendable:
+def _refused(message: str) -> Failed:
     kind = FailureKind.INVALID_REQUEST
-    return Unsendable(Failed(kind, f"input: {message}", param="input", sent=False))
+    return Failed(kind, f"input: {message}", param="input", sent=False)

@@ -16,9 +16,12 @@ _REASONING = ("reasoning_content", "reasoning")
 _NEVER_BACK = frozenset({*_REASONING, "annotations", "executed_tools", "extra_content"})
 # What an answer holds and a client sends back unasked: never a wish, so never told when left out.
 _ECHOED = frozenset({*_NEVER_BACK, "reasoning_details", "refusal", "function_call"})
-_ALNUM9 = re.compile(r"[A-Za-z0-9]{9}")
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_ID_CHARS = {"alnum9": 9, "max40": 40}
+_IDS = {
+    "alnum9": (9, re.compile(r"[A-Za-z0-9]{9}")),
+    "max40": (40, re.compile(r".{0,40}", re.DOTALL)),
+    "word64": (40, re.compile(r"[A-Za-z0-9_-]{1,64}")),
+}
 # Mistral refuses a user's word right after a tool's (invalid_request_message_order, code 3230).
 _BETWEEN = {"role": "assistant", "content": "OK."}
 
@@ -58,13 +61,11 @@ def tool_call_id(value: str, rule: str) -> str:
     signature that Gemini's ids carry is nobody else's.
     """
     value = signatures.plain(value)
-    chars = _ID_CHARS.get(rule)
-    fits = _ALNUM9.fullmatch(value) if rule == "alnum9" else len(value) <= (chars or len(value))
-    if chars is None or fits:
+    if rule not in _IDS or _IDS[rule][1].fullmatch(value):
         return value
     number = int.from_bytes(hashlib.sha256(value.encode("utf-8", "surrogatepass")).digest())
     letters = []
-    for _ in range(chars):
+    for _ in range(_IDS[rule][0]):
         number, digit = divmod(number, len(_ALPHABET))
         letters.append(_ALPHABET[digit])
     return "".join(letters)

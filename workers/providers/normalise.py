@@ -19,6 +19,9 @@ _FINISH = {
     "complete": "stop",
     "max_tokens": "length",
     "model_length": "length",
+    "model_context_window_exceeded": "length",
+    "pause_turn": "length",
+    "compaction": "length",
     "length_limit": "length",
     "tool_call": "tool_calls",
     "tool_use": "tool_calls",
@@ -26,6 +29,7 @@ _FINISH = {
     "recitation": "content_filter",
     "prohibited_content": "content_filter",
     "refusal": "content_filter",
+    "error_toxic": "content_filter",
 }
 _KNOWN_FINISH = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
 # DeepSeek's last one: the host ran out of room in the middle of an answer.

@@ -18,7 +18,9 @@ from workers.providers.streaming import ChatReader
 
 USER_AGENT = "headrace/0.1"
 ACCEPT_ENCODING = "gzip, deflate"  # what the transport can undo
-_OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens")
+OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens")
+
+Translate = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class OpenAICompatible:
@@ -31,42 +33,12 @@ class OpenAICompatible:
         path = quirks.embeddings_path if embedding else quirks.chat_path
         if not path:
             raise KeyError(call.kind)
-        headers = {
-            "content-type": "application/json",
-            "accept": "text/event-stream" if call.stream else "application/json",
-            "accept-encoding": ACCEPT_ENCODING,
-            "user-agent": USER_AGENT,
-            **dict(quirks.extra_headers),
-        }
-        if credential is not None and quirks.auth_header:
-            headers[quirks.auth_header] = quirks.auth_format.format(key=credential.reveal())
         body, dropped = _embedding_body(call) if embedding else _chat_body(call)
-        path = path.replace("{model}", quote(call.deployment.model, safe=""))
-        url = call.deployment.base_url.rstrip("/") + path
-        return HttpRequest("POST", url, headers, orjson.dumps(body), dropped)
+        return post(call, credential, path, body, dropped)
 
     def parse(self, call: Call, reply: HttpReply) -> Outcome:
         """What a whole answer with a 2xx status came to."""
-        try:
-            value = orjson.loads(reply.body)
-        except orjson.JSONDecodeError:
-            what = "not JSON" if reply.body.strip() else "empty"
-            return malformed(f"the answer is {what}", reply.status)
-        raw = reply.body
-        if isinstance(value, list) and len(value) == 1:
-            value, raw = value[0], orjson.dumps(value[0])
-        if not isinstance(value, dict):
-            return malformed("the answer is no object", reply.status)
-        error = normalise.error_in(value)
-        if error or not ("choices" in value or "data" in value):
-            said = error_of({"error": error} if error else value)
-            return inside(call, reply.status, reply.headers, said)
-        try:
-            if call.kind is Kind.EMBEDDING:
-                return _embeddings(call, value, raw)
-            return _completion(call, value, raw)
-        except normalise.Malformed as exc:
-            return malformed(str(exc), reply.status)
+        return read(call, reply)
 
     def parse_stream(self, call: Call, status: int, headers: Mapping[str, str]) -> StreamReader:
         """A reader for one stream that began with a 2xx status."""
@@ -79,6 +51,58 @@ class OpenAICompatible:
         return refusal(call, status, headers, read_error(body), now_ms)
 
 
+def post(
+    call: Call,
+    credential: Secret | None,
+    path: str,
+    body: Mapping[str, Any],
+    dropped: tuple[str, ...] = (),
+) -> HttpRequest:
+    """The request around a body, for this adapter and for those of native wires."""
+    quirks = call.quirks
+    headers = {
+        "content-type": "application/json",
+        "accept": "text/event-stream" if call.stream else "application/json",
+        "accept-encoding": ACCEPT_ENCODING,
+        "user-agent": USER_AGENT,
+        **dict(quirks.extra_headers),
+    }
+    if credential is not None and quirks.auth_header:
+        headers[quirks.auth_header] = quirks.auth_format.format(key=credential.reveal())
+    path = path.replace("{model}", quote(call.deployment.model, safe=""))
+    url = call.deployment.base_url.rstrip("/") + path
+    return HttpRequest("POST", url, headers, orjson.dumps(body), dropped)
+
+
+def read(call: Call, reply: HttpReply, translate: Translate | None = None) -> Outcome:
+    """What a whole answer came to. `translate` brings a native one near to OpenAI's shape.
+
+    It leaves errors as they are, and raises `Malformed` for what is no answer.
+    """
+    try:
+        value = orjson.loads(reply.body)
+    except orjson.JSONDecodeError:
+        what = "not JSON" if reply.body.strip() else "empty"
+        return malformed(f"the answer is {what}", reply.status)
+    raw: bytes | None = reply.body
+    if isinstance(value, list) and len(value) == 1:
+        value, raw = value[0], None
+    if not isinstance(value, dict):
+        return malformed("the answer is no object", reply.status)
+    try:
+        if translate is not None:
+            value, raw = translate(value), None
+        error = normalise.error_in(value)
+        if error or not ("choices" in value or "data" in value):
+            said = error_of({"error": error} if error else value)
+            return inside(call, reply.status, reply.headers, said)
+        if call.kind is Kind.EMBEDDING:
+            return _embeddings(call, value, raw)
+        return _completion(call, value, raw)
+    except normalise.Malformed as exc:
+        return malformed(str(exc), reply.status)
+
+
 def _chat_body(call: Call) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The caller's request as this host takes it, and what it does not take."""
     quirks = call.quirks
@@ -89,9 +113,9 @@ def _chat_body(call: Call) -> tuple[dict[str, Any], tuple[str, ...]]:
         body["messages"] = fitting
     if "tools" in body:
         body["tools"] = messages.tools(body["tools"], quirks)
-    limits = [body.pop(name) for name in _OUTPUT_LIMITS if name in body]
+    limits = [body.pop(name) for name in OUTPUT_LIMITS if name in body]
     if limits:
-        body[quirks.max_tokens_field] = _bounded(limits[0], call.deployment.max_output_tokens)
+        body[quirks.max_tokens_field] = bounded(limits[0], call.deployment.max_output_tokens)
     for old, new in quirks.rename:
         if old in body:
             body[new] = body.pop(old)
@@ -105,7 +129,7 @@ def _chat_body(call: Call) -> tuple[dict[str, Any], tuple[str, ...]]:
     return body, tuple(sorted({*fitted.dropped, *lost}))
 
 
-def _bounded(asked: Any, most: int | None) -> Any:
+def bounded(asked: Any, most: int | None) -> Any:
     """A model refuses a limit above its own, and cannot give more anyway."""
     return most if most is not None and isinstance(asked, int) and asked > most else asked
 
@@ -115,7 +139,7 @@ def _embedding_body(call: Call) -> tuple[dict[str, Any], tuple[str, ...]]:
     return {**fitted.body, "model": call.deployment.model}, fitted.dropped
 
 
-def _completion(call: Call, value: dict[str, Any], raw: bytes) -> Outcome:
+def _completion(call: Call, value: dict[str, Any], raw: bytes | None) -> Outcome:
     changed = normalise.top(
         value, "chat.completion", call.job_id, call.created_s, call.deployment.model
     )
@@ -135,7 +159,7 @@ def _spoken(value: Mapping[str, Any]) -> str:
     return "\n".join(texts)
 
 
-def _embeddings(call: Call, value: dict[str, Any], raw: bytes) -> Outcome:
+def _embeddings(call: Call, value: dict[str, Any], raw: bytes | None) -> Outcome:
     data = value.get("data")
     if not isinstance(data, list) or not data:
         return malformed("the answer holds no embeddings", 200)
@@ -159,7 +183,11 @@ def _embeddings(call: Call, value: dict[str, Any], raw: bytes) -> Outcome:
 
 
 def _counted(
-    call: Call, value: dict[str, Any], raw: bytes, changed: bool, text: Callable[[], str]
+    call: Call,
+    value: dict[str, Any],
+    raw: bytes | None,
+    changed: bool,
+    text: Callable[[], str],
 ) -> Succeeded:
     """With its usage: the host's, with gaps filled, or an estimate that says so."""
     reported = normalise.read_usage(value)
@@ -174,4 +202,4 @@ def _counted(
     if shape != value.get("usage"):
         value["usage"] = shape
         changed = True
-    return Succeeded(orjson.dumps(value) if changed else raw, usage)
+    return Succeeded(orjson.dumps(value) if changed or raw is None else raw, usage)

@@ -2,12 +2,18 @@
 
 from collections.abc import Mapping
 
+from workers.providers.anthropic import Anthropic
 from workers.providers.base import Adapter
+from workers.providers.cohere import Cohere
 from workers.providers.gemini import Gemini
 from workers.providers.openai_compatible import OpenAICompatible
 
 _OPENAI = OpenAICompatible()
-ADAPTERS: Mapping[str, Adapter] = {"gemini": Gemini()}
+ADAPTERS: Mapping[str, Adapter] = {
+    "anthropic": Anthropic(),
+    "cohere": Cohere(),
+    "gemini": Gemini(),
+}
 """By provider type, for the wires of their own; every other type speaks OpenAI's."""
 
 

@@ -5,8 +5,8 @@ fails over unseen. A stream is complete when it said `[DONE]` or ended every cho
 for; anything else was cut, however it ended.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
 
 import orjson
 
@@ -18,7 +18,19 @@ from workers.providers.errors import UpstreamError, error_of
 
 _DONE = b"[DONE]"
 Refuse = Callable[[UpstreamError], Failed]
-Translate = Callable[[Any], Any]
+
+
+class Translator(Protocol):
+    """One provider's own events to OpenAI's chunks; the state of one stream."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the event that ends a stream was seen."""
+        ...
+
+    def chunks(self, event: dict[str, Any]) -> Iterable[dict[str, Any]]:
+        """What an event says, in order; an error as `{"error": …}`. Raises `Malformed`."""
+        ...
 
 
 class CallPieces:
@@ -69,13 +81,13 @@ class CallPieces:
 class ChatReader:
     """The state of one stream. See `base.StreamReader`.
 
-    `translate` makes OpenAI's chunks of a provider's own; it may raise Malformed.
+    With a translator the events may be of any dialect; all else is the same for all.
     """
 
-    def __init__(self, call: Call, refuse: Refuse, translate: Translate | None = None) -> None:
+    def __init__(self, call: Call, refuse: Refuse, translator: Translator | None = None) -> None:
         self._call = call
-        self._translate = translate
         self._refuse = refuse
+        self._translator = translator
         self._events = sse.EventParser()
         self._assembler = Assembler()
         self._calls = CallPieces(call.job_id)
@@ -137,19 +149,30 @@ class ChatReader:
                 self._ended = True
                 break
             try:
-                self._chunk(payload, out)
+                self._event(payload, out)
             except normalise.Malformed as exc:
                 self._failed = _malformed(str(exc))
             except orjson.JSONDecodeError:
                 self._failed = _malformed("the stream holds broken JSON")
         return out
 
-    def _chunk(self, payload: bytes, out: list[bytes]) -> None:
-        chunk = orjson.loads(payload)
-        if self._translate is not None:
-            chunk = self._translate(chunk)
-        if not isinstance(chunk, dict):
+    def _event(self, payload: bytes, out: list[bytes]) -> None:
+        event = orjson.loads(payload)
+        raw: bytes | None = payload
+        if isinstance(event, list) and len(event) == 1:
+            event, raw = event[0], None
+        if not isinstance(event, dict):
             raise normalise.Malformed("a chunk is no object")
+        if self._translator is None:
+            self._chunk(event, raw, out)
+            return
+        for chunk in self._translator.chunks(event):
+            if self._failed is None:
+                self._chunk(chunk, None, out)
+        self._ended = self._translator.ended
+
+    def _chunk(self, chunk: dict[str, Any], payload: bytes | None, out: list[bytes]) -> None:
+        """Takes a chunk; `payload` is what it was read from, passed on where it is right."""
         error = normalise.error_in(chunk)
         if error or "choices" not in chunk:
             if error or "message" in chunk or "detail" in chunk:
@@ -159,8 +182,7 @@ class ChatReader:
         if usage is not None:
             self._usage = usage
         call = self._call
-        changed = normalise.choices(chunk, "delta") or b"\n" in payload
-        changed |= self._translate is not None
+        changed = normalise.choices(chunk, "delta") or payload is None or b"\n" in payload
         if not chunk["choices"]:
             return
         changed |= self._calls.number(chunk["choices"])
@@ -172,7 +194,7 @@ class ChatReader:
         if self._top is None:
             self._top = {k: chunk[k] for k in ("id", "object", "created", "model")}
         said = self._assembler.add(chunk)
-        self._held.append(orjson.dumps(chunk) if changed else payload)
+        self._held.append(orjson.dumps(chunk) if changed or payload is None else payload)
         if said or self.started:
             self.started = True
             out += self._held

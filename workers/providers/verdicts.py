@@ -102,6 +102,7 @@ MARKS = _table(
         ),
     ),
     (_BAD_ANSWER, "tool_use_failed json_validate_failed"),
+    (_INVALID, "request_too_large"),  # Anthropic's, of bytes: no other key or model takes more
     (_TIMEOUT, "timeout_error timeout deadline_exceeded"),
 )
 # Marks that mean a limit only where the status does not say something else.
@@ -127,7 +128,8 @@ _TOO_LONG_PHRASES = re.compile(
 _KEY_PHRASES = re.compile(
     r"api key not (?:valid|found)|api key expired|incorrect api key|invalid api (?:key|token)"
     r"|no api key supplied|reported as leaked|organization has been restricted"
-    r"|user location is not supported|has been suspended",
+    r"|user location is not supported|has been suspended|organization has been disabled"
+    r"|not allowed for this organization",
     re.IGNORECASE,
 )
 _UNPAID_PHRASES = re.compile(
@@ -186,7 +188,12 @@ STATUSES: Mapping[int, Verdict] = MappingProxyType(
     }
 )
 _PROVIDER_STATUSES: Mapping[tuple[str, int], Verdict] = MappingProxyType(
-    {("cohere", 498): _FILTERED, ("huggingface", 402): _MONTH, ("gemini", 403): _UNAUTHORIZED}
+    {
+        ("cohere", 403): _UNAUTHORIZED,
+        ("cohere", 498): _FILTERED,
+        ("gemini", 403): _UNAUTHORIZED,
+        ("huggingface", 402): _MONTH,
+    }
 )
 SERVER_ERROR = 500
 _UNPAID_STATUS = 402  # Gemini marks it RESOURCE_EXHAUSTED, as it does a limit
