@@ -11,6 +11,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+NATIVE = frozenset({"anthropic", "assemblyai", "cohere", "deepgram", "gemini"})
+"""Types of provider that do not speak OpenAI's chat completions: each has an adapter of its own."""
+
 _OPENAI: Mapping[str, Any] = {
     "max_tokens_field": "max_completion_tokens",
     "rate_dialect": "openai",

@@ -69,7 +69,7 @@ def test_every_fact_of_ours_has_a_date_and_a_source():
 def test_every_chat_model_of_ours_has_a_category_a_context_and_capabilities(ours):
     for item in ours.deployments:
         assert item.capabilities, item.id
-        assert item.context_tokens, item.id
+        assert item.context_tokens or item.kinds == {Kind.TRANSCRIPTION}, item.id
         if Kind.CHAT in item.kinds:
             assert item.category in catalog.CATEGORIES, item.id
             assert item.max_output_tokens, item.id
@@ -245,10 +245,9 @@ def test_one_model_on_several_providers_is_one_family(built):
             base_url: http://y/v1
             models: [{id: m}, {id: other, family: m, aliases: [nick]}]
     """)
-    assert [d.id for d in found.resolve("gpt-oss-20b")] == [
-        "groq/openai/gpt-oss-20b",
-        "a/gpt-oss-20b",
-    ]
+    family = [d.id for d in found.resolve("gpt-oss-20b")]
+    assert family[0] == "groq/openai/gpt-oss-20b"
+    assert family[-1] == "a/gpt-oss-20b"
     assert [d.id for d in found.resolve("m")] == ["a/m", "b/m", "b/other"]
     assert {d.family for d in found.resolve("m")} == {"m"}
     assert [d.id for d in found.resolve("a/m")] == ["a/m"]
