@@ -41,9 +41,8 @@ class Quirks:
     (`seed` → `random_seed`). `max_tokens_field` is the one name this provider takes for the output
     limit. `stream_usage` says whether `stream_options: {include_usage: true}` may be sent.
     `auth_format` holds `{key}`; an empty `auth_header` means no authentication. `rate_dialect`
-    names how rate-limit headers are read: groq openai mistral anthropic cerebras together generic none.
-    Paths begin with a slash and follow the base URL, `{model}` in them is the model's id; an empty
-    path means: not offered.
+    names how rate-limit headers are read: one of `catalog_types.DIALECTS`. Paths begin with a slash
+    and follow the base URL, `{model}` in them is the model's id; an empty path: not offered.
 
     `takes` are the only fields of a chat request this host takes (by the caller's names; empty:
     any), `message_takes` the only fields of a message, by role. `values` spells a field's values
@@ -149,9 +148,7 @@ class Catalog:
     def served(self, credentials: Iterable[CredentialRef]) -> "Catalog":
         """The part of this catalog there is a credential for, or that needs none."""
         held = {ref.provider for ref in credentials}
-        kept = tuple(
-            p for p in self.providers if not p.needs and (p.no_auth or p.name in held)
-        )
+        kept = tuple(p for p in self.providers if not p.needs and (p.no_auth or p.name in held))
         names = {provider.name for provider in kept}
         deployments = tuple(item for item in self.deployments if item.provider in names)
         return _snapshot(deployments, kept, self.aliases, self.model_drops)
@@ -226,10 +223,10 @@ def load(path: Path | None, refreshed: Path | None = None) -> tuple[Catalog, Con
     return build(config, facts(refreshed)), config
 
 
-def check(path: Path) -> list[str]:
-    """The problems of a configuration file, one line each; empty if it is right."""
+def check(path: Path | None, refreshed: Path | None = None) -> list[str]:
+    """The problems of a configuration file (None: of the catalog), a line each; [] if it is right."""
     try:
-        build(read_config(path))
+        load(path, refreshed)
     except ConfigError as exc:
         return str(exc).splitlines()
     return []

@@ -109,17 +109,22 @@ def _complete(path: str, doc: ProviderDoc) -> None:
     for name, how in doc.window_kinds:
         if how is not None:
             _anchor(f"{path}.window_kinds.{name}", how.anchor)
-    for plan, limits in doc.limits.items():
-        _windows(f"{path}.limits.{plan}", limits)
-    for pool, plans in doc.pools.items():
-        for plan, limits in plans.items():
-            _windows(f"{path}.pools.{pool}.{plan}", limits)
     for index, model in enumerate(doc.models or []):
         if model.pool is not None and model.pool not in doc.pools:
             message = unknown(model.pool, doc.pools, "pool")
             raise ConfigError(f"{path}.models[{index}].pool: {message}")
-        for plan, limits in model.limits.items():
-            _windows(f"{path}.models[{index}].limits.{plan}", limits)
+    for place, plans in _limits(path, doc):
+        for plan, limits in plans.items():
+            _windows(f"{place}.{plan}", limits)
+
+
+def _limits(path: str, doc: ProviderDoc) -> Iterable[tuple[str, Mapping[str, LimitsDoc]]]:
+    """Every place of a provider where limits by plan stand."""
+    yield f"{path}.limits", doc.limits
+    for name, plans in doc.pools.items():
+        yield f"{path}.pools.{name}", plans
+    for index, model in enumerate(doc.models or []):
+        yield f"{path}.models[{index}].limits", model.limits
 
 
 def _windows(path: str, limits: LimitsDoc) -> None:

@@ -6,13 +6,10 @@ what must be there only after laying one over the other is checked in `catalog.b
 
 import re
 from collections.abc import Hashable, Iterable
-from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -20,74 +17,24 @@ from pydantic import (
     model_validator,
 )
 
-from shared.catalog_yaml import span_ms
+from shared.catalog_types import (
+    DIALECTS,
+    VARIABLE,
+    Amount,
+    Capability,
+    Counts,
+    Day,
+    EnvName,
+    KindName,
+    ModelId,
+    Name,
+    Names,
+    Span,
+    Usd,
+    WindowKindName,
+)
 from shared.nearest import unknown
 from shared.wires import WIRES
-
-CAPABILITIES = frozenset(
-    {
-        "chat",
-        "stream",
-        "tools",
-        "parallel_tools",
-        "json_object",
-        "json_schema",
-        "vision",
-        "audio_input",
-        "pdf_input",
-        "video_input",
-        "reasoning",
-        "embedding",
-        "transcription",
-    }
-)
-DIALECTS = ("groq", "openai", "mistral", "anthropic", "cerebras", "together", "generic", "none")
-VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]{0,127})\}")
-"""What a base_url may take from the environment: `https://${AZURE_RESOURCE_NAME}.openai.azure.com`."""
-
-
-def _once(values: list[str]) -> list[str]:
-    for value in sorted(set(values)):
-        if values.count(value) > 1:
-            raise ValueError(f"{value!r} stands here twice; keep one")
-    return values
-
-
-def _capability(value: str) -> str:
-    if value not in CAPABILITIES:
-        raise ValueError(unknown(value, CAPABILITIES, "capability"))
-    return value
-
-
-def _text(value: Any) -> Any:
-    """YAML reads `2026-10-01` as a date and `4.1` as a number where a name was meant."""
-    return value.isoformat() if hasattr(value, "isoformat") else value
-
-
-def _day(value: str) -> str:
-    try:
-        return date.fromisoformat(value).isoformat()
-    except ValueError as exc:
-        raise ValueError("should be a day such as 2026-11-25") from exc
-
-
-Name = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", min_length=1, max_length=64)
-]
-ModelId = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9@][A-Za-z0-9._:/+-]*$", min_length=1, max_length=200)
-]
-EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)]
-Text = Annotated[str, BeforeValidator(_text)]
-Day = Annotated[str, BeforeValidator(_text), AfterValidator(_day)]
-Names = Annotated[list[ModelId], AfterValidator(_once)]
-Capability = Annotated[str, AfterValidator(_capability)]
-Span = Annotated[str, AfterValidator(lambda text: (span_ms(text), text)[1])]
-Amount = Annotated[int, Field(ge=0, le=10**15)]
-Usd = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
-WindowKindName = Literal["sliding", "fixed", "bucket"]
-KindName = Literal["chat", "embedding", "transcription", "summary"]
-Counts = Literal["input", "input+output", "input+max_output"]
 
 
 class Doc(BaseModel):
@@ -268,7 +215,9 @@ class ProviderDoc(Doc):
     """A provider, or what is laid over one of the catalog. `credentials: none` needs no key.
 
     `limits` are shared by all its models, `pools` (limits by plan, by a name) by those in the pool.
-    `scope` says who has one set of them: a key, or all keys of an organisation.
+    `scope` says who has one set of them: a key, or all keys of an organisation. `left_out` are
+    patterns (`*`, `?`) of models it lists that no call of ours can reach: `catalog refresh` adds
+    none of them.
     """
 
     type: str | None = None
@@ -279,6 +228,7 @@ class ProviderDoc(Doc):
     credentials: list[CredentialDoc] | None = None
     no_auth: bool = False
     models: list[ModelDoc] | None = None
+    left_out: list[str] = []
     limits: dict[Name, LimitsDoc] = {}
     pools: dict[Name, dict[Name, LimitsDoc]] = {}
     window_kinds: WindowKindsDoc = WindowKindsDoc()

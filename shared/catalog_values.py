@@ -4,7 +4,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from shared.catalog_schema import VARIABLE, LimitsDoc, ModelDoc, ProviderDoc
+from shared.catalog_schema import LimitsDoc, ModelDoc, ProviderDoc
+from shared.catalog_types import VARIABLE
 from shared.catalog_yaml import span_ms
 from shared.core.model import Dimension, Kind, Limits, Price, Window, WindowKind
 from shared.errors import ConfigError

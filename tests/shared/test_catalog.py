@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from shared import catalog
-from shared.catalog_schema import DIALECTS, Config
+from shared.catalog_schema import Config
+from shared.catalog_types import DIALECTS
 from shared.core.model import CredentialRef, Dimension, Kind, Price, TokenCount, WindowKind
 from shared.errors import ConfigError
 
