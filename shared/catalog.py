@@ -224,7 +224,7 @@ def load(path: Path | None, refreshed: Path | None = None) -> tuple[Catalog, Con
 
 
 def check(path: Path | None, refreshed: Path | None = None) -> list[str]:
-    """The problems of a configuration file (None: of the catalog), a line each; [] if it is right."""
+    """The problems of a configuration file (None: the catalog), a line each; [] if it is right."""
     try:
         load(path, refreshed)
     except ConfigError as exc:

@@ -28,6 +28,14 @@ _CONTEXT = (
 _OUTPUT = ("max_completion_tokens", "max_output_tokens", "outputTokenLimit")
 _INNER = ("top_provider", "metadata", "meta")
 _PER_TOKEN = 1e6
+_TYPES = {
+    "chat": "chat",
+    "language": "chat",
+    "embedding": "embedding",
+    "transcribe": "transcription",
+    "transcription": "transcription",
+    **dict.fromkeys(("audio", "code", "image", "moderation", "rerank", "video"), "other"),
+}
 _EMBEDDING = re.compile(r"embed|\be5-|\bbge-", re.IGNORECASE)
 _TRANSCRIPTION = re.compile(r"whisper|transcri|-asr\b", re.IGNORECASE)
 _OTHER = re.compile(
@@ -136,33 +144,43 @@ def _listed(row: Mapping[str, Any]) -> Listed | None:
 
 
 def _kind(row: Mapping[str, Any]) -> str | None:
-    """By what the provider calls it: Gemini's methods, Cohere's endpoints, modalities, types."""
+    """By what the provider calls it; None where it does not say."""
+    readers = (_kind_by_methods, _kind_by_chat, _kind_by_modalities, _kind_by_type)
+    return next((kind for reader in readers if (kind := reader(row))), None)
+
+
+def _kind_by_methods(row: Mapping[str, Any]) -> str | None:
+    """Gemini's methods, Cohere's endpoints."""
     words = {*_texts(row.get("supportedGenerationMethods")), *_texts(row.get("endpoints"))}
-    if words:
-        if words & {"generateContent", "chat"}:
-            # Gemini's generateContent also draws and speaks: only the name tells those apart.
-            return kind_of(_text(row.get("name")))
-        embeds = words & {"embedContent", "batchEmbedContents", "embed"}
-        return "embedding" if embeds else "transcription" if "transcribe" in words else "other"
+    if words & {"generateContent", "chat"}:
+        # Gemini's generateContent also draws and speaks: only the name tells those apart.
+        return kind_of(_text(row.get("name")))
+    if words & {"embedContent", "batchEmbedContents", "embed"}:
+        return "embedding"
+    return ("transcription" if "transcribe" in words else "other") if words else None
+
+
+def _kind_by_chat(row: Mapping[str, Any]) -> str | None:
+    """Mistral's capabilities."""
     able = row.get("capabilities")
-    if isinstance(able, dict) and "completion_chat" in able:
-        guess = kind_of(_text(row.get("id")))
-        return "chat" if able["completion_chat"] else guess if guess != "chat" else "other"
+    if not isinstance(able, dict) or "completion_chat" not in able:
+        return None
+    guess = kind_of(_text(row.get("id")))
+    return "chat" if able["completion_chat"] else guess if guess != "chat" else "other"
+
+
+def _kind_by_modalities(row: Mapping[str, Any]) -> str | None:
+    """OpenRouter's architecture."""
     shape = row.get("architecture")
-    if isinstance(shape, dict) and _texts(shape.get("output_modalities")):
-        made = set(_texts(shape.get("output_modalities")))
-        return "chat" if made == {"text"} else "embedding" if made == {"embeddings"} else "other"
-    match row.get("type"):
-        case "chat" | "language":
-            return "chat"
-        case "embedding" | "transcription":
-            return str(row["type"])
-        case "transcribe":
-            return "transcription"
-        case "image" | "audio" | "video" | "rerank" | "moderation" | "code":
-            return "other"
-        case _:
-            return None
+    made = set(_texts(shape.get("output_modalities"))) if isinstance(shape, dict) else set()
+    if not made:
+        return None
+    return "chat" if made == {"text"} else "embedding" if made == {"embeddings"} else "other"
+
+
+def _kind_by_type(row: Mapping[str, Any]) -> str | None:
+    """Together's types; OpenAI-like lists say `model` of everything."""
+    return _TYPES.get(_text(row.get("type")))
 
 
 def _abilities(row: Mapping[str, Any]) -> frozenset[str] | None:

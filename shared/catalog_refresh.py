@@ -1,9 +1,9 @@
 """What a provider's own list of models changes in what we know of it. Pure.
 
-`diff` compares, `lines` tells a person, `overlay` writes it as a file that lies between catalog.yaml
-and the user's own. Nothing here guesses a price or takes a model for free: what is not told stays
-unknown, and a new model has the limits its neighbours all have, so that a priced one on a free plan
-is not taken for free either.
+`diff` compares, `lines` tells a person, `overlay` writes it as a file that lies between
+catalog.yaml and the user's own. Nothing here guesses a price or takes a model for free: what is not
+told stays unknown, and a new model has the limits its neighbours all have, so that a priced one on
+a free plan is not taken for free either.
 """
 
 import re
@@ -60,8 +60,8 @@ class Diff:
 def diff(name: str, doc: ProviderDoc, listed: Iterable[Listed], today: str) -> Diff:
     """What `listed` changes in what we know (`doc`) of the provider `name`.
 
-    A dated snapshot of a model or an alias is that model. Where more than half of the models are
-    missing, the key sees a part only: none of them is taken for gone.
+    A dated snapshot of a model or an alias is that model. Where more than half of all models, the
+    new ones counted, are missing, the key sees a part only: none of them is taken for gone.
     """
     rows = {one.id: one for one in listed}
     known = {model.id: model for model in doc.models or []}
@@ -76,11 +76,12 @@ def diff(name: str, doc: ProviderDoc, listed: Iterable[Listed], today: str) -> D
         elif row.id == same or same not in seen:
             seen[same] = row
     changes = [each for model in known.values() if (each := _compared(model, seen, today))]
-    gone = [each.model for each in changes if each.what == "gone"]
-    alive = sum(model.status != "retired" for model in known.values())
-    kept = tuple(gone) if 2 * len(gone) > alive else ()
     made = [_made(row, doc, today) for row in fresh if not _undated_twin(row, rows)]
     new = [each for each in made if each is not None]
+    gone = [each.model for each in changes if each.what == "gone"]
+    back = sum(each.what == "back" for each in changes)
+    alive = sum(model.status != "retired" for model in known.values()) + len(new) + back
+    kept = tuple(gone) if 2 * len(gone) > alive else ()
     return Diff(
         provider=name,
         changes=tuple(each for each in (*new, *changes) if each.model not in kept),
@@ -167,7 +168,11 @@ def _made(row: Listed, doc: ProviderDoc, today: str) -> Change | None:
 def _customs(row: Listed, kind: str, doc: ProviderDoc) -> dict[str, Any]:
     """The pool and plan limits that all models of its kind and price class here have alike."""
     free = row.input_usd == 0 and row.output_usd == 0
-    alike = [m for m in doc.models or [] if _kind(m) == kind and _is_free(m) == free]
+    alike = [
+        model
+        for model in doc.models or []
+        if model.status != "retired" and _kind(model) == kind and _is_free(model) == free
+    ]
     if not alike:
         return {}
     pools = {model.pool for model in alike}
