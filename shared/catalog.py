@@ -27,7 +27,7 @@ from shared.core.model import (
 )
 from shared.errors import ConfigError
 from shared.nearest import nearest, problems
-from shared.wires import WIRES
+from shared.wires import NATIVE, WIRES
 
 CATEGORIES = ("small", "large", "reasoning")
 VIRTUAL = ("auto", *(f"auto:{category}" for category in CATEGORIES), "auto:cheap", "auto:fast")
@@ -240,7 +240,7 @@ def _provider(name: str, doc: ProviderDoc, env: Mapping[str, str]) -> Provider:
         name=name,
         type=doc.type or "",
         base_url=base_url,
-        quirks=_quirks(name, doc.quirks),
+        quirks=_quirks(name, doc),
         title=doc.title or name,
         env=tuple(doc.env),
         plans=tuple(named),
@@ -256,9 +256,13 @@ def _provider(name: str, doc: ProviderDoc, env: Mapping[str, str]) -> Provider:
     )
 
 
-def _quirks(name: str, doc: QuirksDoc) -> Quirks:
-    """What is known of the wire this one is like (or is named after), and the document over it."""
-    known = WIRES.get(doc.like or name, {})
+def _quirks(name: str, provider: ProviderDoc) -> Quirks:
+    """What is known of the wire this one is like (or is named after), and the document over it.
+
+    A native wire is known by the provider's type.
+    """
+    doc = provider.quirks
+    known = NATIVE.get(provider.type or "") or WIRES.get(doc.like or name, {})
     said = QuirksDoc.model_validate({**known, **doc.model_dump(exclude_unset=True)}).model_dump()
     del said["like"]
     return Quirks(

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import orjson
 
@@ -79,7 +79,7 @@ class Page:
 
 def url_of(type_: str, base_url: str, path: str, after: str = "") -> str:
     """Where a provider lists its models, from the page that `after` names."""
-    base = base_url.rstrip("/")
+    base, (path, _, said) = base_url.rstrip("/"), path.partition("?")
     match type_:
         case "gemini":
             query = {"pageSize": "1000"} | ({"pageToken": after} if after else {})
@@ -89,8 +89,9 @@ def url_of(type_: str, base_url: str, path: str, after: str = "") -> str:
             base = base.removesuffix("/v2") + "/v1" if base.endswith("/v2") else base
             query = {"page_size": "1000"} | ({"page_token": after} if after else {})
         case _:
-            return base + path
-    return f"{base}{path}?{urlencode(query)}"
+            query = {}
+    asked = urlencode({**dict(parse_qsl(said)), **query})
+    return f"{base}{path}?{asked}" if asked else base + path
 
 
 def read(type_: str, body: bytes) -> Page:

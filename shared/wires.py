@@ -1,6 +1,7 @@
 """How the wires of known hosts differ from OpenAI's: `Quirks` by name, as `quirks` would say it.
 
-A provider of such a name has them by itself; another says `quirks: {like: groq}`. What its own
+A provider of such a name has them by itself; another says `quirks: {like: groq}`. `NATIVE` are the
+wires of types that are not OpenAI's at all: every provider of such a type has them. What its own
 `quirks` say wins. `takes` lists what a host that refuses unknown fields has in its official SDK
 (groq 1.7, mistralai 3.7), less what its documentation refuses; it speaks of callers' names, so
 that `seed` stands there where it is renamed.
@@ -10,9 +11,6 @@ Sources: shared/facts/wire-chat.md 3, 4, 6, wire-facts.md, catalog-facts.yaml; o
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
-
-NATIVE = frozenset({"anthropic", "assemblyai", "cohere", "deepgram", "gemini"})
-"""Types of provider that do not speak OpenAI's chat completions: each has an adapter of its own."""
 
 _OPENAI: Mapping[str, Any] = {
     "max_tokens_field": "max_completion_tokens",
@@ -126,3 +124,49 @@ WIRES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "llamacpp": {"reasoning_back": "always", "rate_dialect": "none"},
     }
 )
+
+NATIVE: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        # base_url: https://api.anthropic.com/v1
+        "anthropic": {
+            "auth_header": "x-api-key",
+            "auth_format": "{key}",
+            "extra_headers": {"anthropic-version": "2023-06-01"},
+            "chat_path": "/messages",
+            "embeddings_path": "",
+            "transcription_path": "",
+            "rate_dialect": "anthropic",
+        },
+        # base_url: https://api.cohere.com/v2
+        "cohere": {"chat_path": "/chat", "embeddings_path": "/embed"},
+        # base_url: https://generativelanguage.googleapis.com/v1beta
+        "gemini": {
+            "auth_header": "x-goog-api-key",
+            "auth_format": "{key}",
+            "rate_dialect": "none",
+            "chat_path": "/models/{model}:generateContent",
+            "embeddings_path": "/models/{model}:batchEmbedContents",
+            "transcription_path": "/models/{model}:generateContent",
+        },
+        # base_url: https://api.deepgram.com/v1
+        "deepgram": {
+            "auth_format": "Token {key}",
+            "rate_dialect": "none",
+            "chat_path": "",
+            "embeddings_path": "",
+            "models_path": "",
+            "transcription_path": "/listen",
+        },
+        # base_url: https://api.assemblyai.com/v2
+        "assemblyai": {
+            "auth_header": "authorization",
+            "auth_format": "{key}",
+            "rate_dialect": "none",
+            "chat_path": "",
+            "embeddings_path": "",
+            "models_path": "",
+            "transcription_path": "/transcript",
+        },
+    }
+)
+"""The wires that are not OpenAI's, by type of provider: each has an adapter of its own."""

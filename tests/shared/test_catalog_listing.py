@@ -219,6 +219,12 @@ def test_a_list_is_asked_for_where_its_provider_keeps_it(type_, base, after, url
     assert url_of(type_, base, "/models", after) == url
 
 
+def test_what_a_path_asks_for_already_is_asked_for_once():
+    url = url_of("gemini", "http://x/v1beta", "/models?pageSize=50&x=1", "n")
+    assert url == "http://x/v1beta/models?pageSize=1000&x=1&pageToken=n"
+    assert url_of("openai-compatible", "http://x", "/m?api-version=1") == "http://x/m?api-version=1"
+
+
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
