@@ -9,7 +9,7 @@ from api.call import Call
 from api.features import chat_capabilities, chat_need, max_output
 from api.jobs import respond_async
 from api.wiring import Service
-from shared.catalog_schema import CAPABILITIES
+from shared.catalog_types import CAPABILITIES
 from shared.core.model import Kind
 from shared.wire.openai import chat_request
 

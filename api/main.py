@@ -50,7 +50,7 @@ def wire(settings: Settings) -> Wiring:
     url = settings.redis_url
     if not url:
         raise ConfigError("REDIS_URL is not set: `headrace up` brings its own store")
-    catalog, configured = catalogs.load(settings.config)
+    catalog, configured = catalogs.load(settings.config, settings.refreshed)
     held = credentials.load(os.environ, catalog, configured)
     clock = SystemClock()
 

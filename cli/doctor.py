@@ -89,7 +89,7 @@ def _python() -> Finding:
 
 def _supply(settings: Settings) -> Iterator[Finding]:
     try:
-        supply = served.look(settings.config)
+        supply = served.look(settings.config, settings.refreshed)
     except GatewayError as exc:
         yield Finding("error", "catalog", str(exc), "correct it; headrace catalog check FILE")
         return

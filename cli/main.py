@@ -27,7 +27,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "submit": ("cli.submit", "hand in one text or many, and follow them"),
     "chat": ("cli.chat", "talk to a model; without a text, a conversation"),
     "jobs": ("cli.jobs", "list, show, watch, cancel and replay jobs"),
-    "catalog": ("cli.catalog", "check a configuration file"),
+    "catalog": ("cli.catalog", "check what is known of providers, or ask them anew"),
     "doctor": ("cli.doctor", "look for what is wrong and say what to do"),
     "simulate": ("cli.simulate", "run rate-limited fake providers"),
 }

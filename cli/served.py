@@ -37,12 +37,12 @@ class Supply:
         return f"set a provider's key ({names} …) or name a file with --config"
 
 
-def look(config: Path | None) -> Supply:
+def look(config: Path | None, refreshed: Path | None = None) -> Supply:
     """What the catalog, the configuration and the environment give. ConfigError if they are wrong.
 
     Needs no network: whether a key is valid shows when it is used.
     """
-    found, own = catalog.load(config)
+    found, own = catalog.load(config, refreshed)
     keys = credentials.load(os.environ, found, own)
     open_ = found.served(keys)
     served = tuple(
@@ -51,7 +51,11 @@ def look(config: Path | None) -> Supply:
         if open_.by_provider.get(p.name)
     )
     names = {each.name for each in served}
-    missing = {p.name: p.env[0] for p in found.providers if p.env and p.name not in names}
+    missing = {
+        p.name: p.needs[0] if p.needs and keys.of(p.name) else p.env[0]
+        for p in found.providers
+        if p.env and p.name not in names and not p.no_auth
+    }
     return Supply(served, missing)
 
 

@@ -47,7 +47,7 @@ def up(
     home = Home(settings.data_dir.absolute())
     home.prepare()
     with home.held():
-        supply = served.look(settings.config)
+        supply = served.look(settings.config, settings.refreshed)
         settings = settings.model_copy(
             update={"port": address.claimable(settings.host, settings.port)}
         )

@@ -64,7 +64,7 @@ async def serve(settings: Settings) -> None:
     """Wires one process and runs it until it is asked to stop; then gives its lease up."""
     if settings.redis_url is None:
         raise ConfigError("REDIS_URL is not set: say where the store is, or run `headrace up`")
-    catalog, config = catalogs.load(settings.config)
+    catalog, config = catalogs.load(settings.config, settings.refreshed)
     refs = credentials.load(os.environ, catalog, config)
     client = connect.commands(settings.redis_url)
     listener = connect.pubsub(settings.redis_url)

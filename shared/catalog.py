@@ -6,6 +6,7 @@ file makes a new snapshot with another `version`.
 """
 
 import hashlib
+import os
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,11 +18,10 @@ from pydantic import ValidationError
 from shared import catalog_yaml
 from shared.catalog_merge import merged
 from shared.catalog_schema import Config, ModelDoc, ProviderDoc, QuirksDoc
-from shared.catalog_values import NAMED, kinds, price, windows
+from shared.catalog_values import NAMED, address, kinds, plans, price
 from shared.core.model import (
     CredentialRef,
     Deployment,
-    Limits,
     TokenCount,
     WindowKind,
 )
@@ -41,9 +41,8 @@ class Quirks:
     (`seed` → `random_seed`). `max_tokens_field` is the one name this provider takes for the output
     limit. `stream_usage` says whether `stream_options: {include_usage: true}` may be sent.
     `auth_format` holds `{key}`; an empty `auth_header` means no authentication. `rate_dialect`
-    names how rate-limit headers are read: groq openai mistral anthropic cerebras generic none.
-    Paths begin with a slash and follow the base URL, `{model}` in them is the model's id; an empty
-    path means: not offered.
+    names how rate-limit headers are read: one of `catalog_types.DIALECTS`. Paths begin with a slash
+    and follow the base URL, `{model}` in them is the model's id; an empty path: not offered.
 
     `takes` are the only fields of a chat request this host takes (by the caller's names; empty:
     any), `message_takes` the only fields of a message, by role. `values` spells a field's values
@@ -68,6 +67,7 @@ class Quirks:
     chat_path: str = "/chat/completions"
     embeddings_path: str = "/embeddings"
     models_path: str = "/models"
+    transcription_path: str = "/audio/transcriptions"
     takes: frozenset[str] = frozenset()
     message_takes: tuple[tuple[str, frozenset[str]], ...] = ()
     values: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
@@ -88,6 +88,7 @@ class Provider:
     `env` are the environment names that may hold keys; `plans` the plan names with known limits;
     `default_plan` is what a key without a plan is on. `no_auth` providers need no credential.
     `window_kinds` says how a window of a name is counted: (name, kind, anchor); others slide.
+    `needs` are variables its address is made of that are not set: without them it is not served.
     """
 
     name: str
@@ -101,6 +102,7 @@ class Provider:
     scope: str = "key"
     no_auth: bool = False
     window_kinds: tuple[tuple[str, WindowKind, str], ...] = ()
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,7 @@ class Catalog:
     def served(self, credentials: Iterable[CredentialRef]) -> "Catalog":
         """The part of this catalog there is a credential for, or that needs none."""
         held = {ref.provider for ref in credentials}
-        kept = tuple(p for p in self.providers if p.no_auth or p.name in held)
+        kept = tuple(p for p in self.providers if not p.needs and (p.no_auth or p.name in held))
         names = {provider.name for provider in kept}
         deployments = tuple(item for item in self.deployments if item.provider in names)
         return _snapshot(deployments, kept, self.aliases, self.model_drops)
@@ -175,18 +177,26 @@ def read_config(path: Path | None) -> Config:
         raise ConfigError(found) from exc
 
 
-def build(config: Config, base: Config | None = None) -> Catalog:
+def build(
+    config: Config, base: Config | None = None, env: Mapping[str, str] | None = None
+) -> Catalog:
     """The catalog with `config` laid over it (`base` None: our own catalog.yaml).
 
-    ConfigError names the provider that lacks a type or address, an alias or name used twice.
+    Without retired models and providers, and servers of one's own that nobody has named (Ollama).
+    `env` (None: the process's) fills in what an address takes from it. ConfigError names the
+    provider that lacks a type or address or is retired, an alias or name used twice.
     """
     docs = merged(read_config(catalog_path()) if base is None else base, config)
+    env = os.environ if env is None else env
     providers: list[Provider] = []
     deployments: list[Deployment] = []
     aliases: dict[str, str] = {}
     drops: dict[str, frozenset[str]] = {}
     for name, doc in docs.items():
-        provider = _provider(name, doc)
+        idle = doc.no_auth and not doc.models and name not in config.providers
+        if idle or doc.status == "retired":
+            continue
+        provider = _provider(name, doc, env)
         providers.append(provider)
         for model in doc.models or []:
             if model.status == "retired":
@@ -200,32 +210,45 @@ def build(config: Config, base: Config | None = None) -> Catalog:
     return _snapshot(_families(deployments), tuple(providers), aliases, drops)
 
 
-def load(path: Path | None) -> tuple[Catalog, Config]:
-    """`build(read_config(path))`, and the configuration it was built from."""
+def facts(refreshed: Path | None) -> Config:
+    """Our own catalog.yaml with the file of `headrace catalog refresh` laid over it.
+
+    A file that is not there says nothing. ConfigError names what is wrong with it.
+    """
+    ours = read_config(catalog_path())
+    if refreshed is None or not refreshed.exists():
+        return ours
+    return Config(providers=merged(ours, read_config(refreshed)))
+
+
+def load(path: Path | None, refreshed: Path | None = None) -> tuple[Catalog, Config]:
+    """The catalog with the file `path` laid over what is known, and that file's configuration."""
     config = read_config(path)
-    return build(config), config
+    return build(config, facts(refreshed)), config
 
 
-def check(path: Path) -> list[str]:
-    """The problems of a configuration file, one line each; empty if it is right."""
+def check(path: Path | None, refreshed: Path | None = None) -> list[str]:
+    """The problems of a configuration file (None: the catalog), a line each; [] if it is right."""
     try:
-        build(read_config(path))
+        load(path, refreshed)
     except ConfigError as exc:
         return str(exc).splitlines()
     return []
 
 
-def _provider(name: str, doc: ProviderDoc) -> Provider:
-    plans = {**doc.limits, **{plan: 0 for model in doc.models or [] for plan in model.limits}}
+def _provider(name: str, doc: ProviderDoc, env: Mapping[str, str]) -> Provider:
+    every = [doc.limits, *doc.pools.values(), *(model.limits for model in doc.models or [])]
+    named = list(dict.fromkeys(plan for limits in every for plan in limits))
+    base_url, needs = address(name, doc.base_url or "", env)
     return Provider(
         name=name,
         type=doc.type or "",
-        base_url=(doc.base_url or "").rstrip("/"),
+        base_url=base_url,
         quirks=_quirks(name, doc),
         title=doc.title or name,
         env=tuple(doc.env),
-        plans=tuple(plans),
-        default_plan=doc.default_plan or _default_plan(plans, no_auth=doc.no_auth),
+        plans=tuple(named),
+        default_plan=doc.default_plan or _default_plan(named, no_auth=doc.no_auth),
         scope=doc.scope,
         no_auth=doc.no_auth,
         window_kinds=tuple(
@@ -233,6 +256,7 @@ def _provider(name: str, doc: ProviderDoc) -> Provider:
             for limit, kind in doc.window_kinds
             if kind is not None
         ),
+        needs=needs,
     )
 
 
@@ -271,15 +295,6 @@ def _deployment(
     provider: Provider, doc: ProviderDoc, model: ModelDoc, over: ProviderDoc | None
 ) -> Deployment:
     capabilities = None if model.capabilities is None else frozenset(model.capabilities)
-    told = {item.id: item.limits for item in (over.models if over else None) or []}
-    plans = {
-        plan: Limits(
-            windows=windows(model.limits.get(plan), doc, told.get(model.id, {}).get(plan)),
-            concurrency=model.limits[plan].concurrency if plan in model.limits else None,
-            shared=windows(doc.limits.get(plan), doc, over.limits.get(plan) if over else None),
-        )
-        for plan in {**doc.limits, **model.limits}
-    }
     return Deployment(
         id=f"{provider.name}/{model.id}",
         provider=provider.name,
@@ -292,12 +307,12 @@ def _deployment(
         context_tokens=model.context_window,
         max_output_tokens=model.max_output_tokens,
         capabilities=capabilities,
-        price=price(model.price_usd_per_1m),
+        price=price(model),
         token_count=TokenCount(model.counts or doc.counts or TokenCount.INPUT_MAX_OUTPUT),
         token_factor=model.token_factor or doc.token_factor or 1.0,
         status=model.status,
         priority=model.priority,
-        plans=tuple(plans.items()),
+        plans=plans(doc, model, over),
     )
 
 

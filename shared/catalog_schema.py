@@ -4,13 +4,12 @@ Each file is validated by itself, so that an error names the place in the file o
 what must be there only after laying one over the other is checked in `catalog.build`.
 """
 
+import re
 from collections.abc import Hashable, Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -18,65 +17,25 @@ from pydantic import (
     model_validator,
 )
 
-from shared.catalog_yaml import span_ms
+from shared.catalog_types import (
+    DIALECTS,
+    VARIABLE,
+    Amount,
+    Capability,
+    Counts,
+    Day,
+    Effort,
+    EnvName,
+    KindName,
+    ModelId,
+    Name,
+    Names,
+    Span,
+    Usd,
+    WindowKindName,
+)
 from shared.nearest import unknown
 from shared.wires import WIRES
-
-CAPABILITIES = frozenset(
-    {
-        "chat",
-        "stream",
-        "tools",
-        "parallel_tools",
-        "json_object",
-        "json_schema",
-        "vision",
-        "audio_input",
-        "pdf_input",
-        "video_input",
-        "reasoning",
-        "embedding",
-        "transcription",
-    }
-)
-DIALECTS = ("groq", "openai", "mistral", "anthropic", "cerebras", "generic", "none")
-
-
-def _once(values: list[str]) -> list[str]:
-    for value in sorted(set(values)):
-        if values.count(value) > 1:
-            raise ValueError(f"{value!r} stands here twice; keep one")
-    return values
-
-
-def _capability(value: str) -> str:
-    if value not in CAPABILITIES:
-        raise ValueError(unknown(value, CAPABILITIES, "capability"))
-    return value
-
-
-def _text(value: Any) -> Any:
-    """YAML reads `2026-10-01` as a date and `4.1` as a number where a name was meant."""
-    return value.isoformat() if hasattr(value, "isoformat") else value
-
-
-Name = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", min_length=1, max_length=64)
-]
-ModelId = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/+-]*$", min_length=1, max_length=200)
-]
-EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)]
-Text = Annotated[str, BeforeValidator(_text)]
-Names = Annotated[list[ModelId], AfterValidator(_once)]
-Capability = Annotated[str, AfterValidator(_capability)]
-Span = Annotated[str, AfterValidator(lambda text: (span_ms(text), text)[1])]
-Amount = Annotated[int, Field(ge=0, le=10**15)]
-Usd = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
-WindowKindName = Literal["sliding", "fixed", "bucket"]
-KindName = Literal["chat", "embedding", "transcription", "summary"]
-Counts = Literal["input", "input+output", "input+max_output"]
-Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 
 class Doc(BaseModel):
@@ -104,7 +63,10 @@ class WindowDoc(Doc):
 
 
 class LimitsDoc(Doc):
-    """The limits of one plan. `tokens_per_month` is kept as tokens in any 31 days."""
+    """The limits of one plan. `tokens_per_month` is kept as tokens in any 31 days.
+
+    `as_of` and `doubt` where these figures are older or less sure than the rest.
+    """
 
     rpm: Amount | None = None
     rpd: Amount | None = None
@@ -115,6 +77,8 @@ class LimitsDoc(Doc):
     asd: Amount | None = None
     concurrency: Annotated[int, Field(ge=1, le=100_000)] | None = None
     windows: list[WindowDoc] = []
+    as_of: Day | None = None
+    doubt: str | None = None
 
 
 class KindDoc(Doc):
@@ -159,6 +123,7 @@ class QuirksDoc(Doc):
     chat_path: str = "/chat/completions"
     embeddings_path: str = "/embeddings"
     models_path: str = "/models"
+    transcription_path: str = "/audio/transcriptions"
     takes: list[str] = []
     message_takes: dict[str, list[str]] = {}
     values: dict[str, dict[str, str]] = {}
@@ -177,7 +142,7 @@ class QuirksDoc(Doc):
             raise ValueError(unknown(value, WIRES, "wire"))
         return value
 
-    @field_validator("chat_path", "embeddings_path", "models_path")
+    @field_validator("chat_path", "embeddings_path", "models_path", "transcription_path")
     @classmethod
     def _path(cls, value: str) -> str:
         if value and not value.startswith("/"):
@@ -193,7 +158,11 @@ class QuirksDoc(Doc):
 
 
 class ModelDoc(Doc):
-    """One model of a provider. Absent values are unknown."""
+    """One model of a provider. Absent values are unknown.
+
+    `pool` names one of its provider's pools, whose windows it shares. `ends` is the day from which
+    the provider will not serve it.
+    """
 
     id: ModelId
     category: Literal["small", "large", "reasoning"] | None = None
@@ -201,6 +170,9 @@ class ModelDoc(Doc):
     max_output_tokens: Annotated[int, Field(ge=1)] | None = None
     limits: dict[Name, LimitsDoc] = {}
     price_usd_per_1m: PriceDoc | None = None
+    price_usd_per_audio_hour: Usd | None = None
+    price_usd_per_audio_minute: Usd | None = None
+    pool: Name | None = None
     capabilities: list[Capability] | None = None
     family: ModelId | None = None
     aliases: Names = []
@@ -212,9 +184,16 @@ class ModelDoc(Doc):
     ] = "active"
     priority: int = 0
     drop: list[str] = []
-    as_of: Text | None = None
+    ends: Day | None = None
+    as_of: Day | None = None
     source: str | None = None
     doubt: str | None = None
+
+    @model_validator(mode="after")
+    def _one_audio_price(self) -> "ModelDoc":
+        if None not in (self.price_usd_per_audio_hour, self.price_usd_per_audio_minute):
+            raise ValueError("give price_usd_per_audio_hour or price_usd_per_audio_minute")
+        return self
 
 
 class CredentialDoc(Doc):
@@ -235,23 +214,32 @@ class CredentialDoc(Doc):
 
 
 class ProviderDoc(Doc):
-    """A provider, or what is laid over one of the catalog. `credentials: none` needs no key."""
+    """A provider, or what is laid over one of the catalog. `credentials: none` needs no key.
+
+    `limits` are shared by all its models, `pools` (limits by plan, by a name) by those in the pool.
+    `scope` says who has one set of them: a key, or all keys of an organisation. `left_out` are
+    patterns (`*`, `?`) of models it lists that no call of ours can reach: `catalog refresh` adds
+    none of them.
+    """
 
     type: str | None = None
     base_url: Annotated[str, Field(pattern=r"^https?://[^\s/]+[^\s]*$")] | None = None
+    status: Literal["active", "uncertain", "retired"] = "active"
     title: str | None = None
     env: list[EnvName] = []
     credentials: list[CredentialDoc] | None = None
     no_auth: bool = False
     models: list[ModelDoc] | None = None
+    left_out: list[str] = []
     limits: dict[Name, LimitsDoc] = {}
+    pools: dict[Name, dict[Name, LimitsDoc]] = {}
     window_kinds: WindowKindsDoc = WindowKindsDoc()
     default_plan: Name | None = None
     scope: Literal["key", "organisation"] = "key"
     counts: Counts | None = None
     token_factor: Annotated[float, Field(gt=0, le=10)] | None = None
     quirks: QuirksDoc = QuirksDoc()
-    as_of: Text | None = None
+    as_of: Day | None = None
     source: str | None = None
     docs: str | None = None
     doubt: str | None = None
@@ -261,6 +249,13 @@ class ProviderDoc(Doc):
     def _none_is_no_auth(cls, value: Any) -> Any:
         if isinstance(value, dict) and value.get("credentials") == "none":
             return {**value, "credentials": [], "no_auth": True}
+        return value
+
+    @field_validator("base_url")
+    @classmethod
+    def _variables(cls, value: str | None) -> str | None:
+        if value is not None and re.search(r"[${}]", VARIABLE.sub("", value)):
+            raise ValueError("a variable of the environment is written ${NAME}")
         return value
 
     @field_validator("models")
@@ -279,9 +274,15 @@ class ProviderDoc(Doc):
     @field_validator("limits")
     @classmethod
     def _no_shared_concurrency(cls, value: dict[str, LimitsDoc]) -> dict[str, LimitsDoc]:
-        for plan, limits in value.items():
-            if limits.concurrency is not None:
-                raise ValueError(f"{plan}.concurrency: is a limit of a model; put it there")
+        return _without_concurrency(value)
+
+    @field_validator("pools")
+    @classmethod
+    def _no_pooled_concurrency(
+        cls, value: dict[str, dict[str, LimitsDoc]]
+    ) -> dict[str, dict[str, LimitsDoc]]:
+        for name, plans in value.items():
+            _without_concurrency(plans, f"{name}.")
         return value
 
 
@@ -317,6 +318,14 @@ class Config(Doc):
         _refuse_twice((item.name for item in value), "name")
         _refuse_twice((item.key for item in value if item.key), None)
         return value
+
+
+def _without_concurrency(plans: dict[str, LimitsDoc], path: str = "") -> dict[str, LimitsDoc]:
+    """ValueError for a concurrency that several models would share: the lanes know none."""
+    for plan, limits in plans.items():
+        if limits.concurrency is not None:
+            raise ValueError(f"{path}{plan}.concurrency: is a limit of a model; put it there")
+    return plans
 
 
 def _refuse_twice(values: Iterable[Hashable], noun: str | None) -> None:

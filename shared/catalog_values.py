@@ -1,10 +1,17 @@
 """From the catalog's documents to the core's values: windows, prices, kinds."""
 
-from shared.catalog_schema import LimitsDoc, ModelDoc, PriceDoc, ProviderDoc
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+
+from shared.catalog_schema import LimitsDoc, ModelDoc, ProviderDoc
+from shared.catalog_types import VARIABLE
 from shared.catalog_yaml import span_ms
-from shared.core.model import Dimension, Kind, Price, Window, WindowKind
+from shared.core.model import Dimension, Kind, Limits, Price, Window, WindowKind
+from shared.errors import ConfigError
 
 _DAY_MS = 86_400_000
+_HOST_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,127}")
 NAMED = {
     # limit in the file: window name, what it counts, its span in ms
     "rpm": ("rpm", Dimension.REQUESTS, 60_000),
@@ -54,10 +61,61 @@ def windows(
     return tuple(found)
 
 
-def price(doc: PriceDoc | None) -> Price:
-    """Dollars as micro-dollars; unknown stays unknown."""
-    if doc is None:
-        return Price()
-    return Price(
-        *(None if usd is None else round(usd * 1e6) for usd in (doc.input, doc.output, doc.cached))
+def plans(
+    doc: ProviderDoc, model: ModelDoc, over: ProviderDoc | None
+) -> tuple[tuple[str, Limits], ...]:
+    """Every plan anything is known of: the model's own windows, and those it shares.
+
+    `over` is what the user's file says of the provider. A pool's windows are named after it, so
+    that the models in it share them and nobody else.
+    """
+    named = next((m for m in (over.models if over else None) or [] if m.id == model.id), None)
+    told = named.limits if named else {}
+    pool = doc.pools.get(model.pool, {}) if model.pool else {}
+    told_pool = over.pools.get(model.pool or "", {}) if over else {}
+    return tuple(
+        (
+            plan,
+            Limits(
+                windows=windows(model.limits.get(plan), doc, told.get(plan)),
+                concurrency=model.limits[plan].concurrency if plan in model.limits else None,
+                shared=(
+                    *windows(doc.limits.get(plan), doc, over.limits.get(plan) if over else None),
+                    *(
+                        replace(window, name=f"{model.pool}/{window.name}")
+                        for window in windows(pool.get(plan), doc, told_pool.get(plan))
+                    ),
+                ),
+            ),
+        )
+        for plan in {**doc.limits, **pool, **model.limits}
     )
+
+
+def price(model: ModelDoc) -> Price:
+    """Dollars as micro-dollars; unknown stays unknown."""
+    tokens, hour = model.price_usd_per_1m, model.price_usd_per_audio_hour
+    if hour is None and model.price_usd_per_audio_minute is not None:
+        hour = model.price_usd_per_audio_minute * 60
+    usd = (tokens.input, tokens.output, tokens.cached) if tokens else (None, None, None)
+    return Price(*(None if each is None else round(each * 1e6) for each in (*usd, hour)))
+
+
+def address(name: str, base_url: str, env: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
+    """The address with its variables filled in, and the names of those that are not set.
+
+    ConfigError for a value that would make another address of it.
+    """
+    missing: list[str] = []
+    for variable in dict.fromkeys(VARIABLE.findall(base_url)):
+        value = env.get(variable, "").strip()
+        if not value:
+            missing.append(variable)
+        elif not _HOST_PART.fullmatch(value):
+            raise ConfigError(
+                f"{variable}: should be a name of letters, digits, dots and dashes: it becomes"
+                f" part of the address of {name}"
+            )
+        else:
+            base_url = base_url.replace(f"${{{variable}}}", value)
+    return base_url.rstrip("/"), tuple(missing)

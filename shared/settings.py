@@ -50,6 +50,11 @@ class Settings(BaseSettings):
         default_factory=_data_dir, description="the embedded store's files, and results"
     )
     config: Path | None = Field(default=None, description="a YAML file laid over catalog.yaml")
+    catalog: Path | None = Field(
+        default=None,
+        description="what `headrace catalog refresh` wrote, between catalog.yaml and config;"
+        " None: the data directory's `catalog.yaml`",
+    )
     api_keys_file: Path | None = Field(
         default=None, description="callers' keys beside the configuration's: JSON, digests only"
     )
@@ -137,10 +142,15 @@ class Settings(BaseSettings):
     def _lower(cls, value: Any) -> Any:
         return value.lower() if isinstance(value, str) else value
 
-    @field_validator("data_dir", "config", "api_keys_file")
+    @field_validator("data_dir", "config", "catalog", "api_keys_file")
     @classmethod
     def _expanded(cls, value: Path | None) -> Path | None:
         return value.expanduser() if value else value
+
+    @property
+    def refreshed(self) -> Path:
+        """The file of `headrace catalog refresh`, whether it is there or not."""
+        return self.catalog or self.data_dir / "catalog.yaml"
 
     @model_validator(mode="after")
     def _dead_is_later(self) -> Self:

@@ -135,6 +135,7 @@ NATIVE: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "extra_headers": {"anthropic-version": "2023-06-01"},
             "chat_path": "/messages",
             "embeddings_path": "",
+            "transcription_path": "",
             "rate_dialect": "anthropic",
             "takes": _names(
                 "max_completion_tokens max_tokens parallel_tool_calls reasoning_effort "
@@ -194,6 +195,7 @@ NATIVE: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "rate_dialect": "none",
             "chat_path": "/models/{model}:generateContent",
             "embeddings_path": "/models/{model}:batchEmbedContents",
+            "transcription_path": "/models/{model}:generateContent",
             "models_path": "/models?pageSize=1000",
             "takes": _names(
                 "frequency_penalty include_reasoning logprobs max_completion_tokens max_tokens "
@@ -202,6 +204,25 @@ NATIVE: Mapping[str, Mapping[str, Any]] = MappingProxyType(
                 "tool_choice tools top_k top_logprobs top_p"
             ),
             "values": {"service_tier": {"auto": "", "default": "standard", "scale": ""}},
+        },
+        # base_url: https://api.deepgram.com/v1
+        "deepgram": {
+            "auth_format": "Token {key}",
+            "rate_dialect": "none",
+            "chat_path": "",
+            "embeddings_path": "",
+            "models_path": "",
+            "transcription_path": "/listen",
+        },
+        # base_url: https://api.assemblyai.com/v2
+        "assemblyai": {
+            "auth_header": "authorization",
+            "auth_format": "{key}",
+            "rate_dialect": "none",
+            "chat_path": "",
+            "embeddings_path": "",
+            "models_path": "",
+            "transcription_path": "/transcript",
         },
     }
 )

@@ -133,7 +133,7 @@ def build(settings: Settings, providers: Sequence[str] | None = None) -> EventBr
     """The broker of a worker process, with its actors; ConfigError for what is set wrong."""
     if not settings.redis_url:
         raise ConfigError("REDIS_URL is not set: `headrace up` brings its own store")
-    catalog, configured = catalogs.load(settings.config)
+    catalog, configured = catalogs.load(settings.config, settings.refreshed)
     held = credentials.load(os.environ, catalog, configured)
     served = catalog.served(held)
     known = sorted(provider.name for provider in served.providers)

@@ -104,16 +104,23 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """In millionths of a US dollar per one million tokens; None is unknown, never free."""
+    """In millionths of a US dollar per one million tokens; None is unknown, never free.
+
+    Audio is per hour of it: how a transcription is billed where no tokens are told.
+    """
 
     input_microusd_per_1m: int | None = None
     output_microusd_per_1m: int | None = None
     cached_microusd_per_1m: int | None = None
+    audio_microusd_per_hour: int | None = None
 
     @property
     def free(self) -> bool:
-        """True only where both prices are known to be zero."""
-        return self.input_microusd_per_1m == 0 and self.output_microusd_per_1m == 0
+        """True only where every price that counts is known to be zero."""
+        tokens = (self.input_microusd_per_1m, self.output_microusd_per_1m)
+        if self.audio_microusd_per_hour is None:
+            return tokens == (0, 0)
+        return self.audio_microusd_per_hour == 0 and tokens in ((0, 0), (None, None))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,19 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from shared import catalog
-from shared.catalog_schema import DIALECTS, Config
+from shared.catalog_schema import Config
+from shared.catalog_types import DIALECTS
 from shared.core.model import CredentialRef, Dimension, Kind, Price, TokenCount, WindowKind
 from shared.errors import ConfigError
+from shared.wires import NATIVE
 
 MUST = ("groq", "openai", "gemini", "cohere", "mistral")
+ALL = {
+    *MUST,
+    *("anthropic", "assemblyai", "azure-openai", "cerebras", "cloudflare", "deepgram", "deepinfra"),
+    *("deepseek", "fireworks", "github-models", "huggingface", "hyperbolic", "llamacpp", "nvidia"),
+    *("ollama", "openrouter", "perplexity", "sambanova", "together", "vllm", "xai"),
+}
 ALPHA = """
 providers:
   alpha:
@@ -69,11 +77,126 @@ def test_every_fact_of_ours_has_a_date_and_a_source():
 def test_every_chat_model_of_ours_has_a_category_a_context_and_capabilities(ours):
     for item in ours.deployments:
         assert item.capabilities, item.id
-        assert item.context_tokens, item.id
+        assert item.context_tokens or item.kinds == {Kind.TRANSCRIPTION}, item.id
         if Kind.CHAT in item.kinds:
             assert item.category in catalog.CATEGORIES, item.id
             assert item.max_output_tokens, item.id
             assert item.max_output_tokens <= item.context_tokens, item.id
+
+
+def test_every_provider_of_ours_is_served_unless_it_is_retired_or_a_server_of_ones_own(ours):
+    docs = catalog.read_config(catalog.catalog_path()).providers
+    assert set(docs) == ALL
+    served = {provider.name for provider in ours.providers}
+    assert ALL - served == {"github-models", "ollama", "vllm", "llamacpp"}
+    for name in served:
+        kinds = {kind for item in ours.by_provider[name] for kind in item.kinds}
+        assert kinds & {Kind.CHAT, Kind.TRANSCRIPTION}, name
+
+
+def test_every_type_of_ours_is_openais_or_one_with_an_adapter_of_its_own(ours):
+    own = {p.name: p.type for p in ours.providers if p.type != "openai-compatible"}
+    assert own == {name: name for name in NATIVE}
+
+
+def test_one_open_model_is_one_family_wherever_it_is_served(ours):
+    hosts = {item.provider for item in ours.resolve("gpt-oss-120b")}
+    assert {"groq", "openrouter", "cerebras", "sambanova", "together", "cloudflare"} <= hosts
+    turbo = ours.by_id["deepinfra/meta-llama/Llama-3.3-70B-Instruct-Turbo"]
+    assert turbo.family == ours.by_id["sambanova/Meta-Llama-3.3-70B-Instruct"].family
+    assert ours.resolve("openai/gpt-6-luna") == (ours.by_id["openai/gpt-6-luna"],)
+
+
+def test_a_pools_windows_are_shared_by_the_models_in_it_and_nobody_else(ours):
+    free = ours.by_id["openrouter/google/gemma-4-31b-it:free"].limits("credits")
+    assert [(w.name, w.limit) for w in free.shared] == [
+        ("free-models/rpm", 20),
+        ("free-models/rpd", 1000),
+    ]
+    assert free.shared[1].kind is WindowKind.FIXED
+    priced = ours.by_id["openrouter/openai/gpt-oss-20b"]
+    assert priced.limits("credits") is None
+    assert [w.limit for w in priced.limits("free").windows] == [0]
+    assert set(ours.provider("openrouter").plans) == {"free", "credits"}
+
+
+def test_audio_is_priced_by_the_hour_or_the_minute(ours, built):
+    assert ours.by_id["groq/whisper-large-v3-turbo"].price.audio_microusd_per_hour == 40_000
+    found = built(ALPHA.replace("category: small", "price_usd_per_audio_minute: 0.006"))
+    assert found.by_id["alpha/sim-small"].price.audio_microusd_per_hour == 360_000
+
+
+def test_an_address_is_completed_by_the_environment():
+    azure = catalog.build(Config(), env={"AZURE_RESOURCE_NAME": "mine"}).provider("azure-openai")
+    assert azure.base_url == "https://mine.openai.azure.com/openai/v1"
+    assert azure.needs == ()
+
+
+def test_a_provider_whose_address_is_incomplete_says_what_it_needs_and_is_not_served():
+    found = catalog.build(Config(), env={})
+    assert found.provider("azure-openai").needs == ("AZURE_RESOURCE_NAME",)
+    assert found.served([CredentialRef("a", "azure-openai")]).providers == ()
+
+
+@pytest.mark.parametrize("value", ["evil.example/", "a b", "x@y", "a?b", "-x", "a" * 200])
+def test_an_environment_that_would_change_the_address_is_refused(value):
+    with pytest.raises(ConfigError, match="AZURE_RESOURCE_NAME: should be a name"):
+        catalog.build(Config(), env={"AZURE_RESOURCE_NAME": value})
+
+
+def test_a_type_that_names_a_wire_has_its_differences(built):
+    found = built("""
+        providers:
+          old: {type: azure-deployments, base_url: 'http://x/openai', models: [{id: m}]}
+          gem: {type: gemini, base_url: 'http://x/v1beta', models: [{id: m}]}
+          gemini: {type: openai-compatible, base_url: 'http://x/v1beta/openai'}
+    """)
+    assert found.provider("old").type == "openai-compatible"
+    assert found.quirks("old").auth_header == "api-key"
+    assert found.quirks("old").chat_path.startswith("/deployments/{model}/")
+    assert found.provider("gem").type == "gemini"
+    assert found.quirks("gem").auth_header == "x-goog-api-key"
+    assert found.provider("gemini").type == "openai-compatible"
+    assert found.quirks("gemini").auth_header == "Authorization"
+    assert found.by_provider["gemini"]
+
+
+def test_a_retired_provider_comes_back_by_the_users_word(built):
+    found = built("""
+        providers:
+          github-models: {status: active, base_url: 'http://x/v1', models: [{id: m}]}
+    """)
+    assert found.by_id["github-models/m"].base_url == "http://x/v1"
+
+
+def test_a_server_of_ones_own_is_there_once_it_is_named(built, ours):
+    assert ours.provider("ollama") is None
+    found = built("providers: {ollama: {models: [{id: 'llama3.2:3b'}]}}")
+    assert found.provider("ollama").no_auth
+    assert found.by_id["ollama/llama3.2:3b"].base_url == "http://localhost:11434/v1"
+
+
+def test_a_refreshed_file_lies_between_our_catalog_and_the_users(config_of, tmp_path):
+    refreshed = tmp_path / "catalog.yaml"
+    own = config_of("""
+        providers: {groq: {models: [{id: openai/gpt-oss-20b, context_window: 3}]}}
+    """)
+    assert catalog.load(own, refreshed)[0].version == catalog.load(own)[0].version
+    refreshed.write_text("""
+        providers:
+          groq:
+            models:
+              - {id: openai/gpt-oss-20b, context_window: 7, max_output_tokens: 2}
+              - {id: allam-2-7b, status: retired}
+    """)
+    found, said = catalog.load(own, refreshed)
+    item = found.by_id["groq/openai/gpt-oss-20b"]
+    assert (item.context_tokens, item.max_output_tokens) == (3, 2)
+    assert {w.source for w in item.limits("free").windows} == {"catalog"}
+    assert "groq/allam-2-7b" not in found.by_id
+    assert list(said.providers) == ["groq"]
+    refreshed.write_text("providers: {groq: {modles: []}}")
+    assert "did you mean 'models'?" in catalog.check(own, refreshed)[0]
 
 
 def test_groq_counts_its_days_and_tokens_in_buckets(ours):
@@ -245,10 +368,9 @@ def test_one_model_on_several_providers_is_one_family(built):
             base_url: http://y/v1
             models: [{id: m}, {id: other, family: m, aliases: [nick]}]
     """)
-    assert [d.id for d in found.resolve("gpt-oss-20b")] == [
-        "groq/openai/gpt-oss-20b",
-        "a/gpt-oss-20b",
-    ]
+    family = [d.id for d in found.resolve("gpt-oss-20b")]
+    assert family[0] == "groq/openai/gpt-oss-20b"
+    assert family[-1] == "a/gpt-oss-20b"
     assert [d.id for d in found.resolve("m")] == ["a/m", "b/m", "b/other"]
     assert {d.family for d in found.resolve("m")} == {"m"}
     assert [d.id for d in found.resolve("a/m")] == ["a/m"]
@@ -360,6 +482,49 @@ def test_the_version_changes_with_content_and_not_with_secrets(built):
         (
             "providers: {alpha: {type: groq, limits: {free: {concurrency: 1}}}}",
             "providers.alpha.limits: free.concurrency: is a limit of a model",
+        ),
+        (
+            "providers: {alpha: {type: groq, models: [{id: m, pool: fre}], pools: {free: {}}}}",
+            "providers.alpha.models[0].pool: unknown pool 'fre'; did you mean 'free'?",
+        ),
+        (
+            "providers: {alpha: {type: groq, pools: {p: {free: {concurrency: 1}}}}}",
+            "providers.alpha.pools: p.free.concurrency: is a limit of a model",
+        ),
+        (
+            (
+                "providers: {alpha: {type: groq, models: [{id: m, price_usd_per_audio_hour: 1, "
+                "price_usd_per_audio_minute: 1}]}}"
+            ),
+            "providers.alpha.models[0]: give price_usd_per_audio_hour or",
+        ),
+        (
+            "providers: {alpha: {type: groq, as_of: last summer}}",
+            "providers.alpha.as_of: should be a day such as 2026-11-25",
+        ),
+        (
+            "providers: {alpha: {type: openai-compatible, base_url: 'https://{name}.x/v1'}}",
+            "providers.alpha.base_url: a variable of the environment is written ${NAME}",
+        ),
+        (
+            "providers: {alpha: {type: openai-compatible, base_url: 'https://${NA-ME}.x/v1'}}",
+            "providers.alpha.base_url: a variable of the environment is written ${NAME}",
+        ),
+        (
+            "providers: {alpha: {type: geminy, base_url: 'http://x'}}",
+            "providers.alpha.type: unknown type 'geminy'; did you mean 'gemini'?",
+        ),
+        (
+            "providers: {alpha: {type: azure-deployment, base_url: 'http://x'}}",
+            "unknown type 'azure-deployment'; did you mean 'azure-deployments'?",
+        ),
+        (
+            "providers: {github-models: {credentials: [{key: k}]}}",
+            "providers.github-models: is retired; say `status: active` if you know better",
+        ),
+        (
+            "providers: {alpha: {type: groq, quirks: {transcription_path: audio}}}",
+            "providers.alpha.quirks.transcription_path: should begin with a slash: /audio",
         ),
         ("api_keys: [{name: a, key: short}]", "api_keys[0].key: string should have at least 16"),
         (

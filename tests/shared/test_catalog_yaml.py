@@ -53,6 +53,13 @@ def test_what_is_no_mapping_is_refused(text):
         catalog_yaml.parse(text, "f")
 
 
+def test_values_too_deep_for_the_parsers_stack_are_refused_with_their_line():
+    deep = "a: 1\nb: " + "[" * 200 + "]" * 200
+    with pytest.raises(ConfigError, match=r"^f:2: more than 100 values inside each other"):
+        catalog_yaml.parse(deep, "f")
+    assert catalog_yaml.parse("b: " + "[" * 90 + "]" * 90, "f")
+
+
 def test_a_file_too_large_is_not_read(tmp_path):
     path = tmp_path / "big.yaml"
     path.write_text("a: 1\n" + "#" * catalog_yaml.MAX_BYTES)
