@@ -113,8 +113,10 @@ def _refusal_message(dialect: Dialect, account: Account, refusal: Refusal) -> st
     )
 
 
-def organisation_of(account: Account) -> str:
+def organisation_of(account: Account | None) -> str:
     """The organisation an account's limits belong to, as it is named in texts."""
+    if account is None:
+        return "org_unknown"
     return account.key.organisation or f"org_{account.key.id}"
 
 

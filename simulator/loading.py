@@ -235,7 +235,7 @@ def _announce(value: Any, where: str) -> Announce:
     if isinstance(value, bool):
         return Announce(headers=value, retry_after=value, body=value)
     given = section(value, where, optional=_fields(Announce))
-    return Announce(**{name: flag(flag, f"{where}.{name}") for name, flag in given.items()})
+    return Announce(**{name: flag(value, f"{where}.{name}") for name, value in given.items()})
 
 
 _CATEGORIES = ("small", "large", "reasoning")

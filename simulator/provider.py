@@ -108,15 +108,14 @@ class Provider:
             self.strangers.ended("aborted")
             return
         except BodyTooLargeError:
-            await exchange.answer(*self.personality.trouble("too_large"))
+            await self._say(exchange, self.personality.trouble("too_large"))
             return
         seen = self._seen(exchange, body)
         counters, outcome = self.strangers, "aborted"
         try:
             found = self._understand(key, exchange, route, body)
             if isinstance(found, Turned):
-                outcome = "aborted"
-                await exchange.answer(*found.answer)
+                await self._say(exchange, found.answer)
                 outcome = found.outcome
                 return
             account, call = found
@@ -124,7 +123,7 @@ class Provider:
             counters.received += 1
             counters.first_at_us = counters.first_at_us or self.now_us()
             if route.kind == "count":
-                await exchange.answer(200, self.personality.counted(call))
+                await self._say(exchange, (200, self.personality.counted(call), []), account)
                 outcome = "counted"
             else:
                 outcome = await self._take(exchange, account, call, seen)
@@ -191,9 +190,7 @@ class Provider:
             )
             fault = self._draw(BEFORE_QUOTA, account)
         if fault is not None:
-            status, body, headers = self.error_of(fault, account)
-            told = self.personality.refusal_headers(account, self.now_us())
-            await exchange.answer(status, body, told + headers)
+            await self._refuse(exchange, self.error_of(fault, account), account)
             return f"fault:{fault.kind}"
         reply = (
             compose(call, account.model, self.spec.output)
@@ -204,9 +201,7 @@ class Provider:
         counted = self._counted(call, reply, account.model)
         refusal = account.admit(Spend(counted, call.prompt_tokens, reply.tokens), now_us)
         if refusal is not None:
-            status, body, headers = self.personality.over_limit(account, refusal)
-            told = self.personality.refusal_headers(account, now_us)
-            await exchange.answer(status, body, headers + told)
+            await self._refuse(exchange, self.personality.over_limit(account, refusal), account)
             return "too_large" if refusal.too_large else "rate_limited"
         self._count_admitted(account, call, reply, seen)
         try:
@@ -214,7 +209,8 @@ class Provider:
             if fault is not None and fault.kind == "filtered":
                 if self.personality.filter_row is not None:
                     row = self.personality.filter_row
-                    await exchange.answer(*self.personality.trouble(row, model=account.model.id))
+                    answer = self.personality.trouble(row, model=account.model.id)
+                    await self._refuse(exchange, answer, account)
                     return "fault:filtered"
                 reply = replace(_NO_REPLY, finish_reason="content_filter")
             outcome = await delivery.deliver(self, exchange, account, call, reply, fault)
@@ -282,17 +278,31 @@ class Provider:
         if self.faults.armed:
             outage = self.faults.draw(ON_ARRIVAL, None, None)
             if outage is not None:
-                await exchange.answer(*self.error_of(outage, None))
+                await self._say(exchange, self.error_of(outage, None))
                 return
             if key is not None and self.faults.draw(("key_revoked",), None, key.id):
                 key = account = None
         if route.kind == "status":
-            await exchange.answer(*speaks.key_status(account, self.now_us()))
+            answer = speaks.key_status(account, self.now_us())
         elif key is None:
-            await exchange.answer(*speaks.trouble("unauthorized"))
+            answer = speaks.trouble("unauthorized")
         elif route.kind == "models":
-            await exchange.answer(200, speaks.models(self.spec))
+            answer = 200, speaks.models(self.spec), []
         elif route.model in self.models:
-            await exchange.answer(200, speaks.model(self.spec, self.models[route.model]))
+            answer = 200, speaks.model(self.spec, self.models[route.model]), []
         else:
-            await exchange.answer(*speaks.trouble("model_gone", model=route.model))
+            answer = speaks.trouble("model_gone", model=route.model)
+        await self._say(exchange, answer, account)
+
+    async def _say(
+        self, exchange: Exchange, answer: Answer, account: Account | None = None
+    ) -> None:
+        status, body, headers = answer
+        own = self.personality.own_headers(account, next(self.numbers))
+        await exchange.answer(status, body, headers + own)
+
+    async def _refuse(self, exchange: Exchange, answer: Answer, account: Account) -> None:
+        """Answer an error about an account, with what such errors tell of its limits."""
+        status, body, headers = answer
+        told = self.personality.refusal_headers(account, self.now_us())
+        await self._say(exchange, (status, body, headers + told), account)

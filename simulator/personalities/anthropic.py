@@ -184,7 +184,7 @@ class Anthropic(Personality):
                 headers += _told(noun, tightest, now_us)
         return headers
 
-    def own_headers(self, account: Account, number: int) -> Headers:
+    def own_headers(self, account: Account | None, number: int) -> Headers:
         """See `Personality`."""
         organisation = organisation_of(account).encode()
         return [

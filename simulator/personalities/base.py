@@ -141,8 +141,8 @@ class Personality(ABC):
         """The same on what is refused."""
         return self.limit_headers(account, now_us)
 
-    def own_headers(self, account: Account, number: int) -> Headers:  # noqa: ARG002
-        """Other headers a provider puts on what it answers."""
+    def own_headers(self, account: Account | None, number: int) -> Headers:  # noqa: ARG002
+        """Other headers a provider puts on what it answers; None is a stranger."""
         return [(b"x-request-id", b"req_sim%d" % number)]
 
     def retry_headers(self, wait_us: int | None) -> Headers:

@@ -193,7 +193,7 @@ class Cohere(Personality):
         """See `Personality`. A 429 is silent."""
         return []
 
-    def own_headers(self, account: Account, number: int) -> Headers:  # noqa: ARG002
+    def own_headers(self, account: Account | None, number: int) -> Headers:  # noqa: ARG002
         """See `Personality`."""
         return [(b"x-debug-trace-id", b"sim%d" % number)]
 

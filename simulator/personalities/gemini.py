@@ -134,7 +134,7 @@ class Gemini(Personality):
         """See `Personality`. There are none."""
         return []
 
-    def own_headers(self, account: Account, number: int) -> Headers:  # noqa: ARG002
+    def own_headers(self, account: Account | None, number: int) -> Headers:  # noqa: ARG002
         """See `Personality`."""
         return [(b"x-gemini-service-tier", b"standard")]
 

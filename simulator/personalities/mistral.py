@@ -16,7 +16,7 @@ from simulator.personalities.base import Answer, Asked, Call, Stream, Turn
 from simulator.personalities.openai_like import OpenAILike
 from simulator.personalities.rows import Row
 from simulator.replies import DONE, Reply
-from simulator.requests import BadRequestError, ChatCall, names
+from simulator.requests import BadRequestError, ChatCall, EmbeddingCall, names
 
 _TOOL_ID = re.compile(r"[A-Za-z0-9]{9}")
 _CHAT_FIELDS = names(
@@ -148,6 +148,11 @@ class Mistral(OpenAILike):
             frames += [frame({"content": part}) for part in replies.words(reply)]
         frames.append(frame({"content": ""}, reply.finish_reason, usage=_usage(call, reply)))
         return Stream([*frames, DONE], closing=2, end=DONE)
+
+    def embeddings(self, call: EmbeddingCall, model: Model) -> bytes:
+        """See `Personality`."""
+        body = orjson.loads(super().embeddings(call, model))
+        return orjson.dumps({"id": "sim-embed", **body})
 
     def limit_headers(self, account: Account, now_us: int) -> Headers:
         """See `Personality`."""

@@ -168,7 +168,7 @@ class OpenAI(OpenAILike):
         ),
     }
 
-    def own_headers(self, account: Account, number: int) -> Headers:
+    def own_headers(self, account: Account | None, number: int) -> Headers:
         """See `Personality`."""
         return [
             (b"x-request-id", b"req_sim%d" % number),

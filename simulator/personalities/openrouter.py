@@ -152,7 +152,7 @@ class OpenRouter(OpenAILike):
             shown.append(b"data: " + orjson.dumps(chunk) + b"\n\n")
         return Stream([_COMMENT + shown[0], *shown[1:], DONE], closing=3, end=DONE)
 
-    def own_headers(self, account: Account, number: int) -> Headers:  # noqa: ARG002
+    def own_headers(self, account: Account | None, number: int) -> Headers:  # noqa: ARG002
         """See `Personality`."""
         return [(b"x-generation-id", b"gen-sim%d" % number)]
 
