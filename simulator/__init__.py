@@ -14,6 +14,7 @@ A configuration; all but `models` may be left out, and every span is simulated t
     providers:
       alpha:
         dialect: groq              # openai groq mistral anthropic-like cerebras none
+        # personality: gemini      # instead of a dialect: the provider's own wire
         announce: {headers: true, retry_after: true, body: true}
         counts: input+output       # or input, input+max_output
         count_rejected: false
@@ -24,16 +25,24 @@ A configuration; all but `models` may be left out, and every span is simulated t
           - {id: sim-embed, kinds: [embedding], dimensions: 256, limits: {rpm: 600}}
         limits:                    # each key and model has its own, unless scope: key
           - {requests: 60, per: 1m, kind: sliding}
-          - {tokens: 8000, per: 1m, kind: fixed, anchor: epoch}   # or anchor: first_use
+          - {tokens: 8000, per: 1m, kind: fixed, anchor: epoch}   # or first_use, or a time zone
           - {requests: 1000, per: 1d, kind: bucket, scope: key}
           - {concurrency: 8}
         latency: {median_ms: 300, sigma: 0.4, seed: 1}
         output: {median_tokens: 48, sigma: 0.5, tokens_per_s: 200}
 
 `simulator.answers` says what is answered and how tokens count, `simulator.faults` what can be
-broken, `simulator.markers` how requests are counted by id. The admin API, on the common port:
+broken, `simulator.markers` how requests are counted by id.
 
-    GET  /admin/  /admin/state  /admin/faults
+A `personality` (openai groq gemini cohere mistral anthropic openrouter) brings that provider's
+paths, keys, bodies, streams, headers and errors, below the provider's name:
+
+    openai /v1  groq /openai/v1  gemini /v1beta  cohere /v2  mistral /v1  anthropic /v1
+    openrouter /api/v1
+
+The admin API, on the common port:
+
+    GET  /admin/  /admin/state  /admin/faults  /admin/rows
     GET  /admin/requests/{id}   /admin/requests?min_received=2&min_admitted=&min_answered=&limit=
     POST /admin/faults    {"kind": "error", "status": 503, "provider": "alpha", "count": 3, …}
     DELETE /admin/faults  /admin/faults/{id}
@@ -54,8 +63,9 @@ from simulator.config import (
     SimulatorConfig,
 )
 from simulator.headrace import headrace_config
-from simulator.loading import ConfigError, load_config, load_file
+from simulator.loading import load_config, load_file
 from simulator.presets import preset
+from simulator.reading import ConfigError
 from simulator.server import Address, running, serve
 
 __all__ = [

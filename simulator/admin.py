@@ -14,11 +14,12 @@ from simulator.config import SimulatorConfig
 from simulator.durations import short_span
 from simulator.exchange import Exchange
 from simulator.fault_reading import fault_spec
-from simulator.faults import Fault
+from simulator.faults import Fault, FaultSpec
 from simulator.ledger import Account, Ledger, Meter
-from simulator.loading import ConfigError, load_limits, refuse_unknown
+from simulator.loading import load_limits
 from simulator.markers import Markers
 from simulator.provider import Provider
+from simulator.reading import ConfigError, refuse_unknown
 from simulator.report import provider_report
 
 
@@ -56,6 +57,8 @@ class Admin:
                 answer = {"id": rest, **asdict(self._markers.get(rest))}
             case "GET", "requests":
                 answer = self._requests(parse_qs(exchange.query.decode()))
+            case "GET", "rows":
+                answer = {name: list(p.personality.rows) for name, p in self._providers.items()}
             case "GET", "faults":
                 answer = {"faults": self._faults()}
             case "POST", "faults":
@@ -111,6 +114,8 @@ class Admin:
         spec = fault_spec(given, self._config.speed)
         if spec.kind == "refuse" and not self._config.own_ports:
             raise ValueError("'refuse' needs own_ports: a common port knows no provider yet")
+        for provider in chosen:
+            _check_words(provider, spec)
         ids = []
         for provider in chosen:
             spec = replace(spec, key=provider.key_id(spec.key), model=provider.model_id(spec.model))
@@ -171,6 +176,16 @@ class Admin:
             near = difflib.get_close_matches(str(name), self._providers, n=1, cutoff=0.0)
             raise KeyError(f"no provider {name!r}; nearest is {near[0]!r}")
         return self._providers[name]
+
+
+def _check_words(provider: Provider, spec: FaultSpec) -> None:
+    """Raise where the provider's personality has no words for a fault."""
+    rows = provider.personality.rows
+    if spec.row is not None and spec.row not in rows:
+        near = difflib.get_close_matches(spec.row, rows, n=1, cutoff=0.0)
+        raise KeyError(f"{provider.spec.name} has no row {spec.row!r}; nearest is {near[0]!r}")
+    if spec.kind == "filtered" and not provider.personality.has_filter:
+        raise ValueError(f"{provider.spec.name} plays a provider without a content filter")
 
 
 async def _body(exchange: Exchange) -> Mapping[str, Any]:

@@ -1,10 +1,10 @@
 """The ASGI application: every provider under one roof.
 
-`/{provider}/v1/…` on the common port, `/v1/…` on a provider's own port, `/admin` on the common.
+`/{provider}/v1/…` on the common port, `/v1/…` on a provider's own port, `/admin` on the common;
+a personality has its own paths below the provider's name.
 """
 
 from collections.abc import Mapping
-from functools import partial
 
 import orjson
 
@@ -36,11 +36,6 @@ class Simulator:
         }
         self.admin = Admin(config, self.providers, self.markers)
         self._ports = {port: self.providers[name] for port, name in (ports or {}).items()}
-        self._calls = {
-            f"/{name}/v1/{path}": partial(provider.serve, kind=kind)
-            for name, provider in self.providers.items()
-            for path, kind in (("chat/completions", "chat"), ("embeddings", "embedding"))
-        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -48,14 +43,19 @@ class Simulator:
             raise RuntimeError(f"only http is spoken here, not {scope['type']}")
         exchange = Exchange(scope, receive, send)
         own = self._ports.get((scope.get("server") or ("", 0))[1]) if self._ports else None
-        path = f"/{own.spec.name}{exchange.path}" if own else exchange.path
-        call = self._calls.get(path)
-        if call is not None and exchange.method == "POST":
-            await call(exchange)
-        elif path == "/admin" or path.startswith("/admin/"):
+        path = exchange.path.removeprefix("/")
+        name, _, rest = (own.spec.name, "", path) if own else path.partition("/")
+        provider = own or self.providers.get(name)
+        if provider is not None:
+            route = provider.personality.route(exchange.method, rest)
+            if route is not None:
+                await provider.serve(exchange, route)
+            else:
+                await self._nowhere(exchange, provider, rest)
+        elif name == "admin":
             await self.admin.serve(exchange)
         else:
-            await self._other(exchange, path)
+            await self._nowhere(exchange, None, path)
 
     def refuses_connection(self, port: int) -> bool:
         """Whether a fault wants a new connection to this provider's own port closed at once."""
@@ -64,20 +64,20 @@ class Simulator:
             return False
         return provider.faults.draw(ON_CONNECT, None, None) is not None
 
-    async def _other(self, exchange: Exchange, path: str) -> None:
-        name, _, rest = path.removeprefix("/").partition("/")
-        provider = self.providers.get(name)
-        if provider is not None and exchange.method == "GET" and rest == "v1/models":
-            await provider.list_models(exchange)
-        elif provider is not None and exchange.method == "GET" and rest.startswith("v1/models/"):
-            await provider.show_model(exchange, rest.removeprefix("v1/models/"))
-        else:
-            status = 405 if path in self._calls else 404
-            message = f"Invalid URL ({exchange.method} {exchange.path})"
+    @staticmethod
+    async def _nowhere(exchange: Exchange, provider: Provider | None, path: str) -> None:
+        message = f"Invalid URL ({exchange.method} {exchange.path})"
+        if provider is None:
             error = {
                 "message": message,
                 "type": "invalid_request_error",
                 "param": None,
                 "code": None,
             }
-            await exchange.answer(status, orjson.dumps({"error": error}))
+            await exchange.answer(404, orjson.dumps({"error": error}))
+            return
+        known = any(provider.personality.route(method, path) for method in ("POST", "GET"))
+        status = 405 if known else None
+        await exchange.answer(
+            *provider.personality.trouble("no_route", status=status, message=message)
+        )

@@ -6,6 +6,7 @@ import pickle
 import signal
 import sys
 import threading
+from dataclasses import asdict
 
 import orjson
 
@@ -37,8 +38,7 @@ def main() -> None:
     threading.Thread(target=_end_with_input, daemon=True).start()
     sockets = listen(config, host, port)
     address = address_of(config, host, [each.getsockname()[1] for each in sockets])
-    told = {"url": address.url, "base_urls": dict(address.base_urls)}
-    sys.stdout.buffer.write(orjson.dumps(told) + b"\n")
+    sys.stdout.buffer.write(orjson.dumps(asdict(address)) + b"\n")
     sys.stdout.flush()
     serve_on(config, sockets)
 

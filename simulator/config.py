@@ -6,10 +6,15 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from simulator.windows import Anchor, Kind
+from simulator.windows import Kind
 
-Dimension = Literal["requests", "tokens", "audio_seconds", "concurrency"]
+Dimension = Literal[
+    "requests", "tokens", "input_tokens", "output_tokens", "audio_seconds", "concurrency"
+]
 Dialect = Literal["openai", "groq", "mistral", "anthropic-like", "cerebras", "none"]
+PersonalityName = Literal[
+    "openai", "groq", "gemini", "cohere", "mistral", "anthropic", "openrouter"
+]
 Counts = Literal["input", "input+output", "input+max_output"]
 Scope = Literal["model", "key"]
 ModelKind = Literal["chat", "embedding"]
@@ -20,13 +25,14 @@ class LimitSpec:
     """An amount per span, or a number of calls at once (`concurrency`, span 0).
 
     `scope` says whether each model of a key has its own, or all models of a key share it.
+    `anchor` places the edges of fixed windows: `epoch`, `first_use`, or a time zone.
     """
 
     dimension: Dimension
     limit: int
     span_us: int = 0
     kind: Kind = "sliding"
-    anchor: Anchor = "epoch"
+    anchor: str = "epoch"
     scope: Scope = "model"
 
 
@@ -91,7 +97,8 @@ class SimulatedProvider:
     """One provider.
 
     `counts` says which tokens the token windows count. `count_rejected`: refused requests
-    spend request windows too.
+    spend request windows too. With a `personality` it speaks that provider's own wire; else it
+    speaks OpenAI's and words limits and errors in a `dialect`.
     """
 
     name: str
@@ -104,6 +111,7 @@ class SimulatedProvider:
     dialect: Dialect = "openai"
     announce: Announce = field(default_factory=Announce)
     count_rejected: bool = False
+    personality: PersonalityName | None = None
 
 
 @dataclass(frozen=True, slots=True)

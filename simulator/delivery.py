@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from simulator.dialects import Headers, limit_headers
-from simulator.refusals import server_error
-from simulator.replies import DONE, Reply, chat_body, embedding_body, stream_frames
+from simulator.dialects import Headers
+from simulator.personalities import Stream, Turn
+from simulator.replies import Reply
 from simulator.requests import ChatCall, EmbeddingCall
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from simulator.provider import Provider
 
 _TICK_S = 0.004
+_HARMLESS = frozenset({"slow", "filtered"})
 
 
 async def deliver(
@@ -44,30 +45,30 @@ async def deliver(
     if exchange.client_gone:
         return "aborted"
     number, now_us = next(provider.numbers), provider.now_us()
-    headers = limit_headers(account, now_us)
-    headers.append((b"x-request-id", b"req_sim%d" % number))
-    created_s = now_us // 1_000_000
+    speaks, model = provider.personality, account.model
+    headers = speaks.limit_headers(account, now_us) + speaks.own_headers(account, number)
     if isinstance(call, EmbeddingCall):
-        body = embedding_body(call, account.model)
-        return await _whole(provider, exchange, body, headers, fault)
+        body = speaks.embeddings(call, model)
+        return await _whole(provider, exchange, account, body, headers, fault)
+    turn = Turn(call, reply, model, number, created_s=now_us // 1_000_000)
     if call.stream:
-        frames = stream_frames(call, reply, number, created_s)
-        return await _stream(provider, exchange, frames, headers, fault, rate)
-    return await _whole(
-        provider, exchange, chat_body(call, reply, number, created_s), headers, fault
-    )
+        stream = speaks.stream(turn)
+        return await _stream(provider, exchange, account, stream, headers, fault, rate)
+    body = speaks.whole(turn)
+    return await _whole(provider, exchange, account, body, headers, fault)
 
 
 async def _whole(
     provider: Provider,
     exchange: Exchange,
+    account: Account,
     body: bytes,
     headers: Headers,
     fault: FaultSpec | None,
 ) -> str:
-    if fault is None or fault.kind == "slow":
+    if fault is None or fault.kind in _HARMLESS:
         await exchange.answer(200, body, headers)
-        return "ok"
+        return _named(fault)
     match fault.kind:
         case "drop_after":
             await exchange.drop()
@@ -80,20 +81,23 @@ async def _whole(
         case "empty_body":
             await exchange.answer(200, b"", headers)
         case "empty_choices":
-            await exchange.answer(200, _emptied(body), headers)
+            emptied = provider.personality.emptied(orjson.loads(body))
+            await exchange.answer(200, orjson.dumps(emptied), headers)
         case "empty_stream":
-            await exchange.answer(200, _silenced(body), headers)
+            silenced = provider.personality.silenced(orjson.loads(body))
+            await exchange.answer(200, orjson.dumps(silenced), headers)
         case "malformed_json":
             await exchange.answer(200, body[: len(body) // 2], headers)
         case _:
-            await exchange.answer(200, server_error(provider.spec.dialect, fault), headers)
+            await exchange.answer(200, provider.error_of(fault, account)[1], headers)
     return _named(fault)
 
 
 async def _stream(
     provider: Provider,
     exchange: Exchange,
-    frames: list[bytes],
+    account: Account,
+    stream: Stream,
     headers: Headers,
     fault: FaultSpec | None,
     rate: float | None,
@@ -101,29 +105,33 @@ async def _stream(
     if fault is not None and fault.kind == "drop_after":
         await exchange.drop()
         return _named(fault)
-    await exchange.start_stream(headers)
-    if fault is None or fault.kind == "slow":
-        return await _paced(exchange, frames, rate)
-    sent = min(1 + fault.after_chunks, len(frames) - 2)
+    await exchange.start_stream(headers, json=stream.json)
+    frames = stream.frames
+    if fault is None or fault.kind in _HARMLESS:
+        paced = await _paced(exchange, frames, rate)
+        return paced if paced != "ok" else _named(fault)
+    sent = max(0, min(stream.opening + fault.after_chunks, len(frames) - 2))
+    begun = b"".join(frames[:sent])
+    half = frames[sent][: len(frames[sent]) // 2]
     match fault.kind:
         case "broken_stream":
-            await exchange.write(b"".join(frames[:sent]) + frames[sent][: len(frames[sent]) // 2])
+            await exchange.write(begun + half)
             await exchange.cut()
         case "stall_midstream":
-            await exchange.write(b"".join(frames[:sent]))
+            await exchange.write(begun)
             await exchange.until_gone()
         case "empty_body":
             await exchange.end()
         case "empty_choices":
-            await exchange.end(DONE)
+            await exchange.end(stream.end)
         case "empty_stream":
-            await exchange.end(frames[0] + b"".join(f for f in frames if b'"delta":{}' in f) + DONE)
+            silent = frames[: stream.opening] + frames[-stream.closing :]
+            await exchange.end(b"".join(silent))
         case "malformed_json":
-            half = frames[sent][: len(frames[sent]) // 2]
-            await exchange.end(b"".join(frames[:sent]) + half + b"\n\n" + DONE)
+            await exchange.end(begun + half + b"\n\n" + stream.end)
         case _:
-            error = b"data: " + server_error(provider.spec.dialect, fault) + b"\n\n"
-            await exchange.end(b"".join(frames[:sent]) + error)
+            body = provider.error_of(fault, account)[1]
+            await exchange.end(begun + provider.personality.stream_error(body))
     return _named(fault)
 
 
@@ -148,16 +156,5 @@ async def _paced(exchange: Exchange, frames: list[bytes], rate: float | None) ->
 
 
 def _named(fault: FaultSpec | None) -> str:
-    return f"fault:{fault.kind}" if fault is not None else "ok"
-
-
-def _emptied(body: bytes) -> bytes:
-    value = orjson.loads(body)
-    return orjson.dumps({**value, ("choices" if "choices" in value else "data"): []})
-
-
-def _silenced(body: bytes) -> bytes:
-    value = orjson.loads(body)
-    for choice in value.get("choices", []):
-        choice["message"] = {"role": "assistant", "content": ""}
-    return orjson.dumps(value)
+    """How it ended: what is only slow is right."""
+    return "ok" if fault is None or fault.kind == "slow" else f"fault:{fault.kind}"

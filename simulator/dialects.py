@@ -21,10 +21,10 @@ _NOUNS = {"requests": "requests", "tokens": "tokens", "audio_seconds": "seconds 
 _LETTERS = {"requests": "RP", "tokens": "TP", "audio_seconds": "AS"}
 
 
-def limit_headers(account: Account, now_us: int) -> Headers:
+def limit_headers(dialect: Dialect, account: Account, now_us: int) -> Headers:
     """The headers every answer of this account carries about its limits."""
     announced = account.provider.announce.headers and bool(account.meters)
-    return _HEADERS[account.provider.dialect](account, now_us) if announced else []
+    return _HEADERS[dialect](account, now_us) if announced else []
 
 
 def retry_headers(dialect: Dialect, wait_us: int | None) -> Headers:
@@ -37,13 +37,17 @@ def retry_headers(dialect: Dialect, wait_us: int | None) -> Headers:
     return headers
 
 
-def refusal_answer(account: Account, refusal: Refusal) -> tuple[int, bytes, Headers]:
+def refusal_answer(
+    dialect: Dialect, account: Account, refusal: Refusal
+) -> tuple[int, bytes, Headers]:
     """Status, body and Retry-After headers for a call that was not admitted."""
-    dialect, announce = account.provider.dialect, account.provider.announce
+    announce = account.provider.announce
     headers = retry_headers(dialect, refusal.wait_us) if announce.retry_after else []
     kind = "tokens" if refusal.dimension == "tokens" else "requests"
     status = 413 if refusal.too_large and dialect == "groq" else 429
-    message = _refusal_message(account, refusal) if announce.body else "Rate limit exceeded"
+    message = (
+        _refusal_message(dialect, account, refusal) if announce.body else "Rate limit exceeded"
+    )
     code = "rate_limit_exceeded"
     match dialect:
         case "mistral":
@@ -88,9 +92,9 @@ def error_body(
             )
 
 
-def _refusal_message(account: Account, refusal: Refusal) -> str:
-    model, organisation = account.model.id, account.key.organisation or f"org_{account.key.id}"
-    groq = account.provider.dialect == "groq"
+def _refusal_message(dialect: Dialect, account: Account, refusal: Refusal) -> str:
+    model, organisation = account.model.id, organisation_of(account)
+    groq = dialect == "groq"
     name = f"`{model}`" if groq else model
     where = f"in organization `{organisation}`" if groq else f"in organization {organisation}"
     tier = " service tier `on_demand`" if groq else ""
@@ -109,6 +113,13 @@ def _refusal_message(account: Account, refusal: Refusal) -> str:
     )
 
 
+def organisation_of(account: Account | None) -> str:
+    """The organisation an account's limits belong to, as it is named in texts."""
+    if account is None:
+        return "org_unknown"
+    return account.key.organisation or f"org_{account.key.id}"
+
+
 def _window_words(dimension: str, span_us: int) -> str:
     name = span_name(span_us)
     if name is None:
@@ -116,7 +127,8 @@ def _window_words(dimension: str, span_us: int) -> str:
     return f"{_NOUNS[dimension]} per {name} ({_LETTERS[dimension]}{name[0].upper()})"
 
 
-def _remaining(meter: Meter, now_us: int) -> int:
+def remaining(meter: Meter, now_us: int) -> int:
+    """What is left of the limit as announced."""
     return max(0, meter.announced_limit - meter.window.used(now_us))
 
 
@@ -128,7 +140,7 @@ def _spanless(meter: Meter, noun: str, now_us: int) -> Headers:
     reset = go_duration(meter.window.full_us(now_us))
     return [
         (b"x-ratelimit-limit-" + noun.encode(), b"%d" % meter.announced_limit),
-        (b"x-ratelimit-remaining-" + noun.encode(), b"%d" % _remaining(meter, now_us)),
+        (b"x-ratelimit-remaining-" + noun.encode(), b"%d" % remaining(meter, now_us)),
         (b"x-ratelimit-reset-" + noun.encode(), reset.encode()),
     ]
 
@@ -162,7 +174,7 @@ def _mistral(account: Account, now_us: int) -> Headers:
         if noun and span:
             name = f"{noun}-{span}".encode()
             headers.append((b"x-ratelimit-limit-" + name, b"%d" % meter.announced_limit))
-            headers.append((b"x-ratelimit-remaining-" + name, b"%d" % _remaining(meter, now_us)))
+            headers.append((b"x-ratelimit-remaining-" + name, b"%d" % remaining(meter, now_us)))
     return headers
 
 
@@ -175,7 +187,7 @@ def _cerebras(account: Account, now_us: int) -> Headers:
             name = f"{meter.spec.dimension}-{span}".encode()
             reset = repr(meter.window.full_us(now_us) / SECOND_US).encode()
             headers.append((b"x-ratelimit-limit-" + name, b"%d" % meter.announced_limit))
-            headers.append((b"x-ratelimit-remaining-" + name, b"%d" % _remaining(meter, now_us)))
+            headers.append((b"x-ratelimit-remaining-" + name, b"%d" % remaining(meter, now_us)))
             headers.append((b"x-ratelimit-reset-" + name, reset))
     return headers
 
@@ -186,7 +198,7 @@ def _anthropic(account: Account, now_us: int) -> Headers:
     for noun in ("requests", "tokens"):
         if meters := _of(account, noun):
             meter = min(meters, key=lambda each: each.window.span_us)
-            left = _remaining(meter, now_us)
+            left = remaining(meter, now_us)
             left = round(left, -3) if noun == "tokens" else left
             at_s = ceil_seconds(now_us + meter.window.full_us(now_us))
             reset = datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -83,9 +83,9 @@ class Exchange:
         await self._send({"type": "http.response.start", "status": status, "headers": head})
         await self.write(body[: len(body) // 2])
 
-    async def start_stream(self, headers: list[tuple[bytes, bytes]]) -> None:
-        """Send status 200 and the headers of an event stream."""
-        head = [_SSE, (b"cache-control", b"no-cache"), *headers]
+    async def start_stream(self, headers: list[tuple[bytes, bytes]], *, json: bool = False) -> None:
+        """Send status 200 and the headers of an event stream, or of JSON in pieces."""
+        head = [_JSON if json else _SSE, (b"cache-control", b"no-cache"), *headers]
         await self._send({"type": "http.response.start", "status": 200, "headers": head})
 
     async def write(self, data: bytes) -> None:

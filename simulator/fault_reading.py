@@ -6,8 +6,8 @@ from dataclasses import fields
 from typing import Any
 
 from simulator.durations import parse_span_us
-from simulator.faults import BEFORE_BODY, KINDS, ON_CONNECT, FaultSpec
-from simulator.loading import refuse_unknown
+from simulator.faults import BEFORE_BODY, KINDS, ON_ARRIVAL, ON_CONNECT, FaultSpec
+from simulator.reading import refuse_unknown
 
 _SPANS = {"for": "for_us", "retry_after": "retry_after_us"}
 
@@ -25,9 +25,11 @@ def fault_spec(given: Mapping[str, Any], speed: float) -> FaultSpec:
         plain.setdefault("factor", 10.0)
     if kind == "limits":
         plain.setdefault("count", 1)
-    if kind in ON_CONNECT and given.get("key") is not None:
+    if kind in ON_CONNECT | ON_ARRIVAL and given.get("key") is not None:
         raise ValueError(f"{kind!r} strikes before the key is known; leave 'key' out")
-    if kind in BEFORE_BODY | ON_CONNECT and given.get("model") is not None:
+    if given.get("row") is not None and kind not in ("error", "error_in_200"):
+        raise ValueError(f"'row' names an error; {kind!r} has one of its own")
+    if kind in BEFORE_BODY | ON_CONNECT | ON_ARRIVAL and given.get("model") is not None:
         raise ValueError(f"{kind!r} strikes before the model is known; leave 'model' out")
     for name, (good, what) in _FAULT_FIELDS.items():
         if name in given and not good(given[name]):

@@ -3,8 +3,10 @@
 Before the body is read, not counted against any limit:
 - `drop_before` closes the connection; `refuse` closes new connections to a provider's own port.
 
-Before the quota, so they spend nothing:
-- `rate_limited` 429, with Retry-After if `retry_after` is given; `error` any `status` (503);
+Before the quota, so they spend nothing, and in the provider's own words:
+- `outage` is `error` for every call, lists of models too, whatever the key;
+- `rate_limited` 429, with Retry-After if `retry_after` is given; `error` any `status` (503), or
+  the one that `row` names of the provider's own (`GET /admin/rows` lists them);
 - `key_revoked` 401; `model_gone` 404, or 400 with `code: model_decommissioned`;
 - `limits` multiplies the limits by `factor` (0.1), once; headers tell it if `announced`.
 
@@ -14,6 +16,7 @@ After the quota, so they cost what an answer costs:
 - `broken_stream` closes it in the middle of an SSE line, or of a JSON body;
 - `empty_body`, `empty_choices`, `empty_stream`: a 200 with nothing, no choice, no words;
 - `error_in_200` an error body, or an error chunk after `after_chunks`; `malformed_json`;
+- `filtered` the provider's content filter withholds the answer, in its way;
 - `slow` takes `factor` (10) times as long, and is right.
 """
 
@@ -25,6 +28,7 @@ from typing import Literal, get_args
 from simulator.ledger import Account
 
 FaultKind = Literal[
+    "outage",
     "rate_limited",
     "error",
     "stall",
@@ -38,6 +42,7 @@ FaultKind = Literal[
     "empty_stream",
     "error_in_200",
     "malformed_json",
+    "filtered",
     "key_revoked",
     "model_gone",
     "limits",
@@ -45,11 +50,14 @@ FaultKind = Literal[
 ]
 KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
 BEFORE_BODY: frozenset[FaultKind] = frozenset({"drop_before"})
+ON_ARRIVAL: frozenset[FaultKind] = frozenset({"outage"})
 BEFORE_QUOTA: frozenset[FaultKind] = frozenset(
     {"rate_limited", "error", "key_revoked", "model_gone", "limits"}
 )
 ON_CONNECT: frozenset[FaultKind] = frozenset({"refuse"})
-AFTER_QUOTA: frozenset[FaultKind] = frozenset(KINDS) - BEFORE_BODY - BEFORE_QUOTA - ON_CONNECT
+AFTER_QUOTA: frozenset[FaultKind] = (
+    frozenset(KINDS) - BEFORE_BODY - ON_ARRIVAL - BEFORE_QUOTA - ON_CONNECT
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +78,7 @@ class FaultSpec:
     for_us: int | None = None
     after_requests: int = 0
     status: int = 503
+    row: str | None = None
     retry_after_us: int | None = None
     after_chunks: int = 2
     factor: float = 0.1

@@ -1,10 +1,17 @@
 """Headrace's configuration for talking to simulated providers, as a plain mapping."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from simulator.config import Key, LimitSpec, Model, SimulatedProvider, SimulatorConfig
+from simulator.config import (
+    Key,
+    LimitSpec,
+    Model,
+    PersonalityName,
+    SimulatedProvider,
+    SimulatorConfig,
+)
 from simulator.durations import short_span
 from simulator.server import Address
 
@@ -12,6 +19,15 @@ _CAPABILITIES = {
     "chat": ("chat", "stream", "tools", "json_schema", "vision"),
     "embedding": ("embedding",),
 }
+_COMPATIBLE = "openai-compatible"
+# Headrace's type for each personality; those that speak OpenAI's wire are named by their likeness.
+_NATIVE: Mapping[PersonalityName, str] = {
+    "gemini": "gemini",
+    "cohere": "cohere",
+    "anthropic": "anthropic",
+}
+_DIMENSIONS = {"input_tokens": "tokens"}
+_UNTOLD = frozenset({"concurrency", "output_tokens"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +51,15 @@ def headrace_config(
 
     Spans are real time, that is, divided by the speed. Without `declare_kinds` windows do not
     say how they count; without `declare_limits` no limit is given at all, to be learned. With
-    `declare_dialect` it says how the headers are to be read, else they must speak for themselves.
+    `declare_dialect` it says how the headers are to be read, else they must speak for themselves;
+    a provider with a personality is always named for what it plays. Output tokens have no window
+    in Headrace: their limits are never told, and input tokens are its tokens.
     """
     telling = _Telling(config.speed, declare_kinds, declare_limits)
     providers = {}
     for provider in config.providers:
         section = _provider(provider, address.base_urls[provider.name], telling)
-        if declare_dialect:
+        if declare_dialect and provider.personality is None:
             dialect = provider.dialect.removesuffix("-like")
             section["quirks"] = {"rate_dialect": dialect}
         providers[provider.name] = section
@@ -50,19 +68,34 @@ def headrace_config(
 
 def _provider(provider: SimulatedProvider, base_url: str, telling: _Telling) -> dict[str, Any]:
     section: dict[str, Any] = {
-        "type": "openai-compatible",
+        "type": _type(provider),
         "base_url": base_url,
         "credentials": [_credential(key) for key in provider.keys],
         "models": [_model(provider, model, telling) for model in provider.models],
     }
+    if provider.personality is not None and provider.personality not in _NATIVE:
+        section["quirks"] = {"like": provider.personality}
     if any(key.organisation for key in provider.keys):
         section["scope"] = "organisation"
     if telling.limits:
-        section["counts"] = provider.counts
+        split = any(spec.dimension == "input_tokens" for spec in _limits(provider))
+        section["counts"] = "input" if split else provider.counts
         shared = [_window(spec, telling) for spec in provider.limits if _is_shared(spec)]
         if shared:
             section["limits"] = _by_plan(provider, {"windows": shared})
     return section
+
+
+def _type(provider: SimulatedProvider) -> str:
+    return (
+        _COMPATIBLE
+        if provider.personality is None
+        else _NATIVE.get(provider.personality, _COMPATIBLE)
+    )
+
+
+def _limits(provider: SimulatedProvider) -> list[LimitSpec]:
+    return [*provider.limits, *(spec for model in provider.models for spec in model.limits)]
 
 
 def _credential(key: Key) -> dict[str, Any]:
@@ -98,19 +131,21 @@ def _plan(specs: Sequence[LimitSpec], telling: _Telling) -> dict[str, Any]:
     at_once = [spec.limit for spec in specs if spec.dimension == "concurrency"]
     if at_once:
         plan["concurrency"] = min(at_once)
-    windows = [_window(spec, telling) for spec in specs if spec.span_us and not _is_shared(spec)]
+    own = [spec for spec in specs if spec.dimension not in _UNTOLD and not _is_shared(spec)]
+    windows = [_window(spec, telling) for spec in own]
     if windows:
         plan["windows"] = windows
     return plan
 
 
 def _is_shared(spec: LimitSpec) -> bool:
-    return spec.scope == "key" and spec.span_us > 0
+    return spec.scope == "key" and spec.dimension not in _UNTOLD
 
 
 def _window(spec: LimitSpec, telling: _Telling) -> dict[str, Any]:
     per = short_span(max(1, round(spec.span_us / telling.speed)))
-    window: dict[str, Any] = {spec.dimension: spec.limit, "per": per}
+    dimension = _DIMENSIONS.get(spec.dimension, spec.dimension)
+    window: dict[str, Any] = {dimension: spec.limit, "per": per}
     if telling.kinds:
         window["kind"] = spec.kind
         if spec.kind == "fixed" and spec.anchor != "epoch":

@@ -1,7 +1,7 @@
 """Who has spent what: meters and gates, shared by accounts, admitting all or nothing."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from simulator.config import Dimension, Key, LimitSpec, Model, SimulatedProvider
 from simulator.windows import Window, make_window
@@ -32,15 +32,45 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a call was not admitted. `wait_us` None: it never will be (or nobody knows when)."""
+    """Why a call was not admitted at `at_us`.
+
+    `wait_us` None: it never will be, or nobody knows when. Of all windows that refused it, this
+    is the one with the longest wait.
+    """
 
     dimension: Dimension
     limit: int
     used: int
     requested: int
+    at_us: int
     wait_us: int | None
     span_us: int = 0
     too_large: bool = False
+    others: "tuple[Refusal, ...]" = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """What a call costs. `counted` tokens are those the provider's token windows count."""
+
+    counted: int
+    input: int = 0
+    output: int = 0
+    audio_seconds: int = 0
+
+    def of(self, dimension: Dimension) -> int:
+        """The amount of one dimension."""
+        match dimension:
+            case "requests" | "concurrency":
+                return 1
+            case "tokens":
+                return self.counted
+            case "input_tokens":
+                return self.input
+            case "output_tokens":
+                return self.output
+            case "audio_seconds":
+                return self.audio_seconds
 
 
 @dataclass(slots=True)
@@ -73,19 +103,19 @@ class Account:
     gates: tuple[Gate, ...]
     counters: Counters = field(default_factory=Counters)
 
-    def admit(self, tokens: int, now_us: int, audio_seconds: int = 0) -> Refusal | None:
+    def admit(self, spend: Spend, now_us: int) -> Refusal | None:
         """Spend on every meter and enter every gate, or spend nothing and say why."""
         for gate in self.gates:
             if gate.limit is not None and gate.now >= gate.limit:
                 gate.refused += 1
                 self._count_rejected(now_us)
-                return Refusal("concurrency", gate.limit, gate.now, 1, None)
-        worst = self._refusal(tokens, audio_seconds, now_us)
+                return Refusal("concurrency", gate.limit, gate.now, 1, now_us, None)
+        worst = self._refusal(spend, now_us)
         if worst is not None:
             self._count_rejected(now_us)
             return worst
         for meter in self.meters:
-            amount = _amount(meter.spec.dimension, tokens, audio_seconds)
+            amount = spend.of(meter.spec.dimension)
             meter.window.take(amount, now_us)
             meter.admitted += amount
             meter.peak = max(meter.peak, meter.window.used(now_us))
@@ -99,40 +129,38 @@ class Account:
         for gate in self.gates:
             gate.now -= 1
 
-    def _refusal(self, tokens: int, audio_seconds: int, now_us: int) -> Refusal | None:
-        worst: Refusal | None = None
+    def _refusal(self, spend: Spend, now_us: int) -> Refusal | None:
+        found: list[Refusal] = []
         for meter in self.meters:
             window, dimension = meter.window, meter.spec.dimension
-            amount = _amount(dimension, tokens, audio_seconds)
+            amount = spend.of(dimension)
             wait_us = window.wait_us(amount, now_us)
             if wait_us == 0:
                 continue
             meter.refused += 1
             used = window.used(now_us)
-            refusal = Refusal(
-                dimension, window.limit, used, amount, wait_us, window.span_us, wait_us is None
+            found.append(
+                Refusal(
+                    dimension=dimension,
+                    limit=window.limit,
+                    used=used,
+                    requested=amount,
+                    at_us=now_us,
+                    wait_us=wait_us,
+                    span_us=window.span_us,
+                    too_large=wait_us is None,
+                )
             )
-            if worst is None or _longer(refusal, worst):
-                worst = refusal
-        return worst
+        if not found:
+            return None
+        worst = max(found, key=lambda one: (one.wait_us is None, one.wait_us or 0))
+        return replace(worst, others=tuple(one for one in found if one is not worst))
 
     def _count_rejected(self, now_us: int) -> None:
         if self.provider.count_rejected:
             for meter in self.meters:
                 if meter.spec.dimension == "requests":
                     meter.window.take(1, now_us)
-
-
-def _amount(dimension: Dimension, tokens: int, audio_seconds: int) -> int:
-    if dimension == "requests":
-        return 1
-    return tokens if dimension == "tokens" else audio_seconds
-
-
-def _longer(one: Refusal, other: Refusal) -> bool:
-    if other.wait_us is None:
-        return False
-    return one.wait_us is None or one.wait_us > other.wait_us
 
 
 class Ledger:

@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from simulator.config import SimulatorConfig
-from simulator.loading import ConfigError, load_file
+from simulator.loading import load_file
 from simulator.presets import PRESETS, preset
+from simulator.reading import ConfigError
 from simulator.server import Address, address_of, listen, serve_on
 
 

@@ -5,7 +5,9 @@ from copy import deepcopy
 from typing import Any
 
 from simulator.config import SimulatorConfig
-from simulator.loading import ConfigError, load_config
+from simulator.loading import load_config
+from simulator.reading import ConfigError
+from simulator.seven import SEVEN
 
 _CHAT = {"id": "sim-small", "context_window": 131_072, "max_output_tokens": 4_096}
 _PACE = {"median_tokens": 48, "sigma": 0.5, "tokens_per_s": 300}
@@ -68,6 +70,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
             )
         },
     },
+    # Every personality at once: seven free tiers with caps of the day or month, and a paid one.
+    "seven": SEVEN,
     # No limits and no delay: what the rest of the system can do.
     "unlimited": {
         "providers": {

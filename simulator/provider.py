@@ -2,29 +2,38 @@
 
 import math
 import random
+from dataclasses import dataclass, replace
 from itertools import count
 
-import orjson
-
-from simulator import delivery, refusals
+from simulator import delivery
 from simulator.clock import NowUs
 from simulator.config import Key, Model, SimulatedProvider
+from simulator.dialects import organisation_of
 from simulator.exchange import BodyTooLargeError, ClientGoneError, Exchange
-from simulator.faults import AFTER_QUOTA, BEFORE_BODY, BEFORE_QUOTA, FaultBook, FaultKind, FaultSpec
-from simulator.ledger import Account, Counters, Ledger
-from simulator.markers import Markers, Seen, marker_in
-from simulator.replies import Reply, compose
-from simulator.requests import (
-    BadRequestError,
-    ChatCall,
-    EmbeddingCall,
-    parse_chat,
-    parse_embedding,
-    parse_object,
+from simulator.faults import (
+    AFTER_QUOTA,
+    BEFORE_BODY,
+    BEFORE_QUOTA,
+    ON_ARRIVAL,
+    FaultBook,
+    FaultKind,
+    FaultSpec,
 )
+from simulator.ledger import Account, Counters, Ledger, Spend
+from simulator.markers import Markers, Seen, marker_in
+from simulator.personalities import Answer, Asked, Call, Route, personality_of
+from simulator.replies import Reply, compose
+from simulator.requests import BadRequestError, ChatCall, EmbeddingCall, check_size, parse_object
 
-Call = ChatCall | EmbeddingCall
 _NO_REPLY = Reply("", "", 0, "stop")
+
+
+@dataclass(frozen=True, slots=True)
+class Turned:
+    """A request that is turned away, and what its outcome is called."""
+
+    answer: Answer
+    outcome: str
 
 
 class Provider:
@@ -34,6 +43,7 @@ class Provider:
         self, spec: SimulatedProvider, speed: float, now_us: NowUs, markers: Markers
     ) -> None:
         self.spec = spec
+        self.personality = personality_of(spec)
         self.speed = speed
         self.now_us = now_us
         self.markers = markers
@@ -51,12 +61,8 @@ class Provider:
 
     def key_of(self, exchange: Exchange) -> Key | None:
         """The key a request shows, if it is one of this provider's."""
-        for name, value in exchange.headers:
-            if name == b"authorization":
-                return self._keys.get(value.decode("latin-1").removeprefix("Bearer ").strip())
-            if name in (b"x-api-key", b"api-key"):
-                return self._keys.get(value.decode("latin-1"))
-        return None
+        shown = self.personality.shown_key(exchange.headers, exchange.query)
+        return None if shown is None else self._keys.get(shown)
 
     def key_id(self, name: str | None) -> str | None:
         """The id of a key given by id or by itself, None for None; raises `KeyError`."""
@@ -86,8 +92,11 @@ class Provider:
         rate = self.spec.output.tokens_per_s
         return None if rate is None else rate * self.speed
 
-    async def serve(self, exchange: Exchange, kind: str) -> None:
-        """Take one chat or embedding call from its first byte to its last."""
+    async def serve(self, exchange: Exchange, route: Route) -> None:
+        """Take one call from its first byte to its last."""
+        if route.kind in ("models", "model", "status"):
+            await self._look_up(exchange, route)
+            return
         key = self.key_of(exchange)
         if self.faults.armed and self.faults.draw(BEFORE_BODY, None, key.id if key else None):
             self.strangers.ended("fault:drop_before")
@@ -99,25 +108,25 @@ class Provider:
             self.strangers.ended("aborted")
             return
         except BodyTooLargeError:
-            await exchange.answer(*refusals.body_too_large(self.spec.dialect))
+            await self._say(exchange, self.personality.trouble("too_large"))
             return
         seen = self._seen(exchange, body)
         counters, outcome = self.strangers, "aborted"
         try:
-            if key is None:
-                await exchange.answer(*refusals.unauthorized(self.spec.dialect))
-                outcome = "unauthorized"
+            found = self._understand(key, exchange, route, body)
+            if isinstance(found, Turned):
+                await self._say(exchange, found.answer)
+                outcome = found.outcome
                 return
-            try:
-                account, call = self._understand(key, kind, body)
-            except BadRequestError as bad:
-                await exchange.answer(*refusals.invalid(self.spec.dialect, bad))
-                outcome = bad.code or "bad_request"
-                return
+            account, call = found
             counters = account.counters
             counters.received += 1
             counters.first_at_us = counters.first_at_us or self.now_us()
-            outcome = await self._take(exchange, account, call, seen)
+            if route.kind == "count":
+                await self._say(exchange, (200, self.personality.counted(call), []), account)
+                outcome = "counted"
+            else:
+                outcome = await self._take(exchange, account, call, seen)
         finally:
             if counters is self.strangers:
                 counters.received += 1
@@ -133,39 +142,40 @@ class Provider:
         marker = marker or marker_in(body)
         return self.markers.received(marker) if marker else None
 
-    def _understand(self, key: Key, kind: str, body: bytes) -> tuple[Account, Call]:
-        given = parse_object(body)
-        call = parse_chat(given) if kind == "chat" else parse_embedding(given)
+    def _understand(
+        self, key: Key | None, exchange: Exchange, route: Route, body: bytes
+    ) -> "tuple[Account, Call] | Turned":
+        """Whose call it is and what it asks, or what is answered without asking the quota."""
+        speaks = self.personality
+        if self.faults.armed and (fault := self.faults.draw(ON_ARRIVAL, None, None)):
+            return Turned(self.error_of(fault, None), "fault:outage")
+        if key is None:
+            return Turned(speaks.trouble("unauthorized"), "unauthorized")
+        if len(body) > speaks.max_body_bytes:
+            return Turned(speaks.trouble("too_large"), "body_too_large")
+        try:
+            asked = Asked(route, parse_object(body), exchange.headers, exchange.query)
+            call = speaks.parse(asked)
+            return self._account(key, call), call
+        except BadRequestError as bad:
+            return Turned(speaks.refused(bad), bad.code or "bad_request")
+
+    def _account(self, key: Key, call: Call) -> Account:
         account = self.ledger.accounts.get((key.id, call.model))
         if account is None:
             raise BadRequestError(
                 f"The model `{call.model}` does not exist or you do not have access to it.",
                 "model",
                 "model_not_found",
+                model=call.model,
             )
+        kind = "embedding" if isinstance(call, EmbeddingCall) else "chat"
         if kind not in account.model.kinds:
             raise BadRequestError(
                 f"The model `{call.model}` does not support this endpoint.", "model"
             )
-        self._check_size(call, account.model)
-        return account, call
-
-    def _check_size(self, call: Call, model: Model) -> None:
-        wanted = call.max_tokens or 0
-        if call.prompt_tokens + wanted > model.context_window:
-            raise BadRequestError(
-                f"This model's maximum context length is {model.context_window} tokens. However, "
-                f"you requested {call.prompt_tokens + wanted} tokens ({call.prompt_tokens} in the "
-                f"messages, {wanted} in the completion). Please reduce the length of the messages.",
-                "messages",
-                "context_length_exceeded",
-            )
-        if wanted > model.max_output_tokens:
-            raise BadRequestError(
-                f"max_tokens is too large: {wanted}. This model supports at most "
-                f"{model.max_output_tokens} completion tokens.",
-                "max_tokens",
-            )
+        check_size(call, account.model)
+        return account
 
     async def _take(
         self, exchange: Exchange, account: Account, call: Call, seen: Seen | None
@@ -180,7 +190,7 @@ class Provider:
             )
             fault = self._draw(BEFORE_QUOTA, account)
         if fault is not None:
-            await exchange.answer(*refusals.by_fault(account, fault, self.now_us()))
+            await self._refuse(exchange, self.error_of(fault, account), account)
             return f"fault:{fault.kind}"
         reply = (
             compose(call, account.model, self.spec.output)
@@ -188,13 +198,21 @@ class Provider:
             else _NO_REPLY
         )
         now_us = self.now_us()
-        refusal = account.admit(self._counted(call, reply, account.model), now_us)
+        counted = self._counted(call, reply, account.model)
+        refusal = account.admit(Spend(counted, call.prompt_tokens, reply.tokens), now_us)
         if refusal is not None:
-            await exchange.answer(*refusals.over_limit(account, refusal, now_us))
+            await self._refuse(exchange, self.personality.over_limit(account, refusal), account)
             return "too_large" if refusal.too_large else "rate_limited"
         self._count_admitted(account, call, reply, seen)
         try:
             fault = self._draw(AFTER_QUOTA, account)
+            if fault is not None and fault.kind == "filtered":
+                if self.personality.filter_row is not None:
+                    row = self.personality.filter_row
+                    answer = self.personality.trouble(row, model=account.model.id)
+                    await self._refuse(exchange, answer, account)
+                    return "fault:filtered"
+                reply = replace(_NO_REPLY, finish_reason="content_filter")
             outcome = await delivery.deliver(self, exchange, account, call, reply, fault)
         finally:
             account.leave()
@@ -230,30 +248,61 @@ class Provider:
         if seen is not None:
             seen.admitted += 1
 
-    async def list_models(self, exchange: Exchange) -> None:
-        """Answer `GET /v1/models`."""
-        key = self.key_of(exchange)
-        if key is None or self.faults.draw(("key_revoked",), None, key.id):
-            await exchange.answer(*refusals.unauthorized(self.spec.dialect))
-            return
-        data = [self._model_body(model) for model in self.spec.models]
-        await exchange.answer(200, orjson.dumps({"object": "list", "data": data}))
+    def error_of(self, fault: FaultSpec, account: Account | None) -> Answer:
+        """The error a fault stands for, in the provider's own words."""
+        speaks = self.personality
+        facts = {"model": account.model.id, "org": organisation_of(account)} if account else {}
+        match fault.kind:
+            case "rate_limited" | "model_gone":
+                name: str = fault.kind
+            case "key_revoked":
+                name = "unauthorized"
+            case _:
+                name = fault.row or speaks.row_of_status(fault.status)
+        if fault.code in speaks.rows:
+            name = str(fault.code)
+        plain = fault.kind in ("error", "error_in_200", "outage") and fault.row is None
+        return speaks.trouble(
+            name,
+            status=fault.status if plain else None,
+            message=fault.message,
+            code=fault.code,
+            wait_us=fault.retry_after_us,
+            **facts,
+        )
 
-    async def show_model(self, exchange: Exchange, name: str) -> None:
-        """Answer `GET /v1/models/{name}`."""
-        if self.key_of(exchange) is None:
-            await exchange.answer(*refusals.unauthorized(self.spec.dialect))
-        elif name in self.models:
-            await exchange.answer(200, orjson.dumps(self._model_body(self.models[name])))
+    async def _look_up(self, exchange: Exchange, route: Route) -> None:
+        """Answer what is asked about models and keys; it spends nothing."""
+        key, speaks = self.key_of(exchange), self.personality
+        account = next((a for a in self.ledger.accounts.values() if a.key is key), None)
+        if self.faults.armed:
+            outage = self.faults.draw(ON_ARRIVAL, None, None)
+            if outage is not None:
+                await self._say(exchange, self.error_of(outage, None))
+                return
+            if key is not None and self.faults.draw(("key_revoked",), None, key.id):
+                key = account = None
+        if route.kind == "status":
+            answer = speaks.key_status(account, self.now_us())
+        elif key is None:
+            answer = speaks.trouble("unauthorized")
+        elif route.kind == "models":
+            answer = 200, speaks.models(self.spec), []
+        elif route.model in self.models:
+            answer = 200, speaks.model(self.spec, self.models[route.model]), []
         else:
-            await exchange.answer(*refusals.no_such_model(self.spec.dialect, name))
+            answer = speaks.trouble("model_gone", model=route.model)
+        await self._say(exchange, answer, account)
 
-    def _model_body(self, model: Model) -> dict[str, object]:
-        return {
-            "id": model.id,
-            "object": "model",
-            "created": 1_700_000_000,
-            "owned_by": self.spec.name,
-            "context_window": model.context_window,
-            "max_completion_tokens": model.max_output_tokens,
-        }
+    async def _say(
+        self, exchange: Exchange, answer: Answer, account: Account | None = None
+    ) -> None:
+        status, body, headers = answer
+        own = self.personality.own_headers(account, next(self.numbers))
+        await exchange.answer(status, body, headers + own)
+
+    async def _refuse(self, exchange: Exchange, answer: Answer, account: Account) -> None:
+        """Answer an error about an account, with what such errors tell of its limits."""
+        status, body, headers = answer
+        told = self.personality.refusal_headers(account, self.now_us())
+        await self._say(exchange, (status, body, headers + told), account)

@@ -72,7 +72,7 @@ def chat_body(call: ChatCall, reply: Reply, number: int, created_s: int) -> byte
     message: dict[str, Any] = {"role": "assistant", "content": reply.text, "refusal": None}
     if reply.tool_name is not None:
         message["content"] = None
-        message["tool_calls"] = [_tool_call(reply.tool_name, reply.text, number)]
+        message["tool_calls"] = [tool_call(reply.tool_name, reply.text, f"call_sim{number}")]
     choice = {
         "index": 0,
         "message": message,
@@ -92,9 +92,15 @@ def chat_body(call: ChatCall, reply: Reply, number: int, created_s: int) -> byte
     )
 
 
-def _tool_call(name: str, arguments: str, number: int) -> dict[str, Any]:
+def tool_call(name: str, arguments: str, call_id: str) -> dict[str, Any]:
+    """A function call as OpenAI and its likes write it."""
     function = {"name": name, "arguments": arguments}
-    return {"id": f"call_sim{number}", "type": "function", "function": function}
+    return {"id": call_id, "type": "function", "function": function}
+
+
+def words(reply: Reply) -> list[str]:
+    """The text of an answer in the pieces a stream sends it in."""
+    return pieces(reply.head, reply.tokens) if reply.head else cut(reply.text)
 
 
 def stream_frames(call: ChatCall, reply: Reply, number: int, created_s: int) -> list[bytes]:
@@ -124,22 +130,22 @@ def stream_frames(call: ChatCall, reply: Reply, number: int, created_s: int) -> 
 
 def _deltas(reply: Reply, number: int) -> list[bytes]:
     if reply.tool_name is not None:
-        opening = _tool_call(reply.tool_name, "", number) | {"index": 0}
+        opening = tool_call(reply.tool_name, "", f"call_sim{number}") | {"index": 0}
         first = {"role": "assistant", "content": None, "tool_calls": [opening]}
         parts = [
             {"tool_calls": [{"index": 0, "function": {"arguments": part}}]}
-            for part in _cut(reply.text)
+            for part in cut(reply.text)
         ]
         return [orjson.dumps(first), *map(orjson.dumps, parts)]
-    parts_of_text = pieces(reply.head, reply.tokens) if reply.head else _cut(reply.text)
     return [
         b'{"role":"assistant","content":"","refusal":null}',
-        *(b'{"content":%b}' % orjson.dumps(part) for part in parts_of_text),
+        *(b'{"content":%b}' % orjson.dumps(part) for part in words(reply)),
     ]
 
 
-def _cut(text: str) -> list[str]:
-    return [text[i : i + _PIECE_CHARS] for i in range(0, len(text), _PIECE_CHARS)]
+def cut(text: str) -> list[str]:
+    """A text in pieces of a few characters; one piece where it is empty."""
+    return [text[i : i + _PIECE_CHARS] for i in range(0, max(1, len(text)), _PIECE_CHARS)]
 
 
 def embedding_of(text: str, dimensions: int) -> "array[float]":

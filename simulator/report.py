@@ -21,6 +21,7 @@ def provider_report(provider: Provider) -> dict[str, Any]:
     _add(total, provider.strangers)
     return {
         "dialect": provider.spec.dialect,
+        "personality": provider.spec.personality,
         "total": _counters(total),
         "violations": violations,
         "strangers": _counters(provider.strangers),

@@ -1,7 +1,7 @@
 """Chat and embedding requests as they arrive: checked, counted, and no more than that."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -13,6 +13,7 @@ from simulator.answers import (
     question_of,
     text_tokens,
 )
+from simulator.config import Model
 
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 _PARTS = frozenset({"text", "image_url", "input_audio", "file", "refusal"})
@@ -21,13 +22,16 @@ _MAX_INPUTS = 2_048
 
 
 class BadRequestError(Exception):
-    """A request the provider refuses with 400, naming the field."""
+    """A request the provider refuses, naming the field. `facts` are figures and names to tell."""
 
-    def __init__(self, message: str, param: str | None = None, code: str | None = None) -> None:
+    def __init__(
+        self, message: str, param: str | None = None, code: str | None = None, **facts: Any
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.param = param
         self.code = code
+        self.facts = facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,7 @@ class ChatCall:
     tool: Mapping[str, Any] | None = None
     wants_json: bool = False
     schema: Mapping[str, Any] | None = None
+    as_array: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,11 @@ class EmbeddingCall:
     images: int = field(default=0, init=False)
     stream: bool = field(default=False, init=False)
     max_tokens: int | None = field(default=None, init=False)
+
+
+def names(text: str) -> frozenset[str]:
+    """The words of a text, as names to look up."""
+    return frozenset(text.split())
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
@@ -83,8 +93,8 @@ def parse_chat(given: Mapping[str, Any]) -> ChatCall:
         tokens, images = tokens + message_tokens, images + message_images
     if given.get("n") not in (None, 1):
         raise BadRequestError("'n' must be at most 1.", "n")
-    _check_number(given, "temperature", 0, 2)
-    _check_number(given, "top_p", 0, 1)
+    check_number(given, "temperature", 0, 2)
+    check_number(given, "top_p", 0, 1)
     options = given.get("stream_options")
     stream = _flag(given, "stream")
     if options is not None and (not stream or not isinstance(options, Mapping)):
@@ -106,6 +116,11 @@ def parse_chat(given: Mapping[str, Any]) -> ChatCall:
         wants_json=wants_json,
         schema=schema,
     )
+
+
+def counted(call: ChatCall, more_tokens: int) -> ChatCall:
+    """The same call with more tokens in its prompt."""
+    return replace(call, prompt_tokens=call.prompt_tokens + more_tokens) if more_tokens else call
 
 
 def parse_embedding(given: Mapping[str, Any]) -> EmbeddingCall:
@@ -145,7 +160,8 @@ def _flag(given: Mapping[str, Any], name: str) -> bool:
     return bool(value)
 
 
-def _check_number(given: Mapping[str, Any], name: str, least: float, most: float) -> None:
+def check_number(given: Mapping[str, Any], name: str, least: float, most: float) -> None:
+    """Raise `BadRequestError` where the field is given and is no number within the bounds."""
     value = given.get(name)
     if value is None:
         return
@@ -208,22 +224,38 @@ def _tools(given: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def _chosen_tool(
     given: Mapping[str, Any], tools: list[Mapping[str, Any]], question: str, last_role: str
 ) -> Mapping[str, Any] | None:
-    """The function to call: the forced one, or with `auto` one that the question names."""
+    """The function OpenAI's `tool_choice` asks for."""
     choice = given.get("tool_choice") or ("auto" if tools else "none")
     functions: list[Mapping[str, Any]] = [tool["function"] for tool in tools]
     if isinstance(choice, Mapping):
-        name = (choice.get("function") or {}).get("name")
-        for function in functions:
-            if function["name"] == name:
-                return function
-        raise BadRequestError(f"Tool choice {name!r} is not in 'tools'.", "tool_choice")
-    if choice not in ("none", "auto", "required"):
+        choice = {"name": (choice.get("function") or {}).get("name")}
+    elif choice not in ("none", "auto", "required"):
         raise BadRequestError("Invalid value for 'tool_choice'.", "tool_choice")
+    return chosen_function(choice, functions, question, after_tool=last_role == "tool")
+
+
+def chosen_function(
+    choice: str | Mapping[str, Any],
+    functions: list[Mapping[str, Any]],
+    question: str,
+    *,
+    after_tool: bool,
+) -> Mapping[str, Any] | None:
+    """The function to call: the forced one (`required`, or by name), or one the question names.
+
+    Raises:
+        BadRequestError: the forced one is not there.
+    """
+    if isinstance(choice, Mapping):
+        for function in functions:
+            if function["name"] == choice["name"]:
+                return function
+        raise BadRequestError(f"Tool choice {choice['name']!r} is not in 'tools'.", "tool_choice")
     if choice == "required":
         if not functions:
             raise BadRequestError("'tool_choice' needs 'tools'.", "tool_choice")
         return functions[0]
-    if choice == "auto" and last_role != "tool":
+    if choice == "auto" and not after_tool:
         return next((f for f in functions if f["name"] in question), None)
     return None
 
@@ -257,3 +289,27 @@ def _inputs(value: Any) -> tuple[str, ...]:
         if all(isinstance(i, list) and i and all(_is_whole(t) for t in i) for i in value):
             return tuple(" ".join(map(str, item)) for item in value)
     raise BadRequestError("'input' must be a string or an array of strings or tokens.", "input")
+
+
+def check_size(call: ChatCall | EmbeddingCall, model: Model) -> None:
+    """Raise `BadRequestError` where a call is longer than the model takes."""
+    wanted = call.max_tokens or 0
+    requested = call.prompt_tokens + wanted
+    if requested > model.context_window:
+        raise BadRequestError(
+            f"This model's maximum context length is {model.context_window} tokens. However, "
+            f"you requested {requested} tokens ({call.prompt_tokens} in the messages, {wanted} in "
+            "the completion). Please reduce the length of the messages.",
+            "messages",
+            "context_length_exceeded",
+            limit=model.context_window,
+            requested=requested,
+            prompt=call.prompt_tokens,
+            wanted=wanted,
+        )
+    if wanted > model.max_output_tokens:
+        raise BadRequestError(
+            f"max_tokens is too large: {wanted}. This model supports at most "
+            f"{model.max_output_tokens} completion tokens.",
+            "max_tokens",
+        )

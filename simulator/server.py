@@ -18,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from simulator.app import Simulator
 from simulator.config import SimulatorConfig
+from simulator.personalities import personality_of
 
 _BACKLOG = 4_096
 _STOP_S = 5
@@ -25,10 +26,15 @@ _STOP_S = 5
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a simulator listens. `base_urls` end in `/v1`."""
+    """Where a simulator listens.
+
+    `base_urls` end in `/v1`, or with what a personality's provider has in its place; `roots` are
+    what stands before that, where some SDKs begin.
+    """
 
     url: str
     base_urls: Mapping[str, str] = field(default_factory=dict)
+    roots: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def admin_url(self) -> str:
@@ -58,9 +64,15 @@ def address_of(config: SimulatorConfig, host: str, ports: list[int]) -> Address:
     url = f"http://{shown}:{ports[0]}"
     names = [provider.name for provider in config.providers]
     if config.own_ports:
-        own = dict(zip(names, ports[1:], strict=True))
-        return Address(url, {name: f"http://{shown}:{port}/v1" for name, port in own.items()})
-    return Address(url, {name: f"{url}/{name}/v1" for name in names})
+        own = zip(names, ports[1:], strict=True)
+        roots = {name: f"http://{shown}:{port}" for name, port in own}
+    else:
+        roots = {name: f"{url}/{name}" for name in names}
+    base_urls = {
+        provider.name: f"{roots[provider.name]}/{personality_of(provider).prefix}"
+        for provider in config.providers
+    }
+    return Address(url, base_urls, roots)
 
 
 def listen(config: SimulatorConfig, host: str, port: int) -> list[socket.socket]:
@@ -139,7 +151,7 @@ class running:  # noqa: N801 - reads as a sentence: with running(config) as addr
             self.__exit__(None, None, None)
             raise RuntimeError(f"the simulator did not start: exit code {child.returncode}")
         told = orjson.loads(line)
-        return Address(told["url"], told["base_urls"])
+        return Address(**told)
 
     def __exit__(
         self,

@@ -5,16 +5,21 @@ provider enforces any mix of them alike:
 
 - `SlidingLog`: at most `limit` within any span `(t - span, t]`, from the true log of arrivals;
 - `FixedWindow`: at most `limit` between two edges, which lie on multiples of the span on the
-  clock, counted from 1970 (`epoch`), or follow the first use (`first_use`);
+  clock, counted from 1970 (`epoch`) or on the wall clock of a time zone (a day: its midnight),
+  or follow the first use (`first_use`);
 - `TokenBucket`: a burst of `limit`, refilled evenly at `limit` per span.
 """
 
 from collections import deque
+from datetime import UTC, datetime, timedelta
 from typing import Literal, Protocol
+from zoneinfo import ZoneInfo
 
 Kind = Literal["sliding", "fixed", "bucket"]
-Anchor = Literal["epoch", "first_use"]
+ANCHORS = ("epoch", "first_use")
+_1970 = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_LOG_ENTRIES = 200_000
+_DAY_US = 86_400_000_000
 
 
 class Window(Protocol):
@@ -103,12 +108,13 @@ class SlidingLog:
 class FixedWindow:
     """At most `limit` between two edges."""
 
-    __slots__ = ("_anchor", "_end_us", "_total", "limit", "span_us")
+    __slots__ = ("_anchor", "_end_us", "_total", "_zone", "limit", "span_us")
 
-    def __init__(self, limit: int, span_us: int, anchor: Anchor = "epoch") -> None:
+    def __init__(self, limit: int, span_us: int, anchor: str = "epoch") -> None:
         self.limit = limit
         self.span_us = span_us
         self._anchor = anchor
+        self._zone = None if anchor in ANCHORS else ZoneInfo(anchor)
         self._end_us = 0
         self._total = 0
 
@@ -127,10 +133,15 @@ class FixedWindow:
     def take(self, amount: int, now_us: int) -> None:
         """See `Window`."""
         if now_us >= self._end_us:
-            past_edge_us = now_us % self.span_us if self._anchor == "epoch" else 0
-            self._end_us = now_us - past_edge_us + self.span_us
+            self._end_us = self._edge_after(now_us)
             self._total = 0
         self._total += amount
+
+    def _edge_after(self, now_us: int) -> int:
+        if self._zone is not None:
+            return zoned_edge_us(self._zone, self.span_us, now_us)
+        past_edge_us = now_us % self.span_us if self._anchor == "epoch" else 0
+        return now_us - past_edge_us + self.span_us
 
     def full_us(self, now_us: int) -> int:
         """See `Window`."""
@@ -139,6 +150,17 @@ class FixedWindow:
     def set_limit(self, limit: int, now_us: int) -> None:  # noqa: ARG002 - the protocol's shape
         """See `Window`."""
         self.limit = limit
+
+
+def zoned_edge_us(zone: ZoneInfo, span_us: int, now_us: int) -> int:
+    """The next multiple of the span on a zone's wall clock; days keep to it when clocks change."""
+    now = _1970 + timedelta(microseconds=now_us)
+    offset_us = (now.astimezone(zone).utcoffset() or timedelta()) // timedelta(microseconds=1)
+    wall_us = (now_us + offset_us) // span_us * span_us + span_us
+    if span_us < _DAY_US:
+        return wall_us - offset_us
+    wall = (_1970 + timedelta(microseconds=wall_us)).replace(tzinfo=zone)
+    return (wall - _1970) // timedelta(microseconds=1)
 
 
 class TokenBucket:
@@ -189,7 +211,7 @@ class TokenBucket:
         self._missing = min(self._missing, limit * self.span_us)
 
 
-def make_window(kind: Kind, limit: int, span_us: int, anchor: Anchor = "epoch") -> Window:
+def make_window(kind: Kind, limit: int, span_us: int, anchor: str = "epoch") -> Window:
     """Build the window of this kind."""
     match kind:
         case "sliding":

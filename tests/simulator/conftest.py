@@ -1,8 +1,9 @@
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import httpx2
 import pytest
+from simulated_hosts import CHAT, Played, played
 
 from simulator import Simulator, load_config
 
@@ -48,3 +49,32 @@ async def stage() -> AsyncIterator[Callable[..., Stage]]:
     yield make
     for each in made:
         await each.client.aclose()
+
+
+@pytest.fixture
+async def staged() -> AsyncIterator[Callable[..., Stage]]:
+    """One provider of a personality, under a clock the test moves."""
+    made: list[Stage] = []
+
+    def make(name: str, *, speed: float = 1.0, **more: Any) -> Stage:
+        provider = {"models": [CHAT], "keys": [{"key": f"sk-{name}"}], **more}
+        providers = {name: {"personality": name, **provider}}
+        made.append(Stage({"speed": speed, "providers": providers}))
+        return made[-1]
+
+    yield make
+    for each in made:
+        await each.client.aclose()
+
+
+@pytest.fixture(scope="session")
+def everyone() -> Iterator[Played]:
+    with played() as found:
+        yield found
+
+
+@pytest.fixture
+def plays(everyone: Played) -> Played:
+    """All personalities, with full windows and no faults."""
+    everyone.clear()
+    return everyone
