@@ -70,6 +70,9 @@ class Settings(BaseSettings):
     keepalive_s: Seconds = Field(default=10, description="between comments on a quiet stream")
     retention_s: Seconds = Field(default=3 * 86_400, description="an ended job and its result")
     events_retention_s: Seconds = Field(default=3_600, description="events, after the end")
+    usage_retention_s: Seconds = Field(
+        default=92 * 86_400, description="what was used by day: see GET /v1/usage"
+    )
     idempotency_s: Seconds = Field(default=86_400, description="an Idempotency-Key is known")
 
     # Leases
