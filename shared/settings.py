@@ -110,7 +110,7 @@ class Settings(BaseSettings):
         default=600, description="interactive work so long ago still counts as coming"
     )
     context_margin: Share = Field(
-        default=0.05, description="of a context window, for what our count is off"
+        default=0.2, description="added to our count of the input, for what it is off"
     )
     quota_margin: Share = Field(default=0.0, description="of a window, never used")
     quota_guard_s: Seconds = Field(default=0.05, description="added to a window's span")

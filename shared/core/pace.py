@@ -7,7 +7,6 @@ Jacobson, "Congestion avoidance and control", 1988).
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from statistics import median
 
 FEW = 5
 DEVIATIONS = 2
@@ -41,22 +40,11 @@ class Pace:
             return None
         return max(1.0, self.input_tokens + (self.output_tokens or 0.0))
 
-    @property
-    def tokens_per_s(self) -> float | None:
-        """How fast it writes."""
-        return 1e6 / self.each_us if self.each_us else None
-
     def answer_ms(self, output_tokens: int) -> float | None:
         """How long an answer of so many tokens takes from its start."""
         if self.each_us is None:
             return self.total_ms
         return (self.first_ms or 0.0) + output_tokens * self.each_us / 1_000
-
-
-def usual(paces: Iterable[Pace], output_tokens: int) -> float:
-    """The median answer time of those measured; what an unmeasured one is taken to need."""
-    known = [ms for pace in paces if (ms := pace.answer_ms(output_tokens)) is not None]
-    return median(known) if known else 0.0
 
 
 def allowance(paces: Iterable[Pace], asked_tokens: int | None) -> int:
