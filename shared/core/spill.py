@@ -19,6 +19,7 @@ from shared.core.waterfill import Tank
 
 TYPICAL = Usage(input_tokens=1_000, output_tokens=500)
 UNPRICED_MICROUSD = 1_000_000
+SLOTS = 8
 
 
 def paid_costs(
@@ -48,7 +49,7 @@ class _Ledger:
     __slots__ = ("budget", "calls_ms", "now_ms", "tanks", "used")
 
     def __init__(self, snapshot: Snapshot, tanks: Mapping[str, Tank]) -> None:
-        self.tanks = tanks
+        self.tanks = {**tanks, **_unmeasured(snapshot, tanks)}
         self.budget = _budget(snapshot)
         self.now_ms = snapshot.now_ms
         self.calls_ms = {one.lane: P95_SERVICE * _call_ms(one) for one in snapshot.lanes}
@@ -80,6 +81,16 @@ class _Ledger:
         allowed = min(jobs, affordable)
         self.budget -= allowed * cost_microusd
         return allowed
+
+
+def _unmeasured(snapshot: Snapshot, tanks: Mapping[str, Tank]) -> dict[str, Tank]:
+    """Paid lanes without a known limit: as many calls at once as such a lane begins with."""
+    costs = dict(snapshot.costs)
+    return {
+        one.lane: replace(tanks[one.lane], rate=SLOTS * 1_000 / (_call_ms(one) or 1_000))
+        for one in snapshot.lanes
+        if one.rate_per_s is None and one.lane in costs and one.lane in tanks
+    }
 
 
 def _call_ms(reading: LaneReading) -> float:

@@ -74,4 +74,3 @@ def test_work_with_a_deadline_spills_to_paid_and_work_without_one_waits(start):
     assert by_provider["dear"]["answered"] == paid
     assert usage["paid"]["spent_today_usd"] == pytest.approx(paid * COST_USD)
     assert usage["paid"]["alert"] == "spending"
-    until(lambda: "paid_use" in system.stack.log())

@@ -14,7 +14,18 @@ from scheduler.main import PREFIX, duties_of
 from scheduler.rebalance import Rebalance
 from scheduler.store import Store
 from shared.core.backlog import Move
-from shared.core.model import CredentialRef, Deployment, Kind, Need, Price, Priority, Status
+from shared.core.model import (
+    CredentialRef,
+    Deployment,
+    Dimension,
+    Kind,
+    Limits,
+    Need,
+    Price,
+    Priority,
+    Status,
+    Window,
+)
 from shared.queue.types import NewJob
 from shared.store import connect
 from shared.store.jobs import Jobs
@@ -193,7 +204,9 @@ async def test_what_free_quota_cannot_do_in_time_goes_to_paid_lanes_as_far_as_th
     window = {"k": "w", "n": "rpm", "d": "requests", "l": 10, "s": 60_000, "t": "sliding", "g": 0}
     price = Price(0, 1_000_000)
     chat = frozenset({Kind.CHAT})
-    dear = Deployment("dear/m", "dear", "m", "x", "http://x", chat, price=price)
+    wide = Limits(windows=(Window("rpm", Dimension.REQUESTS, 1_000, 60_000),))
+    plans = (("paid", wide),)
+    dear = Deployment("dear/m", "dear", "m", "x", "http://x", chat, price=price, plans=plans)
     refs = [CredentialRef("d1", "dear", "paid")]
     now_ms = await Lanes(client, PREFIX).now_ms()
     lanes = {
@@ -202,7 +215,7 @@ async def test_what_free_quota_cannot_do_in_time_goes_to_paid_lanes_as_far_as_th
     }
     await Lanes(client, PREFIX).publish(lanes, {}, "v1")
     pressed = [
-        replace(job(n, deadline_ms=1_000), candidates=(A,), paid_lanes=(PAID,)) for n in range(30)
+        replace(job(n, deadline_ms=5_000), candidates=(A,), paid_lanes=(PAID,)) for n in range(30)
     ]
     patient = [replace(one, id=f"patient{one.id}", deadline_ms=None) for one in pressed[:5]]
     accepting = await accept(client, *pressed, *patient)
