@@ -37,8 +37,8 @@ local function blend(p, name, value)
   else p[name] = p[name] + (value - p[name]) / math.min(p.n, 10) end
 end
 
-local function measure(h, used, m)
-  local p = pace_of(deployment_of(h.lane))
+local function measure(deployment, used, m)
+  local p = pace_of(deployment)
   p.n = math.min(p.n + 1, 1000000)
   if m.f then blend(p, 'first', m.f) end
   blend(p, 'total', m.t)
@@ -59,17 +59,21 @@ end
 local function tally(h, r)
   local m = r.m
   if not r.reached or not m then return end
-  local name, done = h.tenant .. '|' .. deployment_of(h.lane), r.verdict == 'complete'
+  local deployment, done = deployment_of(h.lane), r.verdict == 'complete'
+  local name = h.tenant .. '|' .. deployment
   local row, used, cost = BOOKED[name], r.used or { i = 0, o = 0, a = 0 }, r.cost or 0
   if not row then
     row = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
     BOOKED[name] = row
   end
-  local free = done and m.free
-  for i, by in ipairs({ 1, done and 1 or 0, free and 1 or 0, done and not m.l and not free and 1 or 0, used.i, used.o,
-    m.c or 0, used.a, cost, free and m.l or 0 }) do row[i] = row[i] + by end
+  row[1], row[5], row[6], row[7] = row[1] + 1, row[5] + used.i, row[6] + used.o, row[7] + (m.c or 0)
+  row[8], row[9] = row[8] + used.a, row[9] + cost
   SPENT = SPENT + cost
-  if done and r.used then measure(h, used, m) end
+  if not done then return end
+  row[2] = row[2] + 1
+  if m.free then row[3], row[10] = row[3] + 1, row[10] + (m.l or 0)
+  elseif not m.l then row[4] = row[4] + 1 end
+  if r.used then measure(deployment, used, m) end
 end
 
 -- The first money of a day, and four fifths of its cap, are told to the scheduler.
