@@ -2,18 +2,19 @@
 
 import hashlib
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
 
+from api import conversations
 from api.call import Call
 from api.errors import overfull
 from api.options import Options
 from api.ports import Route
 from api.wiring import Service
 from shared.core.features import Features
-from shared.core.model import Kind, Need, Paid, Priority
+from shared.core.model import Kind, Need, Priority
 from shared.credentials import ApiKey
 from shared.errors import Refused
 from shared.queue.types import Acceptance, Accepted, NewJob
@@ -23,8 +24,9 @@ from shared.queue.types import Acceptance, Accepted, NewJob
 class Submission:
     """A checked request, whichever route it came by. `endpoint` is its wire: the OpenAI path.
 
-    `max_output_tokens` is what the caller named for one choice. `extra` are the job's further
-    wishes, stored as they are.
+    `max_output_tokens` is what the caller named for one choice. `conversation` is what tells it
+    from others, and whether this is a later turn. `extra` are the job's further wishes, stored as
+    they are.
     """
 
     kind: Kind
@@ -38,8 +40,28 @@ class Submission:
     capabilities: frozenset[str] = frozenset()
     max_output_tokens: int | None = None
     max_wait_s: float | None = None
-    max_cost_usd: float | None = None
+    request_type: str | None = None
+    conversation: tuple[str, bool] | None = None
     extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Sized:
+    """What is known of a request before the lanes are looked at. `conversation` names its own."""
+
+    features: Features
+    need: Need
+    conversation: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Where a request goes, and all that this was decided by."""
+
+    features: Features
+    need: Need
+    route: Route
+    conversation: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,29 +97,24 @@ async def draft(
     idempotency_key: str | None,
 ) -> Draft:
     """Routes the request and makes its job. Refused where nothing can ever serve it."""
-    key = call.key
-    priority = options.priority
-    if priority is None:
-        priority = Priority.INTERACTIVE if held else Priority.NORMAL
-    deadline_ms = service.bounds.deadline_ms(priority, options.deadline_s)
-    paid = options.paid or service.bounds.paid
-    features = _features(asked, key, paid, priority, deadline_ms)
-    lanes = await service.lanes.lane_states()
-    route = service.router.route(features, key.tenant, lanes, service.clock.now_ms())
+    choice = await choose(service, call, sized(service, call, asked, options, held=held))
+    key, features, route = call.key, choice.features, choice.route
     body = hashlib.sha256(call.path.encode() + b"\n" + asked.raw).hexdigest()[:32]
-    doc = document(asked, route, paid)
+    doc = document(asked, choice)
+    if choice.conversation is not None:
+        service.conversations.keep(choice.conversation, route.first)
     job = NewJob(
         id=new_id(),
         tenant=key.tenant,
         kind=asked.kind,
-        priority=priority,
+        priority=features.priority,
         lane=route.first,
         candidates=route.lanes,
         paid_lanes=route.paid_lanes,
-        need=asked.need,
+        need=choice.need,
         doc=orjson.dumps(doc),
         weight=key.weight,
-        deadline_ms=deadline_ms,
+        deadline_ms=features.deadline_ms,
         max_wait_ms=None if asked.max_wait_s is None else max(1, round(asked.max_wait_s * 1000)),
         idempotency=None if idempotency_key is None else (_digest(idempotency_key), body),
         live=_digest(f"{key.digest}:{body}") if held else None,
@@ -129,35 +146,73 @@ async def accept(service: Service, made: Draft) -> Admission:
     return Admission(made, accepted, service.clock.now_ms())
 
 
-def document(asked: Submission, route: Route, paid: Paid) -> dict[str, Any]:
+def document(asked: Submission, choice: Choice) -> dict[str, Any]:
     """What is stored of the request and never changes: the worker's input and the view's."""
+    features = choice.features
     doc: dict[str, Any] = {
         "endpoint": asked.endpoint,
         "model": asked.model,
         "stream": asked.stream,
-        "paid": paid.value,
+        "paid": features.paid.value,
+        "type": features.request_type,
         "request": asked.request,
-        "route": [(c.deployment, c.kept, c.reason) for c in route.considered],
+        "route": [(c.deployment, c.kept, c.reason) for c in choice.route.considered],
     }
     return doc | asked.extra
 
 
-def _features(
-    asked: Submission, key: ApiKey, paid: Paid, priority: Priority, deadline_ms: int | None
-) -> Features:
-    return Features(
+def sized(
+    service: Service, call: Call, asked: Submission, options: Options, *, held: bool
+) -> Sized:
+    """What selection needs to know of the request, but for what only the lanes can tell."""
+    key, bounds = call.key, service.bounds
+    priority = options.priority
+    if priority is None:
+        priority = Priority.INTERACTIVE if held else Priority.NORMAL
+    conversation, sticky = _conversation(service, key, asked, options, priority)
+    features = Features(
         kind=asked.kind,
         model=asked.model,
         input_tokens=asked.need.input_tokens,
-        output_tokens=asked.need.output_tokens,
         max_output_tokens=asked.max_output_tokens,
         capabilities=asked.capabilities,
         allowed_models=key.allowed_models,
-        paid=paid,
-        cost_cap_microusd=None if asked.max_cost_usd is None else round(asked.max_cost_usd * 1e6),
-        deadline_ms=deadline_ms,
+        paid=bounds.paid_within(options.paid),
+        cost_cap_microusd=bounds.cost_cap_microusd(options.max_cost_usd),
+        deadline_ms=bounds.deadline_ms(priority, options.deadline_s),
         priority=priority,
+        mode=options.mode,
+        request_type=options.request_type or asked.request_type,
+        sticky=sticky,
     )
+    return Sized(features, asked.need, conversation)
+
+
+async def choose(service: Service, call: Call, asked: Sized) -> Choice:
+    """The lanes for it. Refused where nothing can ever serve it. StoreError."""
+    lanes = await service.lanes.lane_states()
+    features, need = asked.features, asked.need
+    if features.kind is Kind.CHAT:
+        limit = None if features.max_output_tokens is None else need.max_output_tokens
+        expected = service.router.expected_output(features.model, limit, lanes)
+        most = expected if limit is None else limit
+        need = replace(need, output_tokens=expected, max_output_tokens=most)
+    features = replace(features, output_tokens=need.output_tokens)
+    route = service.router.route(features, call.key.tenant, lanes, service.clock.now_ms())
+    return Choice(features, need, route, asked.conversation)
+
+
+def _conversation(
+    service: Service, key: ApiKey, asked: Submission, options: Options, priority: Priority
+) -> tuple[bytes | None, str | None]:
+    """The name of the request's conversation, and its lane; bulk work has none."""
+    if priority is Priority.BULK or asked.kind is not Kind.CHAT:
+        return None, None
+    text, later = asked.conversation or ("", False)
+    if options.session is not None:
+        text, later = f"session {options.session}", True
+    name = conversations.digest(key.tenant, asked.model, text)
+    return name, service.conversations.lane(name) if later else None
 
 
 def new_id() -> str:

@@ -18,12 +18,14 @@ from api import (
     embeddings,
     errors,
     events,
+    explain,
     health,
     jobs,
     models,
     openapi,
     queues,
     submit,
+    usage,
 )
 from api.auth import authenticate
 from api.body import ClientGone
@@ -135,6 +137,8 @@ def _routes(service: Service) -> list[Route]:
         at("/v1/jobs/{id}/replay", post=jobs.replay),
         at("/v1/models", get=models.index),
         at("/v1/models/{id:path}", get=models.get),
+        at("/v1/route/explain", post=explain.explain),
+        at("/v1/usage", get=usage.get),
         at("/v1/queues", get=queues.queues),
         at("/v1/providers", get=queues.providers),
         at("/healthz", get=health.alive, public=True),

@@ -1,12 +1,15 @@
-"""What a checked request needs of a deployment: capabilities and tokens."""
+"""What is seen of a checked request: capabilities, tokens, its kind of work, its conversation."""
 
 from collections.abc import Mapping
 from typing import Any, Final
 
 from shared import tokens
+from shared.core.analysis import EDGE_CHARS, Shape, edges
 from shared.core.model import Need
+from shared.core.pace import EXPECTED_OUTPUT_TOKENS
 
-EXPECTED_OUTPUT_TOKENS: Final = 512  # where the caller names no limit
+CONVERSATION_CHARS: Final = 4_096
+OPENING: Final = 4  # the user, and so many messages less one
 _BY_PART: Final = {"image_url": "vision", "input_audio": "audio_input", "file": "pdf_input"}
 
 
@@ -47,3 +50,53 @@ def chat_need(request: Mapping[str, Any]) -> Need:
 def embedding_need(request: Mapping[str, Any]) -> Need:
     """The tokens an embedding uses: input only."""
     return Need(input_tokens=tokens.count_embedding(request["input"]))
+
+
+def chat_shape(request: Mapping[str, Any], need: Need) -> Shape:
+    """What a chat's kind of work is told by."""
+    messages = request["messages"]
+    users = [one for one in messages if one["role"] == "user"]
+    first = messages[0]
+    system = _text(first) if first["role"] in ("system", "developer") else ""
+    last = edges(_text(users[-1])) if users else ""
+    parts = [part for one in messages for part in _parts(one)]
+    return Shape(
+        words=f"{system[:EDGE_CHARS]}\n{last}",
+        input_tokens=need.input_tokens,
+        max_output_tokens=max_output(request),
+        turns=len(users),
+        tools=len(request.get("tools") or ()),
+        tool_results=sum(one["role"] in ("tool", "function") for one in messages),
+        images=sum(part["type"] in _BY_PART for part in parts),
+        effort=request.get("reasoning_effort"),
+    )
+
+
+def conversation(request: Mapping[str, Any]) -> tuple[str, bool]:
+    """What tells a chat's conversation from others, and whether this is a later turn of it.
+
+    A key for the prompt cache that the caller gave; else the user and the first messages, up to the
+    first of the user's: they stay the same while a conversation grows.
+    """
+    key = request.get("prompt_cache_key")
+    if isinstance(key, str) and key:
+        return f"key {key}", True
+    opening, answered = [f"user {request.get('user') or ''}"], False
+    for message in request["messages"]:
+        answered = answered or message["role"] == "assistant"
+        if answered or len(opening) == OPENING:
+            continue
+        opening.append(f"{message['role']} {_text(message)[:CONVERSATION_CHARS]}")
+    return "\n".join(opening), answered
+
+
+def _parts(message: Mapping[str, Any]) -> list[Any]:
+    content = message.get("content")
+    return content if isinstance(content, list) else []
+
+
+def _text(message: Mapping[str, Any]) -> str:
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    return "\n".join(str(part.get("text") or "") for part in _parts(message))

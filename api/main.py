@@ -59,12 +59,13 @@ def wire(settings: Settings) -> Wiring:
 
     clients = (connect.producer(url), connect.commands(url), connect.pubsub(url))
     writes, reads, subscriber = clients
-    inbox = Inbox(subscriber, reads)
+    inbox, lanes = Inbox(subscriber, reads), Lanes(reads)
     return Wiring(
         jobs=Jobs(writes, reads),
-        lanes=Lanes(reads),
+        lanes=lanes,
+        usage=lanes.usage,
         inbox=inbox,
-        router=CatalogRouter(catalog, held.refs),
+        router=CatalogRouter(catalog, held.refs, margin=settings.context_margin),
         keys=FileKeys(load_keys, settings.api_keys_file, clock),
         bounds=bounds(settings),
         clock=clock,
@@ -75,11 +76,13 @@ def wire(settings: Settings) -> Wiring:
 
 def bounds(settings: Settings) -> Bounds:
     """What of the settings is the API's."""
+    cap_usd = settings.paid_daily_cap_usd
     return Bounds(
         max_body_bytes=settings.max_body_bytes,
         hold_s=settings.hold_s,
         keepalive_s=settings.keepalive_s,
         paid=Paid(settings.paid),
+        paid_cap_microusd=None if cap_usd is None else round(cap_usd * 1e6),
         deadlines_s={
             Priority.INTERACTIVE: settings.deadline_interactive_s,
             Priority.NORMAL: settings.deadline_normal_s,

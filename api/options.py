@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from api.call import Call
+from shared.core.analysis import TYPES
 from shared.core.model import Paid, Priority
+from shared.core.ranking import BY_MODE
 from shared.errors import Refused
 
 MAX_WAIT_S: Final = 3600.0
 MAX_DEADLINE_S: Final = 366 * 86_400
 MAX_KEY_CHARS: Final = 255
+MAX_COST_USD: Final = 1e6
 PRIORITIES: Final = {p.name.lower(): p for p in Priority}
 PAID: Final = {p.value: p for p in Paid}
 _NUMBER: Final = re.compile(r"\d{1,12}(\.\d{1,30})?([eE][+-]?\d{1,3})?")
@@ -27,6 +30,10 @@ class Options:
     keep: bool = False
     asynchronous: bool = False
     retry: bool = False
+    mode: str | None = None
+    request_type: str | None = None
+    max_cost_usd: float | None = None
+    session: str | None = None
 
 
 NOTHING: Final = Options()
@@ -34,6 +41,10 @@ _MINE: Final = (
     b"x-headrace-priority",
     b"x-headrace-deadline-s",
     b"x-headrace-paid",
+    b"x-headrace-mode",
+    b"x-headrace-type",
+    b"x-headrace-max-cost-usd",
+    b"x-headrace-session",
     b"x-headrace-wait-s",
     b"x-headrace-on-disconnect",
     b"prefer",
@@ -54,6 +65,10 @@ def read(call: Call) -> Options:
     priority = _word(call, b"x-headrace-priority", tuple(PRIORITIES))
     paid = _word(call, b"x-headrace-paid", tuple(PAID))
     return Options(
+        mode=_word(call, b"x-headrace-mode", tuple(BY_MODE)),
+        request_type=_word(call, b"x-headrace-type", TYPES),
+        max_cost_usd=_cost(call),
+        session=_session(call),
         priority=PRIORITIES[priority] if priority else None,
         deadline_s=deadline_s,
         paid=PAID[paid] if paid else None,
@@ -76,6 +91,27 @@ def idempotency_key(call: Call) -> str | None:
             param="Idempotency-Key",
         )
     return key
+
+
+def _cost(call: Call) -> float | None:
+    value, name = call.header(b"x-headrace-max-cost-usd"), "x-headrace-max-cost-usd"
+    if value is None:
+        return None
+    if not _NUMBER.fullmatch(value) or not 0 < float(value) <= MAX_COST_USD:
+        raise Refused(
+            f"{name} must be a number of US dollars above 0, up to {MAX_COST_USD:.0f}", param=name
+        )
+    return float(value)
+
+
+def _session(call: Call) -> str | None:
+    value = call.header(b"x-headrace-session")
+    if value is not None and not (0 < len(value) <= MAX_KEY_CHARS and value.isprintable()):
+        raise Refused(
+            f"x-headrace-session must be 1 to {MAX_KEY_CHARS} printable ASCII characters",
+            param="x-headrace-session",
+        )
+    return value
 
 
 def _asynchronous(call: Call) -> bool:

@@ -3,10 +3,11 @@
 The real ones are wired in `main.py`; tests wire fakes. Moments are epoch ms by the store's clock.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from shared.core.books import Row
 from shared.core.candidates import Considered
 from shared.core.features import Features
 from shared.core.model import Kind, Status
@@ -104,6 +105,22 @@ class Lanes(Protocol):
         ...
 
 
+class Usage(Protocol):
+    """The store's books. All raise StoreError; days count from 1970, UTC."""
+
+    async def today(self) -> int:
+        """The day it is."""
+        ...
+
+    async def rows(self, first: int, last: int) -> Sequence[Row]:
+        """What was used in these days."""
+        ...
+
+    async def spent_microusd(self, day: int) -> int:
+        """What was paid that day, over all tenants."""
+        ...
+
+
 class Keys(Protocol):
     """The callers' API keys, by digest."""
 
@@ -116,6 +133,8 @@ class Keys(Protocol):
 class Route:
     """Where a job goes: `first` is the lane it is queued in, `lanes` all free candidates in order.
 
+    `skipped` counts the others by reason.
+
     `waiting` and `eta_ms` (p50, p95: spans from now) are estimates from the lanes as last read.
     """
 
@@ -123,6 +142,7 @@ class Route:
     lanes: tuple[str, ...]
     paid_lanes: tuple[str, ...]
     considered: tuple[Considered, ...]
+    skipped: tuple[tuple[str, int], ...] = ()
     waiting: Waiting | None = None
     eta_ms: tuple[int, int] | None = None
 
@@ -134,6 +154,12 @@ class Router(Protocol):
         self, features: Features, tenant: str, lanes: Mapping[str, LaneState], now_ms: int
     ) -> Route:
         """Chooses lanes; Refused where nothing can ever serve the request, naming the field."""
+        ...
+
+    def expected_output(
+        self, model: str, asked_tokens: int | None, lanes: Mapping[str, LaneState]
+    ) -> int:
+        """The output tokens that a call of that name should need, as was learned of it."""
         ...
 
     def eta_ms(

@@ -12,14 +12,23 @@ from shared.core.eligibility import Load
 from shared.core.eta import estimate
 from shared.core.features import Features
 from shared.core.index import Index
-from shared.core.model import CredentialRef, Deployment, Kind
+from shared.core.model import CredentialRef, Deployment, Kind, lane_id
+from shared.core.pace import allowance
 from shared.core.ranking import VIRTUAL_NAMES
-from shared.core.selection import Impossible, Selection, UnknownModel, loads_of, select
+from shared.core.selection import (
+    MARGIN,
+    Impossible,
+    Selection,
+    UnknownModel,
+    loads_of,
+    select,
+)
 from shared.errors import Refused
 from shared.queue.types import LaneView
 from shared.store.types import JobRecord, LaneState, Waiting
 
 TURNS: Final = 20
+MOST_EXPECTED: Final = 2_000
 SERVICE_MS: Final = 2_000  # the mean of a call, where nothing measures it
 
 
@@ -35,6 +44,7 @@ class CatalogRouter:
         catalog: Catalog,
         credentials: Iterable[CredentialRef],
         draw: Callable[[], int] = _turn,
+        margin: float = MARGIN,
     ) -> None:
         refs = tuple(credentials)
         self._all = catalog
@@ -48,6 +58,8 @@ class CatalogRouter:
         )
         self._own = frozenset(ref.pool for ref in refs) - {SHARED}
         self._draw = draw
+        self._margin = margin
+        self._expected: dict[tuple[str, int | None], int] = {}
         self._models = _models(self._catalog)
         self._read: Mapping[str, LaneState] = {}
         self._loads: Mapping[str, Load] = {}
@@ -67,9 +79,8 @@ class CatalogRouter:
         """Chooses lanes; Refused where nothing can ever serve the request, naming the field."""
         if tenant in self._own:
             features = replace(features, own_pool=tenant)
-        if lanes is not self._read:
-            self._read, self._loads = lanes, loads_of(lanes.values())
-        found = select(self._index, features, self._loads, now_ms, self._draw())
+        self._heed(lanes)
+        found = select(self._index, features, self._loads, now_ms, self._draw(), self._margin)
         match found:
             case UnknownModel():
                 raise self._unknown(found)
@@ -83,9 +94,29 @@ class CatalogRouter:
                     lanes=found.lanes,
                     paid_lanes=found.paid_lanes,
                     considered=found.considered,
+                    skipped=found.skipped,
                     waiting=_waiting(state, ahead, now_ms),
                     eta_ms=_eta(state, ahead, now_ms),
                 )
+
+    def _heed(self, lanes: Mapping[str, LaneState]) -> None:
+        if lanes is not self._read:
+            self._read, self._loads = lanes, loads_of(lanes.values())
+            self._expected.clear()
+
+    def expected_output(
+        self, model: str, asked_tokens: int | None, lanes: Mapping[str, LaneState]
+    ) -> int:
+        """The output tokens that a call of that name should need, as was learned of it."""
+        self._heed(lanes)
+        found = self._expected.get((model, asked_tokens))
+        if found is None:
+            states = (lanes.get(lane_id(one.id, SHARED)) for one in self._catalog.resolve(model))
+            paces = [state.pace for state in states if state is not None and state.pace is not None]
+            found = allowance(paces, asked_tokens)
+            if len(self._expected) < MOST_EXPECTED:
+                self._expected[model, asked_tokens] = found
+        return found
 
     def eta_ms(
         self,
@@ -155,13 +186,25 @@ REFUSALS: Final[dict[Skip, tuple[int, str, str, str]]] = {
 }
 
 
-def _impossible(found: Impossible, features: Features) -> Refused:
+class NoRoute(Refused):
+    """Nothing can serve the request: what was looked at, and why it will not do."""
+
+    def __init__(self, found: Impossible, features: Features, message: str, **more: Any) -> None:
+        super().__init__(message, **more)
+        self.features = features
+        self.considered = found.considered
+        self.skipped = found.skipped
+
+
+def _impossible(found: Impossible, features: Features) -> NoRoute:
     status, param, code, advice = REFUSALS[found.cause]
     if param == "messages" and features.kind is Kind.EMBEDDING:
         param = "input"
     reasons = [c.reason for c in found.considered if c.reason.startswith(found.cause.value)]
     detail = f" ({reasons[0]})" if reasons and ":" in reasons[0] else ""
-    return Refused(
+    return NoRoute(
+        found,
+        features,
         f"no deployment of {found.model!r} can serve this request: {advice}{detail}",
         status=status,
         type_="server_error" if status >= 500 else "invalid_request_error",  # noqa: PLR2004
@@ -177,7 +220,9 @@ def _ahead(state: LaneState | None, priority: int) -> int:
 
 
 def _eta(state: LaneState | None, position: int, now_ms: int) -> tuple[int, int] | None:
-    found = estimate(state, position, SERVICE_MS, now_ms)
+    pace = None if state is None else state.pace
+    service_ms = SERVICE_MS if pace is None or not pace.total_ms else max(1, round(pace.total_ms))
+    found = estimate(state, position, service_ms, now_ms)
     return None if found is None else (found.p50_ms, found.p95_ms)
 
 

@@ -1,5 +1,7 @@
 """`POST /v1/jobs`, and what answers with a job wherever it was asked for."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final
 
@@ -8,34 +10,53 @@ from api.admit import Submission
 from api.body import parse
 from api.call import Call
 from api.jobs import respond_async
-from api.options import PAID, PRIORITIES
+from api.options import PAID, PRIORITIES, Options
 from api.wiring import Service
 from shared.core.model import Kind
 from shared.errors import Refused
 from shared.wire.native import JobRequest, job_request
 
 _OF_REQUEST: Final = frozenset({"model", "messages", "input", "max_tokens"})
-_WISHES: Final = frozenset({"priority", "deadline_s", "paid"})
+_WISHES: Final = frozenset(
+    {"priority", "deadline_s", "paid", "mode", "request_type", "session", "max_cost_usd"}
+)
 _POLICY: Final = frozenset({"max_attempts", "max_cost_usd", "on_uncertain", "on_break"})
 
 
 async def create(service: Service, call: Call) -> None:
     """Accepts a job: 202, or 200 where the idempotency key names one that has ended."""
     service.admit()
+    asked, wishes, key = await read(service, call)
+    with named_in_request():
+        await respond_async(service, call, asked, wishes, key)
+
+
+async def read(service: Service, call: Call) -> tuple[Submission, Options, str | None]:
+    """What a job's body and headers ask for, checked, and its Idempotency-Key."""
     raw = await call.body(service.bounds.max_body_bytes)
     wishes = options.read(call)
     key = options.idempotency_key(call)
-    body = parse(raw)
-    asked = job_request(body)
+    asked = job_request(parse(raw))
     if not _WISHES.isdisjoint(asked.model_fields_set):
         wishes = replace(
             wishes,
             priority=PRIORITIES[asked.priority] if asked.priority else wishes.priority,
             deadline_s=asked.deadline_s or wishes.deadline_s,
             paid=PAID[asked.paid] if asked.paid else wishes.paid,
+            mode=asked.mode or wishes.mode,
+            request_type=asked.request_type or wishes.request_type,
+            session=asked.session or wishes.session,
+            max_cost_usd=asked.max_cost_usd or wishes.max_cost_usd,
         )
+    with named_in_request():
+        return _submission(asked, raw), wishes, key
+
+
+@contextmanager
+def named_in_request() -> Iterator[None]:
+    """What is refused of the request inside a job is named where it stands."""
     try:
-        await respond_async(service, call, _submission(asked, raw), wishes, key)
+        yield
     except Refused as refused:
         if refused.param in _OF_REQUEST:
             refused.param = f"request.{refused.param}"
@@ -57,7 +78,6 @@ def _submission(asked: JobRequest, raw: bytes) -> Submission:
         )
     more: dict[str, Any] = {
         "max_wait_s": asked.max_wait_s,
-        "max_cost_usd": asked.max_cost_usd,
         "extra": _extra(asked),
     }
     match Kind(asked.kind):

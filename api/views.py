@@ -71,7 +71,7 @@ def job_view(
         "attempts": [attempt_view(attempt) for attempt in record.attempts],
         "requeues": record.requeues,
         "uncertain_repeats": record.uncertain_repeats,
-        "route": route_view(record.lane, doc.get("route") or ()),
+        "route": route_view(record.lane, doc),
         "waiting": waiting_view(waiting, eta_ms),
         "usage": usage_view(record.usage),
         "cost": record.cost_microusd / 1e6,
@@ -100,7 +100,7 @@ def new_job_view(
         "attempts": (),
         "requeues": 0,
         "uncertain_repeats": 0,
-        "route": route_view(job.lane, doc.get("route") or ()),
+        "route": route_view(job.lane, doc),
         "waiting": waiting_view(waiting, eta_ms),
         "usage": None,
         "cost": 0.0,
@@ -134,12 +134,13 @@ def attempt_view(attempt: dict[str, Any]) -> dict[str, Any]:
     return shown
 
 
-def route_view(lane: str, choices: Any) -> dict[str, Any]:
-    """Where the job is, and what was looked at: `choices` are [deployment, kept, reason]."""
+def route_view(lane: str, doc: dict[str, Any]) -> dict[str, Any]:
+    """Where the job is, and what was looked at: `route` holds [deployment, kept, reason]."""
     return {
         "chosen": lane_deployment(lane),
+        "type": doc.get("type"),
         "candidates": [
             {"deployment": deployment, "kept": bool(kept), "reason": reason}
-            for deployment, kept, reason in choices
+            for deployment, kept, reason in doc.get("route") or ()
         ],
     }

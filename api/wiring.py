@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from api.conversations import Conversations
 from api.errors import overfull
 from api.metrics import Metrics
-from api.ports import Inbox, Jobs, Keys, Lanes, Router
+from api.ports import Inbox, Jobs, Keys, Lanes, Router, Usage
 from shared.clock import Clock, SystemClock
 from shared.core.model import Paid, Priority
 from shared.errors import Refused, StoreError
@@ -37,12 +38,23 @@ class Bounds:
     disconnect_grace_s: float = 2.0  # an SDK that dropped comes back within it
     max_held: int = 10_000
     paid: Paid = Paid.DEADLINE
+    paid_cap_microusd: int | None = None
     deadlines_s: dict[Priority, float | None] = field(default_factory=lambda: dict(DEADLINES_S))
 
     def deadline_ms(self, priority: Priority, given_s: float | None) -> int | None:
         """A job's deadline as a span from its acceptance; None is none."""
         span = self.deadlines_s[priority] if given_s is None else given_s
         return None if span is None else max(1, round(span * 1000))
+
+    def paid_within(self, asked: Paid | None) -> Paid:
+        """When a job may cost something: never, where the day's cap is nothing."""
+        return Paid.NEVER if self.paid_cap_microusd == 0 else asked or self.paid
+
+    def cost_cap_microusd(self, given_usd: float | None) -> int | None:
+        """What one job may cost: as it says, and never more than the cap of a whole day."""
+        given = None if given_usd is None else round(given_usd * 1e6)
+        caps = [cap for cap in (given, self.paid_cap_microusd) if cap is not None]
+        return min(caps, default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +66,7 @@ class Wiring:
     inbox: Inbox
     router: Router
     keys: Keys
+    usage: Usage
     bounds: Bounds = Bounds()
     clock: Clock = field(default_factory=SystemClock)
     start: Callable[[], Awaitable[None]] = nothing
@@ -69,6 +82,8 @@ class Service:
         self.inbox = wiring.inbox
         self.router = wiring.router
         self.keys = wiring.keys
+        self.usage = wiring.usage
+        self.conversations = Conversations()
         self.bounds = wiring.bounds
         self.clock = wiring.clock
         self.metrics = Metrics()

@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 from bench.figures import Options, Result, judged, spread
+from shared.core.analysis import TYPES
 from shared.core.backlog import LaneReading
 from shared.core.features import Features
 from shared.core.index import Index
@@ -23,6 +24,8 @@ from shared.core.model import (
     Window,
     lane_id,
 )
+from shared.core.pace import Pace
+from shared.core.ranking import BY_MODE, rule_for
 from shared.core.selection import Selection, loads_of, select
 from shared.store.types import LaneState
 
@@ -48,7 +51,7 @@ def run(options: Options) -> Result:
     seen = set[tuple[object, ...]]()
     for n in range(rounds):
         features = _features(draw)
-        alike = (features.model, features.capabilities, features.paid)
+        alike = (features.model, features.capabilities, features.paid, rule_for(features))
         began, began_cpu = time.perf_counter(), time.thread_time_ns()
         chosen = select(index, features, loads, 1_800_000_000_000, n)
         samples[alike in seen].append((time.thread_time_ns() - began_cpu) / 1e6)
@@ -105,6 +108,13 @@ def _reading(deployment: Deployment, draw: random.Random) -> LaneReading:
         dead=draw.random() < 0.02,  # noqa: PLR2004 - a few
         reason="",
         last_interactive_ms=0,
+        pace=Pace(
+            50,
+            first_ms=draw.uniform(50, 2_000),
+            each_us=draw.uniform(500, 50_000),
+            total_ms=1_000.0,
+            output_tokens=draw.uniform(10, 500),
+        ),
     )
 
 
@@ -119,4 +129,7 @@ def _features(draw: random.Random) -> Features:
         paid=draw.choice(tuple(Paid)),
         deadline_ms=draw.choice((None, 60_000, 600_000)),
         priority=draw.choice(tuple(Priority)),
+        mode=draw.choice((None, None, *BY_MODE)),
+        request_type=draw.choice(TYPES),
+        sticky=draw.choice((None, lane_id("p3/model-93", "shared"))),
     )

@@ -11,7 +11,10 @@ from shared.errors import StoreError
 class Listen:
     """One subscription a turn: it ends with the connection, and `keep` opens the next."""
 
-    def __init__(self, store: SchedulerStore, rebalance: Bell, deadlines: Bell) -> None:
+    def __init__(
+        self, store: SchedulerStore, rebalance: Bell, deadlines: Bell, spending: Bell
+    ) -> None:
+        self._spending = spending
         self._store = store
         self._rebalance = rebalance
         self._deadlines = deadlines
@@ -31,6 +34,12 @@ class Listen:
                 self._deadlines.ring()
             case LaneEventKind.LOST:
                 self._deadlines.ring()
+                self._rebalance.ring()
+                self._spending.ring()
+            case LaneEventKind.SPENDING:
+                self._spending.ring()
+            case LaneEventKind.CAPPED:
+                self._spending.ring()
                 self._rebalance.ring()
             case (
                 LaneEventKind.THROTTLED

@@ -19,9 +19,11 @@ from scheduler.ports import SchedulerStore
 from scheduler.reaper import Reaper
 from scheduler.rebalance import Rebalance
 from scheduler.retention import Retention
+from scheduler.spending import Spending
 from scheduler.store import Store
 from shared import catalog as catalogs
 from shared import credentials, log
+from shared.core.spill import paid_costs
 from shared.errors import ConfigError
 from shared.settings import Settings
 from shared.store import connect
@@ -34,15 +36,19 @@ PREFIX = "{hr}:"
 
 
 def duties_of(
-    store: SchedulerStore, publish: Callable[[], Awaitable[int]], lease_ms: int
+    store: SchedulerStore,
+    publish: Callable[[], Awaitable[int]],
+    lease_ms: int,
+    cap_microusd: int | None = None,
 ) -> Duties:
     """What the leader of a fence does; each time with bells of its own, so nothing is left over."""
 
     def duties(fence: int) -> Mapping[str, Duty]:
-        work, limits = Bell(), Bell()
+        work, limits, money = Bell(), Bell(), Bell()
         return {
             "configure": Configure(publish, Bell()),
-            "listen": Listen(store, work, limits),
+            "listen": Listen(store, work, limits, money),
+            "spending": Spending(store, money, cap_microusd),
             "rebalance": Rebalance(store, work, fence),
             "deadlines": Deadlines(store, limits, fence),
             "reap": Reaper(store, Bell(), fence, lease_ms),
@@ -69,14 +75,17 @@ async def serve(settings: Settings) -> None:
     client = connect.commands(settings.redis_url)
     listener = connect.pubsub(settings.redis_url)
     lease_ms = int(settings.dead_after_s * 1_000)
-    store = Store(client, listener, PREFIX, lease_ms)
+    cap_usd = settings.paid_daily_cap_usd
+    cap_microusd = None if cap_usd is None else round(cap_usd * 1e6)
+    costs = paid_costs(catalog.deployments, refs, capped=cap_microusd is not None)
+    store = Store(client, listener, PREFIX, lease_ms, costs)
     lanes = Lanes(client, PREFIX)
     leader = Leader(client, PREFIX, f"{os.getpid()}-{uuid.uuid4().hex[:12]}")
 
     async def publish() -> int:
         return await publish_catalog(lanes, catalog, refs, settings)
 
-    duties = duties_of(store, publish, lease_ms)
+    duties = duties_of(store, publish, lease_ms, cap_microusd)
     try:
         await until_stopped(lead_for_ever(leader, duties))
     finally:

@@ -37,6 +37,15 @@ class Cleaned:
     more: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Today's money. `day` counts from 1970, UTC; `capped`: lanes rest because of the day's cap."""
+
+    day: int
+    spent_microusd: int
+    capped: bool
+
+
 class SchedulerStore(Protocol):
     """The store's side of scheduling."""
 
@@ -66,6 +75,10 @@ class SchedulerStore(Protocol):
 
     async def clean(self, fence: int, most: int) -> Cleaned:
         """Drops at most `most` index entries whose jobs have outlived their retention."""
+        ...
+
+    async def spending(self) -> Spent:
+        """What was paid today."""
         ...
 
     def events(self) -> AsyncIterator[LaneEvent]:

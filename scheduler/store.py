@@ -1,6 +1,6 @@
 """The port on a real store: `Lanes` for what it has, scripts to end and to take back jobs."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,12 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 import shared.store
-from scheduler.ports import Cleaned, Expired, Reaped
+from scheduler.ports import Cleaned, Expired, Reaped, Spent
 from shared.core.backlog import LaneEvent, Move, Snapshot
 from shared.errors import StoreError
 from shared.queue.scripts import Scripts
 from shared.store.connect import store_errors
-from shared.store.lanes import Lanes
+from shared.store.lanes import NOTHING, Lanes
 from shared.store.leader import StaleFence
 
 CLEAN = Path(shared.store.__file__).parent / "lua" / "clean.lua"
@@ -34,9 +34,20 @@ def _fenced(doing: str) -> Iterator[None]:
 
 
 class Store:
-    """One scheduler's view of the store. `listener` has connections that may block."""
+    """One scheduler's view of the store. `listener` has connections that may block.
 
-    def __init__(self, client: Redis, listener: Redis, prefix: str, lease_ms: int) -> None:
+    `costs` says what a job should cost in each paid lane, in microusd.
+    """
+
+    def __init__(
+        self,
+        client: Redis,
+        listener: Redis,
+        prefix: str,
+        lease_ms: int,
+        costs: Mapping[str, int] = NOTHING,
+    ) -> None:
+        self._costs = costs
         self._client = client
         self._prefix = prefix
         self._lease_ms = lease_ms
@@ -55,7 +66,7 @@ class Store:
 
     async def snapshot(self) -> Snapshot:
         """Lanes and groups as they stand."""
-        return await self._lanes.snapshot()
+        return await self._lanes.snapshot(self._costs)
 
     async def move(self, move: Move, fence: int) -> int:
         """Moves queued jobs; returns how many."""
@@ -80,6 +91,13 @@ class Store:
         with _fenced("cleaning indexes"):
             removed, more = await self._clean(keys=[self._prefix], args=[fence, most])
         return Cleaned(int(removed), bool(more))
+
+    async def spending(self) -> Spent:
+        """What was paid today."""
+        books = self._lanes.usage
+        day = await books.today()
+        capped = any(lane.capped for lane in await self._lanes.lanes())
+        return Spent(day, await books.spent_microusd(day), capped)
 
     def events(self) -> AsyncIterator[LaneEvent]:
         """Announcements as they come."""

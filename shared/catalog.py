@@ -311,7 +311,7 @@ def _deployment(
         token_count=TokenCount(model.counts or doc.counts or TokenCount.INPUT_MAX_OUTPUT),
         token_factor=model.token_factor or doc.token_factor or 1.0,
         status=model.status,
-        priority=model.priority,
+        priority=doc.priority + model.priority,
         plans=plans(doc, model, over),
     )
 

@@ -243,6 +243,7 @@ class ProviderDoc(Doc):
     source: str | None = None
     docs: str | None = None
     doubt: str | None = None
+    priority: int = 0
 
     @model_validator(mode="before")
     @classmethod

@@ -75,6 +75,9 @@ class Settings(BaseSettings):
     keepalive_s: Seconds = Field(default=10, description="between comments on a quiet stream")
     retention_s: Seconds = Field(default=3 * 86_400, description="an ended job and its result")
     events_retention_s: Seconds = Field(default=3_600, description="events, after the end")
+    usage_retention_s: Seconds = Field(
+        default=92 * 86_400, description="what was used by day: see GET /v1/usage"
+    )
     idempotency_s: Seconds = Field(default=86_400, description="an Idempotency-Key is known")
 
     # Leases
@@ -112,7 +115,7 @@ class Settings(BaseSettings):
         default=600, description="interactive work so long ago still counts as coming"
     )
     context_margin: Share = Field(
-        default=0.05, description="of a context window, for what our count is off"
+        default=0.2, description="added to our count of the input, for what it is off"
     )
     quota_margin: Share = Field(default=0.0, description="of a window, never used")
     quota_guard_s: Seconds = Field(default=0.05, description="added to a window's span")

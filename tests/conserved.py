@@ -10,7 +10,7 @@ KNOWN = {
     "job", "doc", "res", "ev", "ix", "alive", "done", "held", "workers", "turns", "beat", "run",
     "cool", "brk", "lane", "ring", "q", "grp", "ready", "park", "full", "delay", "limits", "armed",
     "quarantine", "quarantined", "wake", "ctl", "idem", "live", "tenants", "sigs", "cfg", "set",
-    "quota", "quotalog", "dead", "testing", "leader",
+    "quota", "quotalog", "usage", "spent", "pace", "dead", "testing", "leader",
 }  # fmt: skip
 
 
@@ -172,7 +172,8 @@ def _lanes(space: Keyspace) -> None:
         queued[lane, rank] += len(ids)
         rings[f"{lane}:{rank}"].add(tenant)
         for job_id in ids:
-            groups[lane][f"{jobs[job_id]['sig']}:{rank}"] += 1
+            by = f":{jobs[job_id]['by']}" if "by" in jobs[job_id] else ""
+            groups[lane][f"{jobs[job_id]['sig']}:{rank}{by}"] += 1
     lanes = space.under("lane")
     ready, parked, full = set(), set(), set()
     for name, lane in lanes.items():

@@ -55,7 +55,8 @@ class AttemptContext:
     `secret` gives a credential's secret, or None. `emit` appends an event to the job's stream.
     `sent` is told the moment the request is written. `history` reads the earlier attempts' records;
     it is asked only when a job fails for good. `now_ms` is the store's clock, `draw` even in [0,1).
-    `siblings` counts other live credentials of a lane, `streak` its failures in a row.
+    `siblings` counts other live credentials of a lane, `streak` its failures in a row. `free`: the
+    credential is on a plan that costs nothing.
     """
 
     catalog: Catalog
@@ -71,6 +72,7 @@ class AttemptContext:
     siblings: int = 0
     streak: int = 0
     max_attempts: int = 3
+    free: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ async def run(claim: Claim, ctx: AttemptContext) -> Report:
     """Make one upstream call for `claim`; raises nothing expected. See `Report`."""
     doc = orjson.loads(claim.doc)
     policy = _policy(doc.get("policy") or {}, ctx)
-    progress = Progress(ctx.now_ms())
+    progress = Progress(ctx.now_ms(), asked_tokens=_asked(doc["request"]), free=ctx.free)
     deployment = ctx.catalog.by_id.get(lane_deployment(claim.lane))
     stream = bool(doc.get("stream")) and claim.kind is not Kind.EMBEDDING
     if deployment is None:
@@ -107,6 +109,12 @@ async def run(claim: Claim, ctx: AttemptContext) -> Report:
     if isinstance(decision.action, Fail) and reporting.names_attempts(decision.action.error):
         history = await ctx.history()
     return reporting.report(claim, outcome, decision, deployment, progress, ctx.now_ms(), history)
+
+
+def _asked(request: Mapping[str, Any]) -> int | None:
+    """The output limit that the caller named, over all choices."""
+    asked = request.get("max_completion_tokens") or request.get("max_tokens")
+    return int(asked) * int(request.get("n") or 1) if asked else None
 
 
 def _policy(wishes: Mapping[str, Any], ctx: AttemptContext) -> Policy:

@@ -15,6 +15,7 @@ import structlog
 from shared import catalog as catalogs
 from shared import credentials, log, tokens
 from shared.catalog import Catalog
+from shared.core.candidates import FREE_PLANS
 from shared.core.model import Kind
 from shared.core.outcome import TABLE, Blame, FailureKind
 from shared.credentials import Credentials, Secret
@@ -57,6 +58,11 @@ class Supply:
             return 0
         shared = [ref for ref in self.credentials.of(mine.provider) if ref.pool == mine.pool]
         return len(shared) - 1
+
+    def free(self, credential_id: str) -> bool:
+        """Whether a credential is on a plan that costs nothing."""
+        mine = next((ref for ref in self.credentials if ref.id == credential_id), None)
+        return mine is not None and mine.plan in FREE_PLANS
 
 
 class Pool:
@@ -111,6 +117,7 @@ class Pool:
             timeouts=self._timeouts,
             siblings=self.supply.siblings(claim.credential),
             max_attempts=self.settings.max_attempts,
+            free=self.supply.free(claim.credential),
         )
         report = await attempt.run(claim, context)
         if self._teacher is not None:

@@ -19,7 +19,7 @@ from shared.core.decision import (
 )
 from shared.core.model import Deployment, Usage
 from shared.core.outcome import TABLE, Blame, Failed, Outcome, Succeeded
-from shared.queue.types import Claim, Report, Verdict
+from shared.queue.types import Claim, Measured, Report, Verdict
 
 _MAX_MESSAGE_CHARS = 1_000
 _MAX_LINE_CHARS = 200
@@ -35,6 +35,7 @@ class Progress:
     """What is known of an attempt while it runs. `secret` is kept to be masked, never shown.
 
     `dropped` names the caller's parameters that were not sent: the deployment does not take them.
+    `asked_tokens` is the output limit the caller named; `free`: the call is on a free plan.
     """
 
     started_ms: int
@@ -42,6 +43,8 @@ class Progress:
     first_delta_ms: int | None = None
     secret: str | None = None
     dropped: tuple[str, ...] = ()
+    asked_tokens: int | None = None
+    free: bool = False
 
 
 def redact(text: str, secret: str | None) -> str:
@@ -143,6 +146,7 @@ def report(
         "learned": decision.learned,
         "health": health(outcome),
         "uncertain": decision.uncertain,
+        "measured": _measured(outcome, deployment, progress, ended_ms),
     }
     if isinstance(outcome, Failed):
         common["reason"] = f"{outcome.kind}:{outcome.window}" if outcome.window else outcome.kind
@@ -175,7 +179,9 @@ def _completed(
 ) -> Report:
     if not isinstance(outcome, Succeeded) or deployment is None:
         raise TypeError("only a success completes a job")
-    cost = cost_microusd(outcome.usage, deployment.price)
+    measured = common["measured"]
+    free = measured is not None and measured.free
+    cost = 0 if free else cost_microusd(outcome.usage, deployment.price)
     shown["cost_microusd"] = cost
     return Report(
         Verdict.COMPLETE,
@@ -183,6 +189,26 @@ def _completed(
         usage=outcome.usage,
         cost_microusd=cost or 0,
         **common,
+    )
+
+
+def _measured(
+    outcome: Outcome, deployment: Deployment | None, progress: Progress, ended_ms: int
+) -> Measured | None:
+    """How the call went; None where none was made."""
+    sent_ms = progress.sent_ms
+    if sent_ms is None or deployment is None:
+        return None
+    cost = None
+    if isinstance(outcome, Succeeded):
+        cost = cost_microusd(outcome.usage, deployment.price)
+    first_ms = progress.first_delta_ms
+    return Measured(
+        total_ms=max(0, ended_ms - sent_ms),
+        first_ms=None if first_ms is None else max(0, first_ms - sent_ms),
+        asked_tokens=progress.asked_tokens,
+        list_microusd=cost,
+        free=progress.free or deployment.price.free,
     )
 
 

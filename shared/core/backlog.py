@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from shared.core.model import Priority
+from shared.core.pace import Pace
 
 Counts = tuple[int, int, int]
 
@@ -16,7 +17,8 @@ class LaneReading(Protocol):
     """What the pure rules read of a lane; `shared.store.types.LaneState` is one.
 
     `rate_per_s` is what its windows admit on average or, where it has none, what it lately
-    finished; None: not known. `free_requests` is what it may start at `open_ms` at once.
+    finished; None: not known. `free_requests` is what it may start at `open_ms` at once. `pace` is
+    how its deployment has answered of late.
     """
 
     @property
@@ -33,6 +35,8 @@ class LaneReading(Protocol):
     def free_requests(self) -> int | None: ...  # noqa: D102
     @property
     def dead(self) -> bool: ...  # noqa: D102
+    @property
+    def pace(self) -> Pace | None: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +116,8 @@ class LaneEventKind(StrEnum):
     RAN_DRY = "ran_dry"  # open, with nothing of its own to claim
     BACKLOG = "backlog"  # more is queued than its windows take soon
     CONFIGURED = "configured"  # lanes or limits changed
+    SPENDING = "spending"  # the first money of a day was paid, or four fifths of the day's cap
+    CAPPED = "capped"  # a lane rests because the day's cap is used up
     LIMITS = "limits"  # a deadline or wait limit is now the nearest of all
     LOST = "lost"  # messages may have been missed: look at everything
 

@@ -12,17 +12,28 @@ from dataclasses import dataclass
 from shared.core.candidates import Candidate, Skip
 from shared.core.features import Features
 from shared.core.index import View
+from shared.core.ranking import even
 
 TOKENS_PER_PRICE = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How busy a lane is, worked out once a reading. `queue_ms` is by class, beyond `open_ms`."""
+    """How busy a lane is, worked out once a reading. `queue_ms` is by class, beyond `open_ms`.
+
+    `first_ms` and `each_us` are how long its answers take to begin and, a token, to go on; what
+    others take where it was not measured.
+    """
 
     open_ms: int
     queue_ms: tuple[int, int, int]
     dead: bool
+    first_ms: int = 0
+    each_us: int = 0
+
+    def answer_ms(self, output_tokens: int) -> int:
+        """How long such an answer takes from its start."""
+        return self.first_ms + output_tokens * self.each_us // 1_000
 
 
 IDLE = Load(0, (0, 0, 0), False)
@@ -84,6 +95,7 @@ def hard_filter(
     A request that would pass every size check of the whole tier skips them one by one.
     """
     level, step_ms, weight = features.priority, view.step_ms, view.weight
+    fast, output = view.fast, features.output_tokens
     ordered: dict[int, list[Kept]] = {}
     skipped: dict[Skip, list[Candidate]] = {}
     for tier in view.tiers:
@@ -97,9 +109,14 @@ def hard_filter(
                 if fault is not None:
                     skipped.setdefault(fault, []).append(one)
                     continue
-            parked_ms = load.open_ms - now_ms
-            start_ms = load.queue_ms[level] + (max(0, parked_ms))
-            key = prefix + (start_ms // step_ms).bit_length() * weight
+            start_ms, parked_ms = load.queue_ms[level], load.open_ms - now_ms
+            if parked_ms > 0:
+                start_ms += parked_ms
+            if fast:
+                end_ms = start_ms + load.first_ms + output * load.each_us // 1_000
+                key = prefix + even(end_ms // step_ms) * weight
+            else:
+                key = prefix + (start_ms // step_ms).bit_length() * weight
             if key in ordered:
                 ordered[key].append((one, start_ms))
             else:

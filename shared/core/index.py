@@ -20,16 +20,14 @@ from shared.core.candidates import (
 )
 from shared.core.features import Features
 from shared.core.model import CredentialRef, Deployment, Kind, Paid
-from shared.core.ranking import BY_MODE, VIRTUAL, VIRTUAL_NAMES, Tier, rule_for, tiers, weight
+from shared.core.ranking import VIRTUAL, VIRTUAL_NAMES, Rule, Tier, rule_for, tiers, weight
 
 MAX_VIEWS = 2_000
 MAX_SHOWN = 20
 NEAREST = 3
 NAME_LOOKED_AT = 80
 
-ViewKey = tuple[
-    str, Kind, str | None, bool, frozenset[str], frozenset[str] | None, Paid, str | None, str | None
-]
+ViewKey = tuple[str, Kind, str | None, bool, frozenset[str], frozenset[str] | None, Paid, Rule]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +40,7 @@ class View:
 
     tiers: tuple[Tier, ...]
     step_ms: int
+    fast: bool
     weight: int
     considered: tuple[Considered, ...]
     skipped: Mapping[Skip, int]
@@ -84,8 +83,7 @@ class Index:
             features.capabilities,
             features.allowed_models,
             features.paid,
-            features.mode if features.mode in BY_MODE else None,
-            features.request_type,
+            rule_for(features),
         )
         found = self._views.get(key)
         if found is None and features.model in self._names:
@@ -123,6 +121,7 @@ class Index:
         return View(
             tiers=tiers(candidates, rule, features.paid),
             step_ms=rule.step_ms,
+            fast=rule.fast,
             weight=weight(rule, features.paid),
             considered=tuple(considered for _, considered in left[:MAX_SHOWN]),
             skipped=Counter(skip for skip, _ in left),

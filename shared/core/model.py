@@ -56,6 +56,7 @@ class Dimension(StrEnum):
     REQUESTS = "requests"
     TOKENS = "tokens"
     AUDIO_SECONDS = "audio_seconds"
+    MICROUSD = "microusd"  # our own caps on what is paid; no provider tells of it
 
 
 class TokenCount(StrEnum):

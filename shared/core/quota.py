@@ -8,14 +8,14 @@ Moments are epoch ms by the store's clock, amounts integers, spans ms.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, assert_never
 from zoneinfo import ZoneInfo
 
 from shared.core.ledger import Fixed, Ledger, Rule, Sliding
 from shared.core.ledger_timed import Bucket, FirstUse
-from shared.core.model import Dimension, Need, TokenCount, Window, WindowKind
+from shared.core.model import Dimension, Need, Price, TokenCount, Window, WindowKind
 
 L = TypeVar("L", bound=Ledger)
 
@@ -24,6 +24,7 @@ GUARD_FLOOR_MS = 10
 GUARD_USUAL_MS = 50
 GUARD_CAP_MS = 2000
 DAY_MS = 86_400_000
+PRICED_TOKENS = 1_000_000
 
 
 def fresh(rule: Rule) -> Sliding | Fixed | FirstUse | Bucket:
@@ -103,8 +104,17 @@ def view(rule: Rule, ledger: Ledger, now_ms: int) -> tuple[int, int, int]:
     return used, free(rule, ledger, now_ms), reset_ms
 
 
-def amount(need: Need, dimension: Dimension, token_count: TokenCount, token_factor: float) -> int:
-    """Units that a call takes in a window: its tokens as the provider counts them, rounded up."""
+def amount(
+    need: Need,
+    dimension: Dimension,
+    token_count: TokenCount,
+    token_factor: float,
+    price: Price | None = None,
+) -> int:
+    """Units that a call takes in a window: its tokens as the provider counts them, rounded up.
+
+    Of money the most it may cost at `price`; an unknown price takes nothing.
+    """
     match dimension:
         case Dimension.REQUESTS:
             return need.requests
@@ -117,8 +127,17 @@ def amount(need: Need, dimension: Dimension, token_count: TokenCount, token_fact
                 TokenCount.INPUT_MAX_OUTPUT: need.max_output_tokens,
             }[token_count]
             return math.ceil((need.input_tokens + output) * token_factor - 1e-6)
+        case Dimension.MICROUSD:
+            into, out = _prices(price)
+            spent = need.input_tokens * into + need.max_output_tokens * out
+            return math.ceil(spent * token_factor / PRICED_TOKENS - 1e-6)
         case _:
             assert_never(dimension)
+
+
+def _prices(price: Price | None) -> tuple[int, int]:
+    known = price or Price()
+    return known.input_microusd_per_1m or 0, known.output_microusd_per_1m or 0
 
 
 def guard_ms(window: Window) -> int:
@@ -219,6 +238,12 @@ def window_spec(
     if window.dimension is Dimension.TOKENS:
         spec["c"], spec["f"] = token_count.value, token_factor
     return spec
+
+
+def priced(spec: Mapping[str, Any], price: Price, token_factor: float) -> dict[str, Any]:
+    """The spec of a window that counts money, for a deployment of this price."""
+    into, out = _prices(price)
+    return {**spec, "f": token_factor, "pi": into, "po": out}
 
 
 def fluid_rate_per_s(windows: Iterable[Window], need: Need | None = None) -> float | None:

@@ -3,7 +3,7 @@
 Free before paid, then expected start (in doubling steps, so that small differences decide
 nothing), category, listed price (three parts input to one of output), priority; equals take turns.
 A mode or a virtual name puts price or category before start. Under `paid: always` start comes
-before free.
+before free. The fastest mode counts as start when the answer should end, in even steps.
 
 All but the start is known beforehand: a view holds its candidates in `Tier`s of equals, best first,
 and the start adds to a tier's `prefix`. Health counts as start: a failure of late costs a retry.
@@ -24,6 +24,7 @@ NAMED_STEP_MS = 16_000
 INPUT_PARTS = 3
 UNKNOWN_PRICE = 1 << 60
 START_BITS = 8
+EVEN_STEPS = 128
 
 SMALL = ("small", "large", "reasoning")
 LARGE = ("large", "reasoning", "small")
@@ -51,11 +52,15 @@ class First(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How to order. `step_ms` is the least difference in expected start that matters."""
+    """How to order. `step_ms` is the least difference in expected start that matters.
+
+    `fast`: what is compared is the end of the answer, as measured, in even steps.
+    """
 
     categories: tuple[str, ...]
     first: First = First.START
     step_ms: int = STEP_MS
+    fast: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +87,7 @@ BY_NAME = {
     "auto:large": Rule(LARGE, step_ms=NAMED_STEP_MS),
     "auto:reasoning": Rule(REASONING, step_ms=NAMED_STEP_MS),
     "auto:cheap": Rule(SMALL, First.PRICE),
-    "auto:fast": Rule(SMALL, step_ms=FAST_STEP_MS),
+    "auto:fast": Rule(SMALL, step_ms=FAST_STEP_MS, fast=True),
 }
 VIRTUAL_NAMES = (VIRTUAL, *BY_NAME)
 
@@ -97,7 +102,7 @@ def rule_for(features: Features) -> Rule:
     if features.mode == "powerful":
         categories = REASONING
     first, step_ms = BY_MODE.get(features.mode or "balanced", BY_MODE["balanced"])
-    return Rule(categories, first, step_ms)
+    return Rule(categories, first, step_ms, fast=features.mode == "fastest")
 
 
 def tiers(candidates: Iterable[Candidate], rule: Rule, paid: Paid) -> tuple[Tier, ...]:
@@ -149,6 +154,11 @@ def listed_price(candidate: Candidate) -> int:
 def weight(rule: Rule, paid: Paid) -> int:
     """How much a step of start weighs against a tier's prefix."""
     return 2 if _free_second(rule, paid) else 1
+
+
+def even(steps: int) -> int:
+    """Steps of time as a rank below 2**START_BITS: each counts up to 128; then they double."""
+    return steps if steps < EVEN_STEPS else EVEN_STEPS + (steps // EVEN_STEPS).bit_length()
 
 
 def _free_second(rule: Rule, paid: Paid) -> bool:

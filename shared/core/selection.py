@@ -8,10 +8,12 @@ estimate may be right, and the provider will say.
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from statistics import median_low
 
 from shared.core.backlog import LaneReading
 from shared.core.candidates import Candidate, Considered, Skip
 from shared.core.eligibility import (
+    IDLE,
     Kept,
     Load,
     cost_of,
@@ -22,6 +24,7 @@ from shared.core.eligibility import (
 from shared.core.features import Features
 from shared.core.index import CHECKS, MAX_SHOWN, Index, View
 from shared.core.model import Paid
+from shared.core.pace import Pace
 
 MARGIN = 0.2
 MAX_LANES = 16
@@ -29,6 +32,7 @@ MAX_PAID_LANES = 8
 UNKNOWN_SERVICE_MS = 1_000
 FAILURE_MS = 1_000
 DEADLINE_HEADROOM = 1.2
+STICKY_MS = 250
 
 Skipped = dict[Skip, list[Candidate]]
 
@@ -37,8 +41,9 @@ Skipped = dict[Skip, list[Candidate]]
 class Selection:
     """The lanes that may run the job, best first; `paid_lanes` are apart from them and cost extra.
 
-    `first` is where it is queued: `paid_lanes[0]` where free quota cannot start it before its
-    deadline. `considered` shows every kept lane and up to 20 others; `skipped` counts by reason.
+    `first` is where it is queued: one of `paid_lanes` where free quota cannot start it before its
+    deadline and that lane can. `considered` shows every kept lane and up to 20 others; `skipped`
+    counts by reason.
     """
 
     lanes: tuple[str, ...]
@@ -73,11 +78,23 @@ def loads_of(
 
     `failures` counts each lane's failures in a row; one delays its expected start by a second.
     """
-    failed = failures or {}
-    return {
-        one.lane: Load(one.open_ms, _queues(one, failed.get(one.lane, 0)), one.dead)
-        for one in readings
-    }
+    failed, listed = failures or {}, tuple(readings)
+    known = [_speed(one.pace) for one in listed if one.pace is not None]
+    measured = [one for one in known if one is not None]
+    usual = tuple(map(median_low, zip(*measured, strict=True))) or (0, 0)
+    loads = {}
+    for one in listed:
+        first_ms, each_us = (_speed(one.pace) if one.pace else None) or usual
+        queues = _queues(one, failed.get(one.lane, 0))
+        loads[one.lane] = Load(one.open_ms, queues, one.dead, first_ms, each_us)
+    return loads
+
+
+def _speed(pace: Pace) -> tuple[int, int] | None:
+    """How long answers take to begin (ms) and to go on (microseconds a token); None: not known."""
+    if pace.each_us is None:
+        return None if pace.total_ms is None else (round(pace.total_ms), 0)
+    return round(pace.first_ms or 0), round(pace.each_us)
 
 
 def _queues(reading: LaneReading, failures: int) -> tuple[int, int, int]:
@@ -114,7 +131,18 @@ def select(
     plain, paid = _by_policy(kept, skipped, features)
     if not plain:
         return _impossible(features, view, skipped)
-    return _selection(features, view, plain, paid, skipped)
+    if features.sticky is not None:
+        plain = _stuck(plain, features.sticky)
+    return _selection(features, view, plain, paid, skipped, loads)
+
+
+def _stuck(plain: list[Kept], lane: str) -> list[Kept]:
+    """The conversation's lane first, while it starts as good as at once and costs nothing more."""
+    for entry in plain:
+        one, start_ms = entry
+        if one.lane == lane and start_ms <= STICKY_MS and (one.free or not plain[0][0].free):
+            return [entry, *(other for other in plain if other is not entry)]
+    return plain
 
 
 def _by_policy(
@@ -142,18 +170,22 @@ def _by_policy(
 
 
 def _selection(
-    features: Features, view: View, plain: list[Kept], paid: list[Kept], skipped: Skipped
+    features: Features,
+    view: View,
+    plain: list[Kept],
+    paid: list[Kept],
+    skipped: Skipped,
+    loads: Mapping[str, Load],
 ) -> Selection:
-    first = plain[0][0]
-    if paid and features.deadline_ms is not None:
-        soonest_ms = min(start_ms for _, start_ms in plain)
-        if soonest_ms * DEADLINE_HEADROOM > features.deadline_ms:
-            first = paid[0][0]
+    first = _first(plain, paid, features.deadline_ms)
     lower = max(len(plain) - MAX_LANES, 0) + max(len(paid) - MAX_PAID_LANES, 0)
     plain, paid = plain[:MAX_LANES], paid[:MAX_PAID_LANES]
     shown = tuple(
         Considered(
-            one.deployment.id, one.lane, True, kept_reason(one, cost_of(one, features), start_ms)
+            one.deployment.id,
+            one.lane,
+            True,
+            _reason(view, features, one, start_ms, loads.get(one.lane, IDLE)),
         )
         for one, start_ms in (*plain, *paid)
     )
@@ -165,6 +197,23 @@ def _selection(
         considered=shown + rest,
         skipped=counts,
     )
+
+
+def _first(plain: list[Kept], paid: list[Kept], deadline_ms: int | None) -> Candidate:
+    """Where it is queued: with a deadline that free lanes miss, in a paid one that keeps it."""
+    if deadline_ms is not None:
+        late = all(start_ms * DEADLINE_HEADROOM > deadline_ms for _, start_ms in plain)
+        for one, start_ms in paid if late else ():
+            if start_ms * DEADLINE_HEADROOM <= deadline_ms:
+                return one
+    return plain[0][0]
+
+
+def _reason(view: View, features: Features, one: Candidate, start_ms: int, load: Load) -> str:
+    said = kept_reason(one, cost_of(one, features), start_ms)
+    if view.fast:
+        said += f", answers in about {load.answer_ms(features.output_tokens)} ms"
+    return f"{said}, the conversation's own" if one.lane == features.sticky else said
 
 
 def _impossible(features: Features, view: View, skipped: Skipped) -> Impossible:

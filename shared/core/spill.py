@@ -1,37 +1,63 @@
 """Which jobs free quota cannot start before their deadline, and the paid lanes that can.
 
 Classes in order, inside a class the earliest deadline first, each takes what its free lanes can
-start by its deadline: first where it stands, then where most is left. What a class has queued
-without a (known) deadline counts after it, where it stands. Only what is left over goes to a paid
-lane, the cheapest first, as far as that lane starts it in time and the day's cap allows.
+start so that 95 of 100 such calls end by its deadline: first where it stands, then where most is
+left. What a class has queued without a (known) deadline counts after it, where it stands. Only what
+is left over goes to a paid lane, the cheapest first, as far as that lane does it in time and the
+day's cap allows.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from shared.core.backlog import Due, Group, Move, Snapshot
-from shared.core.model import Priority
+from shared.core.backlog import Due, Group, LaneReading, Move, Snapshot
+from shared.core.candidates import is_free
+from shared.core.cost import cost_microusd
+from shared.core.eta import P95_SERVICE
+from shared.core.model import CredentialRef, Deployment, Priority, Usage, lane_id
 from shared.core.waterfill import Tank
+
+TYPICAL = Usage(input_tokens=1_000, output_tokens=500)
+UNPRICED_MICROUSD = 1_000_000
+SLOTS = 8
+
+
+def paid_costs(
+    deployments: Iterable[Deployment], credentials: Iterable[CredentialRef], *, capped: bool
+) -> dict[str, int]:
+    """The lanes that may cost money and what a typical job should cost there, in microusd.
+
+    One of unknown price counts as dearest, and is left out under a cap: it could not be kept.
+    """
+    held: dict[tuple[str, str], list[CredentialRef]] = {}
+    for ref in credentials:
+        held.setdefault((ref.provider, ref.pool), []).append(ref)
+    found: dict[str, int] = {}
+    for one in deployments:
+        cost = cost_microusd(TYPICAL, one.price)
+        if cost is None and capped:
+            continue
+        for (provider, pool), refs in held.items():
+            if provider == one.provider and not is_free(one, refs):
+                found[lane_id(one.id, pool)] = UNPRICED_MICROUSD if cost is None else cost
+    return found
 
 
 class _Ledger:
     """What is left of lanes and money while jobs are handed out."""
 
-    __slots__ = ("budget", "now_ms", "tanks", "used")
+    __slots__ = ("budget", "calls_ms", "now_ms", "tanks", "used")
 
-    def __init__(self, tanks: Mapping[str, Tank], budget: int | None, now_ms: int) -> None:
-        self.tanks = tanks
-        self.budget = budget
-        self.now_ms = now_ms
+    def __init__(self, snapshot: Snapshot, tanks: Mapping[str, Tank]) -> None:
+        self.tanks = {**tanks, **_unmeasured(snapshot, tanks)}
+        self.budget = _budget(snapshot)
+        self.now_ms = snapshot.now_ms
+        self.calls_ms = {one.lane: P95_SERVICE * _call_ms(one) for one in snapshot.lanes}
         self.used: dict[str, int] = {}
 
     def take(self, lane: str, jobs: int, by_ms: int) -> int:
-        """Uses up to `jobs` of what the lane starts by then; returns how many."""
-        tank = self.tanks.get(lane)
-        if tank is None:
-            return 0
-        spare = tank.room((by_ms - self.now_ms) / 1_000) - self.used.get(lane, 0)
-        taken = max(min(jobs, spare), 0)
+        """Uses up to `jobs` of what the lane ends by then; returns how many."""
+        taken = max(min(jobs, self.spare(lane, by_ms)), 0)
         self.occupy(lane, taken)
         return taken
 
@@ -40,11 +66,12 @@ class _Ledger:
         self.used[lane] = self.used.get(lane, 0) + jobs
 
     def spare(self, lane: str, by_ms: int) -> int:
-        """What the lane can still start by then."""
+        """What the lane can still start so that it ends by then."""
         tank = self.tanks.get(lane)
         if tank is None:
             return 0
-        return tank.room((by_ms - self.now_ms) / 1_000) - self.used.get(lane, 0)
+        start_s = (by_ms - self.now_ms - self.calls_ms.get(lane, 0.0)) / 1_000
+        return tank.room(start_s) - self.used.get(lane, 0)
 
     def pay(self, jobs: int, cost_microusd: int) -> int:
         """How many of the jobs the cap allows; they are paid."""
@@ -56,13 +83,36 @@ class _Ledger:
         return allowed
 
 
+def _unmeasured(snapshot: Snapshot, tanks: Mapping[str, Tank]) -> dict[str, Tank]:
+    """Paid lanes without a known limit: as many calls at once as such a lane begins with."""
+    costs = dict(snapshot.costs)
+    return {
+        one.lane: replace(tanks[one.lane], rate=SLOTS * 1_000 / (_call_ms(one) or 1_000))
+        for one in snapshot.lanes
+        if one.rate_per_s is None and one.lane in costs and one.lane in tanks
+    }
+
+
+def _call_ms(reading: LaneReading) -> float:
+    return (reading.pace.total_ms or 0.0) if reading.pace else 0.0
+
+
+def _budget(snapshot: Snapshot) -> int | None:
+    """What may still be promised: what is left, less what stands in paid lanes already."""
+    if snapshot.paid_left_microusd is None:
+        return None
+    costs = dict(snapshot.costs)
+    promised = sum(one.count * costs.get(one.lane, 0) for one in snapshot.groups)
+    return snapshot.paid_left_microusd - promised
+
+
 def spill(snapshot: Snapshot, tanks: Mapping[str, Tank]) -> tuple[list[Move], list[Group]]:
     """The moves to paid lanes, and the groups as they stand after them."""
     groups = list(snapshot.groups)
     if not any(group.paid and group.due for group in groups):
         return [], groups
     costs = dict(snapshot.costs)
-    ledger = _Ledger(tanks, snapshot.paid_left_microusd, snapshot.now_ms)
+    ledger = _Ledger(snapshot, tanks)
     moves: list[Move] = []
     for priority in Priority:
         of_class = [i for i, group in enumerate(groups) if group.priority is priority]

@@ -8,7 +8,7 @@ import orjson
 
 from shared.core.model import Kind, Need, Priority, Usage
 from shared.queue.signature import signed
-from shared.queue.types import Claim, NewJob, Report, Verdict
+from shared.queue.types import Claim, Measured, NewJob, Report, Verdict
 
 ROW = 17
 FAILED = b'{"message":"failed","type":"server_error","code":"failed"}'
@@ -73,6 +73,11 @@ def usage_of(text: bytes | None) -> Usage | None:
     return Usage(i, o, c, r, a, bool(e))
 
 
+def grain_ms(span_ms: int) -> int:
+    """How finely deadlines so far away are told apart: under 0.5 % of the way, a power of two."""
+    return 1 << (span_ms // 400).bit_length()
+
+
 def job_header(job: NewJob) -> dict[str, Any]:
     """One job as accepting.lua reads it; None values are left out."""
     need = job.need
@@ -88,6 +93,7 @@ def job_header(job: NewJob) -> dict[str, Any]:
         f"{need.max_output_tokens},{need.audio_seconds}",
         "weight": job.weight,
         "deadline_ms": job.deadline_ms,
+        "grain_ms": grain_ms(job.deadline_ms) if job.paid_lanes and job.deadline_ms else None,
         "max_wait_ms": job.max_wait_ms,
         "delay_ms": job.delay_ms or None,
         "idem": job.idempotency,
@@ -101,6 +107,19 @@ def job_header(job: NewJob) -> dict[str, Any]:
 def signatures(jobs: Sequence[NewJob]) -> dict[str, dict[str, Sequence[str]]]:
     """The candidate lists a batch of jobs refers to, once each."""
     return dict(signed(job.candidates, job.paid_lanes) for job in jobs)
+
+
+def _measured(measured: Measured, usage: Usage | None) -> dict[str, Any]:
+    """What usage.lua books of a call; None values are left out."""
+    row = {
+        "t": measured.total_ms,
+        "f": measured.first_ms,
+        "a": measured.asked_tokens,
+        "l": measured.list_microusd,
+        "c": usage.cached_tokens if usage else 0,
+        "free": measured.free,
+    }
+    return {name: value for name, value in row.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +156,8 @@ class Finish:
                 "a": usage.audio_seconds,
             }
             header["usage"] = usage_text(usage)
+        if report.measured is not None:
+            header["m"] = _measured(report.measured, usage)
         if report.lane is not None:
             header["lane"] = report.lane
         narrowed = self.narrowed()

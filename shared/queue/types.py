@@ -101,6 +101,22 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """How a call went, for the books. Spans run from the moment it was sent.
+
+    `first_ms` is the first token's (streams only), `total_ms` the end's. `asked_tokens` is the
+    output limit the caller named, `list_microusd` the cost by the list (None: no price is known),
+    which nobody pays where the call was `free`.
+    """
+
+    total_ms: int
+    first_ms: int | None = None
+    asked_tokens: int | None = None
+    list_microusd: int | None = None
+    free: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """What an attempt came to: the worker's decision, for the engine to apply.
 
@@ -125,6 +141,7 @@ class Report:
     reason: str = ""
     health: str = ""  # "ok" or "bad": what the deployment's breaker counts; "" says nothing of it
     uncertain: bool = False  # this attempt may have reached the provider and was not answered
+    measured: Measured | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +155,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class LaneView:
-    """A lane as `/v1/queues` shows it. `parked_until_ms` 0 is open."""
+    """A lane as `/v1/queues` shows it. `parked_until_ms` 0 is open.
+
+    `capped`: it rests because the day's cap on paid use is used up.
+    """
 
     lane: str
     queued: dict[str, int]
@@ -148,3 +168,4 @@ class LaneView:
     windows: tuple[dict[str, Any], ...]
     rate_per_min: float
     oldest_ms: int | None
+    capped: bool = False

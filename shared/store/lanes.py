@@ -2,49 +2,91 @@
 
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import orjson
 from redis.asyncio import Redis
 
 from shared.catalog import Catalog
-from shared.core.backlog import Group, LaneEvent, LaneEventKind, Move, Snapshot, parse_event
-from shared.core.model import CredentialRef, Deployment, Limits, Priority, lane_id
+from shared.core.backlog import LaneEvent, LaneEventKind, Move, Snapshot, parse_event
+from shared.core.candidates import is_free
+from shared.core.model import (
+    CredentialRef,
+    Deployment,
+    Dimension,
+    Limits,
+    Window,
+    WindowKind,
+    lane_deployment,
+    lane_id,
+)
+from shared.core.quota import priced, window_spec
 from shared.queue.scripts import Scripts
 from shared.queue.types import LaneView
 from shared.settings import Settings
 from shared.store import learned
 from shared.store.connect import messages, store_errors
+from shared.store.readings import (
+    PAID_CAP,
+    expected_cost,
+    groups_of,
+    is_capped,
+    lanes_of,
+    paid_left_microusd,
+    state_of,
+    view_of,
+)
 from shared.store.types import LaneState
+from shared.store.usage import Usage
 
 FRESH_S = 0.1
-DEAD_MS = 10**15
 DAY_MS = 86_400_000
+NOTHING: Mapping[str, int] = MappingProxyType({})
 
 
 def lane_config(
-    deployment: Deployment, credentials: Iterable[CredentialRef], now_ms: int
+    deployment: Deployment,
+    credentials: Iterable[CredentialRef],
+    now_ms: int,
+    cap_microusd: int | None = None,
 ) -> dict[str, Any]:
-    """One lane as configure.lua writes it: every credential with all its windows."""
-    return {
-        "creds": [
-            learned.entry(
-                deployment, credential, deployment.limits(credential.plan) or Limits(), now_ms
-            )
-            for credential in credentials
-        ]
-    }
+    """One lane as configure.lua writes it: every credential with all its windows.
+
+    The day's cap on paid use is a window too, one for all credentials that cost money.
+    """
+    made = []
+    for ref in credentials:
+        entry = learned.entry(deployment, ref, deployment.limits(ref.plan) or Limits(), now_ms)
+        if cap_microusd is not None and not is_free(deployment, (ref,)):
+            entry["win"] = [*entry["win"], _cap(deployment, cap_microusd, now_ms)]
+        made.append(entry)
+    return {"creds": made}
+
+
+def _cap(deployment: Deployment, cap_microusd: int, now_ms: int) -> dict[str, Any]:
+    window = Window(
+        PAID_CAP, Dimension.MICROUSD, cap_microusd, DAY_MS, WindowKind.FIXED, source="config"
+    )
+    counts, factor = deployment.token_count, deployment.token_factor
+    # guard 0: it is our own clock's day
+    spec = window_spec(window, "paid", None, now_ms, counts, factor, guard=0)
+    return priced(spec, deployment.price, factor) | {"o": window.source}
 
 
 def lane_configs(
-    deployments: Iterable[Deployment], credentials: Iterable[CredentialRef], now_ms: int
+    deployments: Iterable[Deployment],
+    credentials: Iterable[CredentialRef],
+    now_ms: int,
+    cap_microusd: int | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Every lane there is: a deployment for each pool that has a credential of its provider."""
     pools: dict[tuple[str, str], list[CredentialRef]] = {}
     for credential in credentials:
         pools.setdefault((credential.provider, credential.pool), []).append(credential)
     return {
-        lane_id(deployment.id, pool): lane_config(deployment, members, now_ms)
+        lane_id(deployment.id, pool): lane_config(deployment, members, now_ms, cap_microusd)
         for deployment in deployments
         for (provider, pool), members in pools.items()
         if provider == deployment.provider
@@ -59,13 +101,17 @@ async def publish_catalog(
     What was learned of limits since they were declared so is kept.
     """
     now_ms = await lanes.now_ms()
-    declared = lane_configs(catalog.deployments, list(credentials), now_ms)
+    cap_usd = settings.paid_daily_cap_usd
+    cap_microusd = None if cap_usd is None else round(cap_usd * 1e6)
+    declared = lane_configs(catalog.deployments, list(credentials), now_ms, cap_microusd)
     return await lanes.publish(
         learned.merged(declared, await lanes.learned()),
         {
             "retention_ms": int(settings.retention_s * 1000),
             "events_ms": int(settings.events_retention_s * 1000),
             "idempotency_ms": int(settings.idempotency_s * 1000),
+            "usage_ms": int(settings.usage_retention_s * 1000),
+            "paid_cap_microusd": -1 if cap_microusd is None else cap_microusd,
             "max_alive": settings.max_queued,
             "bulk_reserve": settings.bulk_reserve,
             "interactive_recent_ms": int(settings.interactive_recent_s * 1000),
@@ -83,6 +129,7 @@ class Lanes:
         self._client = client
         self._scripts = Scripts(client, prefix)
         self._prefix = prefix
+        self.usage = Usage(client, prefix)
         self._states: Mapping[str, LaneState] = {}
         self._fresh_until = 0.0
 
@@ -131,13 +178,17 @@ class Lanes:
         if time.monotonic() >= self._fresh_until:
             self._fresh_until = time.monotonic() + FRESH_S
             raw = await self._survey(windows=True)
-            self._states = {name: _state(name, v, raw["now"]) for name, v in _lanes(raw)}
+            paces = await self.usage.paces()
+            self._states = {
+                name: state_of(name, view, raw["now"], paces.get(lane_deployment(name)))
+                for name, view in lanes_of(raw)
+            }
         return self._states
 
     async def lanes(self) -> tuple[LaneView, ...]:
         """Every lane as `/v1/queues` shows it."""
         raw = await self._survey(windows=True)
-        return tuple(_view(name, v, raw["now"]) for name, v in _lanes(raw))
+        return tuple(view_of(name, view, raw["now"]) for name, view in lanes_of(raw))
 
     # -- for the scheduler
 
@@ -152,29 +203,27 @@ class Lanes:
         with store_errors("queued"):
             return int(await self._client.get(f"{self._prefix}alive") or 0)
 
-    async def snapshot(self) -> Snapshot:
-        """Lanes and groups of queued jobs, read in one call."""
+    async def snapshot(self, costs: Mapping[str, int] = NOTHING) -> Snapshot:
+        """Lanes and groups of queued jobs, read in one call.
+
+        `costs` are the paid lanes and what a job should cost there, in microusd, where nothing was
+        measured. A lane at its cap takes nothing more today: it counts as set aside.
+        """
         raw = await self._survey(windows=True, groups=True)
         with store_errors("snapshot"):
             sigs = await self._client.hgetall(f"{self._prefix}sigs")
-        lists = {_text(name): orjson.loads(text) for name, text in sigs.items()}
-        groups = []
-        for lane, view in _lanes(raw):
-            for name, count in (view.get("grp") or {}).items():
-                sig, _, rank = name.rpartition(":")
-                known = lists.get(sig, {})
-                groups.append(
-                    Group(
-                        signature=sig,
-                        lane=lane,
-                        priority=Priority(int(rank)),
-                        count=int(count),
-                        lanes=tuple(known.get("c") or ()),
-                        paid=tuple(known.get("p") or ()),
-                    )
-                )
-        states = tuple(_state(name, v, raw["now"]) for name, v in _lanes(raw))
-        return Snapshot(int(raw["now"]), states, tuple(groups))
+        paces, now_ms = await self.usage.paces(), int(raw["now"])
+        states = []
+        for name, view in lanes_of(raw):
+            state = state_of(name, view, now_ms, paces.get(lane_deployment(name)))
+            states.append(replace(state, dead=True) if is_capped(view) else state)
+        return Snapshot(
+            now_ms,
+            tuple(states),
+            tuple(groups_of(raw, sigs)),
+            tuple((name, expected_cost(name, listed, paces)) for name, listed in costs.items()),
+            paid_left_microusd(raw),
+        )
 
     async def move(self, move: Move, fence: int) -> int:
         """Moves queued jobs; returns how many. An older leader's fence is refused."""
@@ -212,73 +261,3 @@ class Lanes:
 
 def _text(value: str | bytes) -> str:
     return value if isinstance(value, str) else value.decode()
-
-
-def _lanes(raw: Mapping[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
-    return raw["lanes"].items() if raw["lanes"] else ()
-
-
-def _rates(view: Mapping[str, Any]) -> float | None:
-    """Requests per second that all credentials' request windows admit together."""
-    total = 0.0
-    for cred in view["creds"] or ():
-        rates = [w["l"] * 1000 / w["s"] for w in cred.get("win") or () if w["d"] == "requests"]
-        if not rates:
-            return None
-        total += min(rates)
-    return total
-
-
-def _free(view: Mapping[str, Any], now_ms: int) -> int | None:
-    total = 0
-    for cred in view["creds"] or ():
-        frees = [w["free"] for w in cred.get("win") or () if w["d"] == "requests"]
-        if not frees:
-            return None
-        if cred["rest"] <= now_ms:
-            total += int(min(frees))
-    return total
-
-
-def _state(lane: str, view: Mapping[str, Any], now_ms: int) -> LaneState:
-    parked = int(view["parked"])
-    creds = view["creds"] or ()
-    return LaneState(
-        lane=lane,
-        backlog=(int(view["by"][0]), int(view["by"][1]), int(view["by"][2])),
-        running=int(view["run"]),
-        open_ms=parked if parked > now_ms else 0,
-        rate_per_s=_rates(view),
-        free_requests=_free(view, now_ms),
-        dead=bool(creds) and all(cred["rest"] >= DEAD_MS for cred in creds),
-        reason=view["reason"],
-        last_interactive_ms=int(view["last"]),
-    )
-
-
-def _view(lane: str, view: Mapping[str, Any], now_ms: int) -> LaneView:
-    windows = [
-        {
-            "credential": cred["id"],
-            "window": w["n"],
-            "dimension": w["d"],
-            "limit": w["l"],
-            "source": w.get("o") or "catalog",
-            "used": w["used"],
-            "free": w["free"],
-            "reset_in_s": round(max(0, w["reset"] - now_ms) / 1000, 3),
-        }
-        for cred in view["creds"] or ()
-        for w in cred.get("win") or ()
-    ]
-    names = ("interactive", "normal", "bulk")
-    return LaneView(
-        lane=lane,
-        queued=dict(zip(names, (int(n) for n in view["by"]), strict=True)),
-        running=int(view["run"]),
-        parked_until_ms=int(view["parked"]),
-        parked_reason=f"{view['reason']} {view['window']}".strip(),
-        windows=tuple(windows),
-        rate_per_min=round((_rates(view) or 0.0) * 60, 3),
-        oldest_ms=None,
-    )

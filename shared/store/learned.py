@@ -116,7 +116,11 @@ def taught(spec: Mapping[str, Any], known: Known) -> Spec:
 
 def declared(made: Mapping[str, Any]) -> dict[str, int]:
     """The declared limits of a credential's windows, by key."""
-    return {w["k"]: int(w.get("base", w["l"])) for w in made["win"] if not w.get("new")}
+    return {
+        w["k"]: int(w.get("base", w["l"]))
+        for w in made["win"]
+        if not w.get("new") and w["d"] != Dimension.MICROUSD
+    }
 
 
 def rows(lane: str, made: Mapping[str, Any]) -> dict[str, str]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.core.model import Kind, Priority, Status, Usage
+from shared.core.pace import Pace
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class LaneState:
 
     `backlog` counts queued jobs by priority (interactive, normal, bulk); `rate_per_s` what its
     windows admit on average; `open_ms` when it may next claim (0: now); `dead` set aside.
-    `free_requests` is what its windows admit right now.
+    `free_requests` is what its windows admit right now, `pace` how its deployment has answered.
     """
 
     lane: str
@@ -72,3 +73,4 @@ class LaneState:
     dead: bool
     reason: str
     last_interactive_ms: int
+    pace: Pace | None = None

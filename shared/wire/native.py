@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from shared.core.analysis import TYPES
 from shared.core.model import Kind
 from shared.wire.openai import Metadata, chat_request, embeddings_request, refused_from
 
@@ -14,6 +15,8 @@ class JobRequest(BaseModel):
     """What a job is asked to be. `_s` are seconds, `_usd` US dollars; None leaves it to settings.
 
     `deadline_s` runs from acceptance to the end, `max_wait_s` from acceptance to the first start.
+    `mode` is what selection prefers, `request_type` the kind of work where it is not to be guessed,
+    `session` names the conversation, which stays with its deployment while there is room.
     `on_uncertain` is what happens to a call that may have been made when its worker died,
     `on_break` to a stream that breaks after its first token.
     """
@@ -33,6 +36,9 @@ class JobRequest(BaseModel):
     paid: Literal["never", "deadline", "always"] | None = None
     max_attempts: Annotated[int, Field(ge=1, le=100)] | None = None
     max_cost_usd: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)] | None = None
+    mode: Literal["cheap", "balanced", "powerful", "fastest"] | None = None
+    request_type: Literal[TYPES] | None = None  # type: ignore[valid-type]
+    session: Annotated[str, Field(min_length=1, max_length=255)] | None = None
     on_uncertain: Literal["retry", "fail"] = "retry"
     on_break: Literal["fail", "restart", "continue"] = "fail"
 

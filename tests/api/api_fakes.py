@@ -4,7 +4,7 @@ Tests play the worker: `start`, `delta`, `complete`, `fail`. `on_accept` plays i
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from api.wiring import Bounds, Service, Wiring
 from shared.catalog import build
 from shared.catalog_schema import Config
 from shared.clock import ManualClock
+from shared.core import books
 from shared.core.model import CredentialRef, Kind, Status, Usage
 from shared.credentials import ApiKey, ApiKeys, digest
 from shared.errors import Refused, StoreError
@@ -118,6 +119,24 @@ class FakeWatch:
         self.store.watches.get(self.job_id, set()).discard(self)
 
 
+class FakeUsage:
+    def __init__(self, store: "FakeStore") -> None:
+        self.store = store
+        self.booked: list[books.Row] = []
+
+    async def today(self) -> int:
+        self.store._check()
+        return self.store.clock.now_ms() // 86_400_000
+
+    async def rows(self, first: int, last: int) -> Sequence[books.Row]:
+        self.store._check()
+        return [row for row in self.booked if first <= row.day <= last]
+
+    async def spent_microusd(self, day: int) -> int:
+        self.store._check()
+        return sum(row.counts.cost_microusd for row in self.booked if row.day == day)
+
+
 class FakeStore:
     """Jobs, Lanes and Inbox in one."""
 
@@ -130,6 +149,7 @@ class FakeStore:
         self.live: dict[str, str] = {}
         self.watches: dict[str, set[FakeWatch]] = {}
         self.states: Mapping[str, LaneState] = {}
+        self.usage = FakeUsage(self)
         self.down = False
         self.full = False
         self.on_accept: Callable[[str], None] | None = None
@@ -320,6 +340,7 @@ def wiring(store: FakeStore, **bounds: Any) -> Wiring:
         inbox=store,
         router=CatalogRouter(build(CONFIG, base=Config()), REFS, draw=lambda: 0),
         keys=KEYS,
+        usage=store.usage,
         bounds=Bounds(**{"disconnect_grace_s": 0.0, "max_body_bytes": 100_000, **bounds}),
         clock=store.clock,
     )

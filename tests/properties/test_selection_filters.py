@@ -1,8 +1,11 @@
 """Selection against a plain reading of the rules, on random catalogs and requests."""
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shared.core.analysis import TYPES
 from shared.core.candidates import Skip
 from shared.core.features import Features
 from shared.core.index import MAX_SHOWN, Index
@@ -19,6 +22,7 @@ from shared.core.model import (
     Window,
     lane_deployment,
 )
+from shared.core.pace import Pace
 from shared.core.selection import MAX_LANES, MAX_PAID_LANES, Impossible, Selection, loads_of, select
 from shared.store.types import LaneState
 
@@ -45,6 +49,9 @@ limits = st.builds(
     ),
     st.none() | some(0, 5),
     SIZES,
+)
+paces = st.none() | st.builds(
+    Pace, some(1, 90), st.none() | some(0.0, 150.0), st.none() | some(0.0, 9e3), some(None, 700.0)
 )
 prices = st.builds(Price, st.none() | some(0, 10**6), st.none() | some(0, 10**7))
 
@@ -84,7 +91,7 @@ def catalogs(draw):
         LaneState(
             f"{one.id}@shared", draw(some((0, 0, 0), (3, 40, 900))), 0,
             draw(some(0, NOW_MS + 9_000)), draw(some(None, 0.5, 5.0)), draw(some(None, 0, 7)),
-            draw(some(False, False, True)), "", 0,
+            draw(some(False, False, True)), "", 0, draw(paces),
         )
         for one in deployments
         if draw(st.booleans())
@@ -108,6 +115,9 @@ requests = st.builds(
     deadline_ms=st.none() | some(1_000, 600_000),
     priority=some(*Priority),
     mode=some(None, "cheap", "powerful", "fastest"),
+    request_type=some(None, *TYPES),
+    sticky=st.none()
+    | st.builds("{}/m{}@{}".format, some(*PROVIDERS), st.integers(0, 3), some("shared", "ann")),
 )
 
 
@@ -211,6 +221,23 @@ def test_lanes_are_bounded_apart_and_paid_ones_come_last(catalog, asked, draw):
     assert 1 <= len(found.lanes) <= MAX_LANES
     assert len(found.paid_lanes) <= MAX_PAID_LANES
     assert len({*found.lanes, *found.paid_lanes}) == len(found.lanes) + len(found.paid_lanes)
-    assert found.first in (found.lanes[0], *found.paid_lanes[:1])
+    assert found.first in (found.lanes[0], *found.paid_lanes)
     if found.paid_lanes:
         assert (asked.paid, asked.deadline_ms is None) == (Paid.DEADLINE, False)
+
+
+@given(catalogs(), requests, st.integers(0, 50))
+@settings(max_examples=80, deadline=None)
+def test_a_conversation_changes_the_order_and_nothing_else(catalog, asked, draw):
+    deployments, refs, lanes = catalog
+    tables, loads = Index(deployments, refs), loads_of(lanes)
+    found = select(tables, asked, loads, NOW_MS, draw)
+    plain = select(tables, replace(asked, sticky=None), loads, NOW_MS, draw)
+    if not isinstance(found, Selection):
+        assert found == plain
+        return
+    assert isinstance(plain, Selection)
+    assert sorted(found.lanes) == sorted(plain.lanes)
+    assert (found.paid_lanes, found.skipped) == (plain.paid_lanes, plain.skipped)
+    rest = [one for one in found.lanes if one != asked.sticky]
+    assert rest == [one for one in plain.lanes if one != asked.sticky]

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from scheduler.ports import Cleaned, Expired, Reaped
+from scheduler.ports import Cleaned, Expired, Reaped, Spent
 from shared.core.backlog import Group, LaneEvent, LaneEventKind, Snapshot
 from shared.core.model import Priority
 from shared.errors import StoreError
@@ -31,6 +31,7 @@ class FakeStore:
         self.stale_entries = 0
         self.announced = asyncio.Queue()
         self.now = NOW_MS
+        self.spent = Spent(1, 0, False)
 
     def _called(self, name, fence=None):
         self.calls.append(name)
@@ -90,6 +91,10 @@ class FakeStore:
         removed = min(most, self.stale_entries)
         self.stale_entries -= removed
         return Cleaned(removed, self.stale_entries > 0)
+
+    async def spending(self):
+        self._called("spending")
+        return self.spent
 
     async def events(self):
         self._called("events")

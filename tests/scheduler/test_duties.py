@@ -8,9 +8,11 @@ import pytest
 from scheduler.bell import Bell
 from scheduler.deadlines import Deadlines
 from scheduler.listen import Listen
+from scheduler.ports import Spent
 from scheduler.reaper import Reaper
 from scheduler.rebalance import MOVE_BATCH, Rebalance
 from scheduler.retention import Retention
+from scheduler.spending import Spending
 from shared.core.backlog import LaneEvent, LaneEventKind
 from shared.errors import StoreError
 from shared.store.leader import StaleFence
@@ -130,15 +132,21 @@ async def test_retention_drops_in_batches_until_nothing_is_left(store):
 
 @pytest.mark.parametrize("kind", [kind for kind in LaneEventKind if kind is not LaneEventKind.LOST])
 async def test_each_announcement_rings_the_duty_it_is_for(store, kind):
-    work, limits = Bell(), Bell()
-    turn = asyncio.create_task(Listen(store, work, limits).turn())
+    bells = {"work": Bell(), "limits": Bell(), "money": Bell()}
+    turn = asyncio.create_task(Listen(store, *bells.values()).turn())
     await asyncio.sleep(0)
-    assert await work.wait(1) and await limits.wait(1)  # noqa: PT018 - both, after (re)connecting
+    for bell in bells.values():
+        assert await bell.wait(1)  # after (re)connecting
     store.announced.put_nowait(LaneEvent(kind, A))
-    heard = limits if kind is LaneEventKind.LIMITS else work
-    other = work if kind is LaneEventKind.LIMITS else limits
-    assert await heard.wait(1)
-    assert not await other.wait(0.01)
+    heard = {
+        LaneEventKind.LIMITS: {"limits"},
+        LaneEventKind.SPENDING: {"money"},
+        LaneEventKind.CAPPED: {"money", "work"},
+    }.get(kind, {"work"})
+    for name in heard:
+        assert await bells[name].wait(1)
+    for name in bells.keys() - heard:
+        assert not await bells[name].wait(0.01)
     turn.cancel()
     with pytest.raises(asyncio.CancelledError):
         await turn
@@ -146,7 +154,7 @@ async def test_each_announcement_rings_the_duty_it_is_for(store, kind):
 
 async def test_a_broken_subscription_makes_every_duty_look_anew(store):
     work, limits = Bell(), Bell()
-    turn = asyncio.create_task(Listen(store, work, limits).turn())
+    turn = asyncio.create_task(Listen(store, work, limits, Bell()).turn())
     await asyncio.sleep(0)
     await work.wait(1)
     await limits.wait(1)
@@ -155,3 +163,38 @@ async def test_a_broken_subscription_makes_every_duty_look_anew(store):
         await turn
     assert await work.wait(1)
     assert await limits.wait(1)
+
+
+class TestSpending:
+    async def told(self, store, duty, capsys, *found):
+        lines = []
+        for one in found:
+            store.spent = one
+            await duty.once()
+            lines.append("paid_use" in capsys.readouterr().out)
+        return lines
+
+    async def test_each_level_of_a_day_is_told_once(self, store, capsys):
+        duty = Spending(store, Bell(), 1_000_000)
+        spent = (0, 10, 20, 799_999, 800_000, 900_000)
+        found = [Spent(7, one, False) for one in spent]
+        assert await self.told(store, duty, capsys, *found) == [
+            False, True, False, False, True, False,
+        ]  # fmt: skip
+        capped, next_day = Spent(7, 990_000, True), Spent(8, 5, False)
+        assert await self.told(store, duty, capsys, capped, capped, next_day) == [
+            True, False, True,
+        ]  # fmt: skip
+
+    async def test_without_a_cap_only_the_first_money_of_a_day_is_told(self, store, capsys):
+        duty = Spending(store, Bell(), None)
+        found = [Spent(7, 1, False), Spent(7, 10**9, False)]
+        assert await self.told(store, duty, capsys, *found) == [True, False]
+
+    async def test_what_could_not_be_read_is_looked_at_again(self, store):
+        bell = Bell()
+        bell.ring()
+        store.down = True
+        with pytest.raises(StoreError):
+            await Spending(store, bell, None, pause_s=0).turn()
+        assert await bell.wait(0)

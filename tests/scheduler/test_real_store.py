@@ -3,22 +3,37 @@
 import asyncio
 import secrets
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
+from scheduler.bell import Bell
 from scheduler.ending import end
 from scheduler.leading import lead_for_ever
 from scheduler.main import PREFIX, duties_of
+from scheduler.rebalance import Rebalance
 from scheduler.store import Store
 from shared.core.backlog import Move
-from shared.core.model import Kind, Need, Priority, Status
+from shared.core.model import (
+    CredentialRef,
+    Deployment,
+    Dimension,
+    Kind,
+    Limits,
+    Need,
+    Price,
+    Priority,
+    Status,
+    Window,
+)
 from shared.queue.types import NewJob
 from shared.store import connect
 from shared.store.jobs import Jobs
-from shared.store.lanes import Lanes
+from shared.store.lanes import Lanes, lane_config
 from shared.store.leader import Leader, StaleFence
 
 A, B = "alpha/m@shared", "beta/m@shared"
+PAID = "dear/m@shared"
 
 
 @pytest.fixture
@@ -179,3 +194,47 @@ async def test_two_schedulers_move_every_stranded_job_once(client, store):
     record = await Jobs(client, client, PREFIX).get("job7", "t")
     assert record.lane == B
     assert record.events == 2  # queued, moved
+
+
+@pytest.mark.parametrize(("cap_microusd", "moved"), [(None, 20), (70, 7), (0, 0)])
+async def test_what_free_quota_cannot_do_in_time_goes_to_paid_lanes_as_far_as_the_cap_allows(
+    client, valkey, cap_microusd, moved
+):
+    """Ten of thirty fit the free window before the deadline; one paid job costs ten microusd."""
+    window = {"k": "w", "n": "rpm", "d": "requests", "l": 10, "s": 60_000, "t": "sliding", "g": 0}
+    price = Price(0, 1_000_000)
+    chat = frozenset({Kind.CHAT})
+    wide = Limits(windows=(Window("rpm", Dimension.REQUESTS, 1_000, 60_000),))
+    plans = (("paid", wide),)
+    dear = Deployment("dear/m", "dear", "m", "x", "http://x", chat, price=price, plans=plans)
+    refs = [CredentialRef("d1", "dear", "paid")]
+    now_ms = await Lanes(client, PREFIX).now_ms()
+    lanes = {
+        A: {"creds": [{"id": "a", "win": [window]}]},
+        PAID: lane_config(dear, refs, now_ms, cap_microusd),
+    }
+    await Lanes(client, PREFIX).publish(lanes, {}, "v1")
+    pressed = [
+        replace(job(n, deadline_ms=5_000), candidates=(A,), paid_lanes=(PAID,)) for n in range(30)
+    ]
+    patient = [replace(one, id=f"patient{one.id}", deadline_ms=None) for one in pressed[:5]]
+    accepting = await accept(client, *pressed, *patient)
+    listener = connect.pubsub(valkey.url)
+    store = Store(client, listener, PREFIX, 5_000, {PAID: 10})
+    fence, _ = await leader(client).acquire()
+    bell = Bell()
+    bell.ring()
+    await Rebalance(store, bell, fence, debounce_s=0).turn()
+    assert (await standing(store)).get(PAID, 0) == moved
+    again = Bell()
+    again.ring()
+    await Rebalance(store, again, fence, debounce_s=0).turn()
+    found = [await accepting.get(one.id, "t") for one in (*pressed, *patient)]
+    there = [one for one in found if one.lane == PAID]
+    assert len(there) == moved
+    assert all(one.deadline_ms for one in there)
+    if there:
+        last = (await accepting.events(there[0].id, "t"))[-1]
+        assert last.type == "job.moved"
+        assert b'"reason":"deadline"' in last.data
+    await listener.aclose()

@@ -62,10 +62,12 @@ local function accept(j, doc, owed)
   CAPACITY = CAPACITY - 1
   local deadline = j.deadline_ms and NOW + j.deadline_ms
   local start_by = j.max_wait_ms and NOW + j.max_wait_ms
-  local h = { tenant = j.tenant, priority = j.priority, sig = j.sig, score = deadline or NOW + 31536000000 }
+  -- deadlines are told apart as far as it matters to who may pay to meet them
+  local by = deadline and j.grain_ms and string.format('%.0f', math.ceil(deadline / j.grain_ms) * j.grain_ms)
+  local h = { tenant = j.tenant, priority = j.priority, sig = j.sig, by = by, score = deadline or NOW + 31536000000 }
   local f = { 'tenant', j.tenant, 'kind', j.kind, 'priority', j.priority, 'sig', j.sig, 'need', j.need,
     'score', h.score, 'created', NOW, 'status', 'queued', 'lane', j.lane, 'fence', 0 }
-  for name, value in pairs({ deadline = deadline or nil, start_by = start_by or nil, watch = j.watch, live = j.live,
+  for name, value in pairs({ deadline = deadline or nil, by = by or nil, start_by = start_by or nil, watch = j.watch, live = j.live,
     weight = j.weight ~= 1 and j.weight or nil }) do
     f[#f + 1] = name
     f[#f + 1] = value

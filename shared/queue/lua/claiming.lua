@@ -106,7 +106,7 @@ local function rest(l, at, why, class)
   if at == math.huge then return fill(l, class) end
   if why == 'cooldown' then park(l, at, 'cooldown', '', class)
   else park(l, at, 'quota', type(why) == 'table' and why.n or why, class) end
-  announce('throttled', l.name)
+  announce(type(why) == 'table' and why.d == 'microusd' and 'capped' or 'throttled', l.name)
 end
 
 -- Hands a queued job to a worker: fence up, quota reserved, counted, told. `from` is its own lane.
@@ -269,10 +269,13 @@ end
 
 -- Whether any group of the victim's jobs has a thief: asked before its jobs are read.
 local function worth_a_look(victim, mine)
+  local seen = {}
   for _, group in ipairs(call('HKEYS', P .. 'grp:' .. victim.name)) do
-    for _, name in ipairs(signature(string.match(group, '^[^:]*')).c) do
+    local sig = string.match(group, '^[^:]*')
+    for _, name in ipairs(seen[sig] and {} or signature(sig).c) do
       if thief(name, victim, mine) then return true end
     end
+    seen[sig] = true
   end
   return false
 end

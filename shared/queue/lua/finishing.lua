@@ -32,15 +32,17 @@ end
 -- Corrects every window from the estimate to what was used; nothing reached: all is given back.
 local function settle(h, report)
   local cred = credential(h.lane, h.cred)
-  if not cred or (report.reached and not report.used) then return end
+  if not cred or (report.reached and not report.used and report.uncertain) then return end
   local need, taken = need_of(h.need), tonumber(h.reserved)
   for _, w in ipairs(cred.win) do
     local reserved, actual = Q.amount(w, need), 0
-    if report.reached then
-      actual = reserved
-      if w.d == 'tokens' then
+    if w.d == 'microusd' then  -- a call that was refused cost nothing
+      actual = report.cost or 0
+    elseif report.reached then
+      actual = reserved  -- so much where what it counted was not told
+      if report.used and w.d == 'tokens' then
         actual = report.used.i + (w.c == 'input' and 0 or report.used.o)
-      elseif w.d == 'audio_seconds' then
+      elseif report.used and w.d == 'audio_seconds' then
         actual = report.used.a
       end
     end
@@ -158,6 +160,7 @@ local function finish(r, worker)
     return false
   end
   settle(h, r)
+  tally(h, r)
   adapt(h, r)
   release(id, h)
   for _, pause in ipairs(r.cools or {}) do cool(h, pause) end

@@ -3,7 +3,7 @@
 -- lane:<lane> hash: n0 n1 n2 queued by class; run; claims; v0 v1 v2 virtual times; last (ms: newest
 --   interactive job); full; parked (ms) and its reason window class
 -- ring:<lane>:<class> zset tenant -> virtual time; q:<lane>:<class>:<tenant> zset id -> score
--- grp:<lane> hash "<sig>:<class>" -> queued; ready:<provider> zset open lanes with work -> turn
+-- grp:<lane> hash "<sig>:<class>[:<due by, ms>]" -> queued (due: jobs that may be paid for in time); ready:<provider> zset open lanes with work -> turn
 -- park zset lane -> until; full set of lanes; delay zset id -> due; limits zset id -> expiry check,
 -- armed (ms) when the scheduler looks at them next; quarantine zset id -> score
 
@@ -69,6 +69,7 @@ local function flush_lanes()
 end
 
 local function flush()
+  for _, write in ipairs(later) do write() end
   flush_lanes()
   flush_counters()
   if BORN ~= 0 then call('INCRBY', P .. 'alive', BORN) end
@@ -102,7 +103,9 @@ local function unfill(l)
   call('SREM', P .. 'full', l.name)
 end
 
--- Puts a job in its lane. `h` holds tenant priority score sig.
+local function group_of(h, class) return h.sig .. ':' .. class .. (h.by and ':' .. h.by or '') end
+
+-- Puts a job in its lane. `h` holds tenant priority score sig by.
 local function enter(id, name, h)
   local l, class = lane_of(name), tonumber(h.priority)
   local ring = P .. 'ring:' .. name .. ':' .. class
@@ -115,7 +118,7 @@ local function enter(id, name, h)
   if l.parked and l.reason == 'quota' and (class < (l.class or 3) or queued(l) < 16) then unpark(l) end
   if l.full and class < l.full - 1 then unfill(l) end
   put(l, 'n' .. class, l['n' .. class] + 1)
-  bump('grp:' .. name, h.sig .. ':' .. class, 1)
+  bump('grp:' .. name, group_of(h, class), 1)
   if class == 0 and NOW - l.last > 1000 then put(l, 'last', NOW) end
   if not show(l) and not l.helped then
     l.helped = true
@@ -137,7 +140,7 @@ local function leave(id, name, h, last)
     RINGED[ring .. h.tenant] = nil
   end
   put(l, 'n' .. class, math.max(0, l['n' .. class] - 1))
-  bump('grp:' .. name, h.sig .. ':' .. class, -1)
+  bump('grp:' .. name, group_of(h, class), -1)
   return true
 end
 

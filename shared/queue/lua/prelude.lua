@@ -5,7 +5,7 @@
 --
 -- job:<id>   hash   what changes of a job:
 --   tenant kind priority weight created sig need("in,out,max,audio") live    written once
---   status(queued|in_progress|final word) lane score deadline start_by due   where it stands
+--   status(queued|in_progress|final word) lane score deadline by start_by due   where it stands
 --   fence worker cred reserved started ended                                 who holds it
 --   attempts requeues lost uncertain suspect streamed("fence:events")        what happened to it
 --   watch cost usage a1 a2 … (a JSON record an attempt)                      what is told of it
@@ -14,6 +14,7 @@
 local call, ARGS, P, A, NOW
 local SETTINGS, COUNTS, BORN, WOKEN, SAID, SIGS, CONFIGS
 local fresh = {}  -- what the libraries forget between two calls
+local later = {}  -- what they write when a call ends
 
 -- Every call of every script starts here.
 local function begin(keys, args)

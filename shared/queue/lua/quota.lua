@@ -3,7 +3,8 @@
 --
 -- w, a window spec (made by shared/core/quota.py window_spec, decoded from JSON):
 --   k key suffix, unique for owner, deployment, dimension, kind, span and anchor; n name
---   d 'requests'|'tokens'|'audio_seconds'; c, f  which tokens count, factor (tokens only)
+--   d 'requests'|'tokens'|'audio_seconds'|'microusd'; c, f  which tokens count, factor (tokens only)
+--   pi, po (microusd) microusd per 1M tokens of input and of output, which is taken to be the most asked
 --   l limit (integer >= 0); s span ms; t 'sliding'|'fixed'|'bucket'; g guard ms (< s/2)
 --   a (fixed) 'first_use', or the offset in ms of window starts from multiples of the span
 --   b, e (fixed, zones) the window that the spec was made in: days may have 23 or 25 hours
@@ -434,6 +435,7 @@ do
     if w.d == 'requests' then return need.r or 1 end
     if w.d == 'audio_seconds' then return need.a or 0 end
     local tokens = need.i or 0
+    if w.d == 'microusd' then return ceil((tokens * w.pi + (need.m or 0) * w.po) * (w.f or 1) / MICRO - 1e-6) end
     if w.c == 'input+output' then
       tokens = tokens + (need.o or 0)
     elseif w.c ~= 'input' then

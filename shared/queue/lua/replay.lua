@@ -2,7 +2,7 @@
 -- Puts an ended, unsuccessful job back in its queue. ARGS[1]: {id, tenant (nil: any), deadline_ms}
 -- Returns 'replayed', 'live', 'completed' or 'unknown'.
 local key = job_key(A.id)
-local v = call('HMGET', key, 'tenant', 'status', 'priority', 'sig', 'created', 'lane', 'attempts', 'requeues')
+local v = call('HMGET', key, 'tenant', 'status', 'priority', 'sig', 'created', 'lane', 'attempts', 'requeues', 'by', 'deadline')
 if not v[2] or (A.tenant and v[1] ~= A.tenant) or call('EXISTS', P .. 'doc:' .. A.id) == 0 then return 'unknown' end
 if v[2] == 'queued' or v[2] == 'in_progress' then return 'live' end
 if v[2] == 'completed' then return 'completed' end
@@ -14,11 +14,15 @@ h.score = deadline or NOW + 31536000000
 for _, name in ipairs({ 'job:', 'doc:', 'ev:' }) do call('PERSIST', P .. name .. A.id) end
 call('DEL', P .. 'res:' .. A.id)
 call('HDEL', key, 'ended', 'started', 'start_by', 'lost', 'suspect', 'deadline', 'attempts', 'requeues', 'uncertain',
-  'live', 'usage', 'streamed', 'due')
+  'live', 'usage', 'streamed', 'due', 'by')
 call('HDEL', key, unpack(records))
 call('HSET', key, 'status', 'queued', 'score', h.score)
 if deadline then
   call('HSET', key, 'deadline', deadline)
+  if v[9] and v[10] then
+    h.by = string.format('%.0f', deadline + tonumber(v[9]) - tonumber(v[10]))
+    call('HSET', key, 'by', h.by)
+  end
   must_end_by(A.id, deadline, v[6])
 end
 call('ZREM', P .. 'dead', A.id)

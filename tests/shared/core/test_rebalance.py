@@ -1,9 +1,12 @@
 """Stories of a plan, small enough to check by hand."""
 
+from dataclasses import replace
+
 import pytest
 
 from shared.core.backlog import Due, Group, LaneEvent, LaneEventKind, Snapshot, parse_event
 from shared.core.model import Priority
+from shared.core.pace import Pace
 from shared.core.rebalance import plan
 from shared.store.types import LaneState
 
@@ -114,6 +117,23 @@ class TestDeadlines:
         assert moves(lanes, self.late(70)) == {}
         slow = [lane(A), lane(PAID, open_s=71)]
         assert moves(slow, self.late(70), costs=costs) == {}
+
+    def test_a_paid_lane_without_a_known_limit_starts_eight_at_once(self):
+        unlimited = lane(PAID, rate=None)
+        assert moves([lane(A), unlimited], self.late(10), costs=((PAID, 5),)) == {
+            (A, PAID, NORMAL): 80
+        }
+
+    def test_calls_must_end_by_the_deadline_not_only_start(self):
+        slow = replace(lane(A), pace=Pace(9, total_ms=10_000))  # 95 of 100 end within 30 s
+        lanes, costs = [slow, lane(PAID, free=1_000)], ((PAID, 5),)
+        assert moves(lanes, self.late(70), costs=costs) == {(A, PAID, NORMAL): 60}
+
+    def test_what_stands_in_paid_lanes_is_promised_already(self):
+        lanes, costs = [lane(A), lane(PAID, free=1_000)], ((PAID, 5),)
+        there = Group("t", PAID, NORMAL, 6, (A,), (PAID,))
+        found = moves(lanes, self.late(70), there, costs=costs, paid_left_microusd=52)
+        assert found == {(A, PAID, NORMAL): 4}
 
     def test_the_cheapest_paid_lane_comes_first(self):
         due = (Due(NOW_MS + 10_000, 100),)

@@ -19,6 +19,8 @@ from shared.core.model import (
     TokenCount,
     Window,
 )
+from shared.core.pace import Pace
+from shared.core.ranking import START_BITS, even
 from shared.core.selection import MAX_LANES, Impossible, Selection, UnknownModel, loads_of, select
 from shared.store.types import LaneState
 
@@ -55,6 +57,10 @@ def ask(model="auto", **given):
 
 def lane(name, backlog=(0, 0, 0), rate=1.0, free=0, open_ms=0, *, dead=False):
     return LaneState(f"{name}@shared", backlog, 0, open_ms, rate, free, dead, "", 0)
+
+
+def paced(name, pace, backlog=(0, 0, 0)):
+    return replace(lane(name, backlog, free=0 if any(backlog) else 9), pace=pace)
 
 
 def chosen(found):
@@ -192,7 +198,7 @@ class TestNames:
     def test_views_are_bounded(self):
         tables = index(*self.catalog)
         for number in range(MAX_VIEWS + 10):
-            select(tables, ask("llama", request_type=f"t{number}"), {}, NOW_MS)
+            select(tables, ask("llama", own_pool=f"t{number}"), {}, NOW_MS)
         assert len(tables._views) <= MAX_VIEWS
 
 
@@ -260,6 +266,97 @@ class TestPaid:
         assert isinstance(found, Impossible)
         assert dict(found.skipped) == {"dead": 1, "paid": 1}
         assert select(self.tables, ask(deadline_ms=60_000), loads, NOW_MS).lanes == ("p/m@shared",)
+
+    def test_a_paid_lane_that_could_not_keep_the_deadline_either_is_not_begun_in(self):
+        full = lane("f/m", (0, 700, 0))
+        parked = lane("p/m", free=5, open_ms=NOW_MS + 900_000)
+        found = select(self.tables, ask(deadline_ms=600_000), loads_of([full, parked]), NOW_MS)
+        assert found.first == "f/m@shared"
+        assert found.paid_lanes == ("p/m@shared",)
+
+    def test_of_two_paid_lanes_the_one_that_keeps_the_deadline_is_begun_in(self):
+        tables = index(self.free, deployment("p/m", price=DEAR), deployment("q/m", price=DEAR),
+                       plans={"p": "paid", "q": "paid"})  # fmt: skip
+        late = loads_of([lane("f/m", (0, 700, 0)), lane("p/m", open_ms=NOW_MS + 900_000)])
+        assert select(tables, ask(deadline_ms=600_000), late, NOW_MS).first == "q/m@shared"
+
+
+class TestSpeed:
+    tables = index(deployment("a/m"), deployment("b/m"), deployment("c/m"))
+    quick = Pace(50, first_ms=100, each_us=2_000, total_ms=300)
+    slow = Pace(50, first_ms=900, each_us=20_000, total_ms=2_900)
+
+    def first(self, wish, *lanes):
+        loads = loads_of(lanes)
+        return {select(self.tables, ask(**wish), loads, NOW_MS, n).first[0] for n in range(6)}
+
+    @pytest.mark.parametrize("wish", [{"mode": "fastest"}, {"model": "auto:fast"}])
+    def test_the_fastest_is_who_ends_first_as_measured(self, wish):
+        lanes = [paced("a/m", self.slow), paced("b/m", self.quick), paced("c/m", self.slow)]
+        assert self.first(wish, *lanes) == {"b"}
+        assert self.first({}, *lanes) == {"a", "b", "c"}
+
+    def test_a_long_answer_favours_who_writes_fast_a_short_one_who_begins_soon(self):
+        eager = Pace(9, first_ms=50, each_us=10_000)
+        steady = Pace(9, first_ms=600, each_us=1_000)
+        lanes = [paced("a/m", eager), paced("b/m", steady), paced("c/m", self.slow)]
+        assert self.first({"mode": "fastest", "output_tokens": 10}, *lanes) == {"a"}
+        assert self.first({"mode": "fastest", "output_tokens": 2_000}, *lanes) == {"b"}
+
+    def test_waiting_counts_as_time_too(self):
+        lanes = [paced("b/m", self.quick, (0, 5, 0)), paced("a/m", self.slow), paced("c/m", None)]
+        assert self.first({"mode": "fastest"}, *lanes) <= {"a", "c"}
+
+    def test_what_was_never_measured_is_taken_to_be_as_fast_as_most(self):
+        lanes = [paced("a/m", self.quick), paced("b/m", self.slow), paced("c/m", None)]
+        found = loads_of(lanes)["c/m@shared"]
+        assert (found.first_ms, found.each_us) == (100, 2_000)
+        assert loads_of([paced("c/m", None)])["c/m@shared"].first_ms == 0
+
+    def test_the_reason_tells_the_time(self):
+        loads = loads_of([paced("b/m", self.quick)])
+        found = select(self.tables, ask("b/m", mode="fastest"), loads, NOW_MS)
+        assert found.considered[0].reason == "free, starts now, answers in about 300 ms"
+
+    def test_a_later_step_never_ranks_before_and_none_overflows(self):
+        steps = sorted({*range(600), *(2**n + d for n in range(50) for d in (-1, 0, 1))})
+        ranks = [even(step) for step in steps]
+        assert ranks == sorted(ranks)
+        assert max(ranks) < 2**START_BITS
+
+
+class TestConversation:
+    tables = index(deployment("a/m"), deployment("b/m"), deployment("p/m", price=DEAR),
+                   plans={"p": "paid"})  # fmt: skip
+
+    def test_it_stays_where_it_was_while_there_is_room(self):
+        for sticky in ("a/m@shared", "b/m@shared"):
+            firsts = {
+                select(self.tables, ask(sticky=sticky), {}, NOW_MS, draw).first for draw in range(4)
+            }
+            assert firsts == {sticky}
+
+    @pytest.mark.parametrize(
+        "reading",
+        [
+            lane("a/m", (0, 5, 0)),
+            lane("a/m", free=5, open_ms=NOW_MS + 5_000),
+            lane("a/m", dead=True),
+        ],
+    )
+    def test_it_moves_where_there_is_none(self, reading):
+        loads = loads_of([reading])
+        assert select(self.tables, ask(sticky="a/m@shared"), loads, NOW_MS).first == "b/m@shared"
+
+    def test_it_never_makes_free_work_cost(self):
+        wish = {"sticky": "p/m@shared", "deadline_ms": 60_000}
+        assert select(self.tables, ask(**wish), {}, NOW_MS).first != "p/m@shared"
+        always = ask(sticky="p/m@shared", paid=Paid.ALWAYS)
+        assert select(self.tables, always, {}, NOW_MS).first != "p/m@shared"
+
+    def test_no_filter_is_waived_for_it(self):
+        tables = index(deployment("a/m", context_tokens=50), deployment("b/m"))
+        assert select(tables, ask(sticky="a/m@shared"), {}, NOW_MS).lanes == ("b/m@shared",)
 
 
 class TestOrder:
