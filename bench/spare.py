@@ -1,0 +1,100 @@
+"""Could free quota still have done what was paid for? Judged afterwards, by the providers' own rules.
+
+Every call that a free key made is put back, at its moment, into fresh windows of that key (the
+simulator's, which enforced them). A paid call was needless where one more call, in its place, would
+have passed the windows of some free key, together with all that this key did: at any moment from
+the paid call's start up to the job's deadline less the time such calls take. A key counts while it
+answers: not after it was revoked or its model withdrawn, not in an outage. A gap excuses one paid call
+only: what was needless is put in as if it had been done so.
+"""
+
+from bisect import insort
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from simulator.config import LimitSpec
+from simulator.ledger import Spend
+from simulator.windows import make_window
+
+LOOKS = 12
+"""How many moments between a paid call and its deadline are tried."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Use:
+    """One call at a moment (µs, by the clock) and what it counted."""
+
+    at_us: int
+    input: int
+    output: int
+
+
+@dataclass(slots=True)
+class Key:
+    """A free key: its limits with real spans, its calls in order, when it did not answer."""
+
+    provider: str
+    limits: Sequence[LimitSpec]
+    counts: str
+    uses: list[Use] = field(default_factory=list)
+    shut: list[tuple[int, int]] = field(default_factory=list)
+
+    def answers(self, at_us: int) -> bool:
+        """Whether it answered at that moment."""
+        return not any(since <= at_us < until for since, until in self.shut)
+
+    def takes(self, use: Use) -> bool:
+        """Whether one more call would have passed, and every later one still."""
+        return all(self._fits(spec, use) for spec in self.limits)
+
+    def _fits(self, spec: LimitSpec, more: Use) -> bool:
+        window = make_window(spec.kind, spec.limit, spec.span_us, spec.anchor)
+        put_in = False
+        for use in self.uses:
+            if not put_in and use.at_us > more.at_us:
+                if window.wait_us(self._amount(spec, more), more.at_us) != 0:
+                    return False
+                window.take(self._amount(spec, more), more.at_us)
+                put_in = True
+            amount = self._amount(spec, use)
+            if put_in and window.wait_us(amount, use.at_us) != 0:
+                return False
+            window.take(amount, use.at_us)
+        return put_in or window.wait_us(self._amount(spec, more), more.at_us) == 0
+
+    def _amount(self, spec: LimitSpec, use: Use) -> int:
+        counted = use.input + (use.output if self.counts != "input" else 0)
+        return Spend(counted, use.input, use.output).of(spec.dimension)
+
+
+@dataclass(frozen=True, slots=True)
+class PaidCall:
+    """A call that cost money: when it began, and until when one could have begun instead."""
+
+    job: str
+    use: Use
+    latest_us: int
+
+
+def needless(paid: Sequence[PaidCall], keys: Sequence[Key]) -> list[tuple[PaidCall, str, int]]:
+    """The paid calls that some free key could have made in time: call, provider, moment."""
+    found = []
+    for call in sorted(paid, key=lambda one: one.latest_us):
+        gap = _gap(call, keys)
+        if gap is not None:
+            key, use = gap
+            insort(key.uses, use)
+            found.append((call, key.provider, use.at_us))
+    return found
+
+
+def _gap(call: PaidCall, keys: Sequence[Key]) -> tuple[Key, Use] | None:
+    span_us = call.latest_us - call.use.at_us
+    if span_us < 0:
+        return None
+    for look in range(LOOKS + 1):
+        use = replace(call.use, at_us=call.use.at_us + span_us * look // LOOKS)
+        for key in keys:
+            if key.answers(use.at_us) and key.takes(use):
+                return key, use
+    return None
