@@ -1,4 +1,4 @@
-"""Mixed chats: plain, streamed, with tools, with a JSON schema, long; and whether answers belong."""
+"""Mixed chats: plain, streamed, with tools, with a JSON schema, long; and whose answer it is."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +9,18 @@ from bench.client import Answer
 from simulator.answers import digest
 
 MODEL = "sim-small"
-TURNS = ("plain", "streamed", "tools", "json", "plain", "streamed", "tools", "json", "plain", "long")
+TURNS = (
+    "plain",
+    "streamed",
+    "tools",
+    "json",
+    "plain",
+    "streamed",
+    "tools",
+    "json",
+    "plain",
+    "long",
+)
 """The kinds in turn: of ten chats three are plain, two of each other kind, one is long."""
 LONG_WORDS = 1_200
 _FIELDS = {"type": "object", "properties": {"wheel": {"type": "string"}}, "required": ["wheel"]}

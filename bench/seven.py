@@ -1,21 +1,23 @@
 """Mixed chats over seven free providers and a paid one, while a key, a model and a provider fail.
 
 The providers are the simulator's preset `seven`: seven wires, two keys each, windows of minutes and
-caps of days. A backlog waits for free quota; callers hold chats; then a crowd comes in a hurry, more
-than free quota starts in time: only of these may any be paid. Judged are what callers got, and after
-the run, by the providers' own rules, whether any paid call was needless (`bench/spare.py`).
+caps of days. A backlog waits for free quota; callers hold chats; then a crowd comes in a hurry,
+more than free quota starts in time: only of these may any be paid. Judged are what callers got and,
+after the run, by the providers' own rules, whether any paid call was needless (`bench/spare.py`).
 """
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from statistics import fmean
 from typing import Any
 
 from bench import load, spare
-from bench.figures import Options, Result, judged, percentile
-from bench.mixed import MODEL, chat
-from bench.seven_story import FULL, PAID, REVOKED, WITHDRAWN, OUTAGE, Story, mapping_for
+from bench.figures import Options, Result, judged
+from bench.mixed import chat
+from bench.seven_story import DAY_US, FULL, PAID, Story, mapping_for
 from bench.stack import Stack
+from shared.core.eta import P95_SERVICE
 from shared.core.model import Status
 from shared.store.types import JobRecord
 from simulator import SimulatorConfig, headrace_config, load_config, running
@@ -23,7 +25,6 @@ from simulator.config import SimulatedProvider
 
 COMPLETE, FREE, COST = 0.999, 0.90, 0.5
 QUICK = 150
-SIM_MINUTE_MS = 60_000
 
 
 def run(options: Options) -> Result:
@@ -80,7 +81,7 @@ def _result(
         "caps_reached": _caps_reached(state),
         "upstream_429_share": round(refused / max(1, received), 6),
         "upstream": {name: _upstream(one) for name, one in upstream.items()},
-        "outcomes": dict(Counter(f"{a['deployment'].partition('/')[0]}:{a['outcome']}" for r in records for a in r.attempts)),
+        "outcomes": _outcomes(records),
     }
     return judged(
         "seven", figures, _lines(figures),
@@ -117,13 +118,7 @@ def _price(config: SimulatorConfig, record: JobRecord) -> float:
 def _needless(
     story: Story, config: SimulatorConfig, records: Sequence[JobRecord]
 ) -> list[tuple[spare.PaidCall, str, int]]:
-    keys = {
-        key.id: spare.Key(
-            provider.name, _real(provider, config.speed), provider.counts, shut=_shut(story, provider, key.id)
-        )
-        for provider in config.providers if provider.name != PAID
-        for key in provider.keys
-    }  # fmt: skip
+    keys = _free_keys(story, config)
     calls, took_ms = [], []
     for record in records:
         for attempt in record.attempts:
@@ -142,7 +137,7 @@ def _needless(
                 took_ms.append(attempt["ended_ms"] - attempt["started_ms"])
     for key in keys.values():
         key.uses.sort()
-    usual_us = round(percentile(took_ms, 0.95) * 1_000) if took_ms else 0
+    usual_us = round(P95_SERVICE * fmean(took_ms or [0]) * 1_000)
     paid = [
         spare.PaidCall(one.id, use, (one.deadline_ms or 1 << 50) * 1_000 - usual_us)
         for one, use in calls
@@ -150,18 +145,21 @@ def _needless(
     return spare.needless(paid, list(keys.values()))
 
 
+def _free_keys(story: Story, config: SimulatorConfig) -> dict[str, spare.Key]:
+    found = {}
+    for provider in config.providers:
+        limits = _real(provider, config.speed)
+        for key in provider.keys if provider.name != PAID else ():
+            shut = story.shut(provider.name, key.id)
+            found[key.id] = spare.Key(provider.name, limits, provider.counts, shut=shut)
+    return found
+
+
 def _real(provider: SimulatedProvider, speed: float) -> list[Any]:
     specs = (*provider.limits, *provider.models[0].limits)
-    return [replace(one, span_us=max(1, round(one.span_us / speed))) for one in specs if one.span_us]
-
-
-def _shut(story: Story, provider: SimulatedProvider, key: str) -> list[tuple[int, int]]:
-    moments, far = story.moments, 1 << 62
-    if key == REVOKED[1]:
-        return [(moments.revoked_us, far)]
-    if (provider.name, MODEL) == WITHDRAWN[:2]:
-        return [(moments.withdrawn_us, far)]
-    return [moments.outage_us] if provider.name == OUTAGE[0] else []
+    return [
+        replace(one, span_us=max(1, round(one.span_us / speed))) for one in specs if one.span_us
+    ]
 
 
 def _caps_reached(state: dict[str, Any]) -> list[str]:
@@ -173,7 +171,8 @@ def _caps_reached(state: dict[str, Any]) -> list[str]:
                 found += [
                     f"{key}:{window['dimension']}"
                     for window in account["windows"]
-                    if window["per_s"] * state["speed"] >= 86_000 and window["peak"] >= window["limit"]
+                    if round(window["per_s"] * state["speed"] * 1.001) * 1_000_000 >= DAY_US
+                    and window["peak"] >= window["limit"]
                 ]
     return found
 
@@ -182,18 +181,32 @@ def _upstream(total: dict[str, Any]) -> dict[str, Any]:
     return {
         "answered": total["answered_200"],
         "refused_429": total["answered_429"],
-        "other": {name: n for name, n in total["outcomes"].items() if name not in ("ok", "rate_limited")},
+        "other": {
+            name: n for name, n in total["outcomes"].items() if name not in ("ok", "rate_limited")
+        },
     }
+
+
+def _outcomes(records: Sequence[JobRecord]) -> dict[str, int]:
+    """Attempts by provider and outcome."""
+    attempts = [attempt for record in records for attempt in record.attempts]
+    told = (f"{one['deployment'].partition('/')[0]}:{one['outcome']}" for one in attempts)
+    return dict(sorted(Counter(told).items()))
 
 
 def _lines(figures: dict[str, Any]) -> list[str]:
     return [
-        f"completed       {100 * figures['completed_share']:.2f} % of {figures['chats']} in"
-        f" {figures['elapsed_s']} s at speed {figures['speed']:g}; callers' 429s"
-        f" {figures['callers_429']}, upstream's {100 * figures['upstream_429_share']:.2f} %",
-        f"free            {100 * figures['free_share']:.1f} %, where it suffices"
-        f" {100 * figures['free_share_where_free_suffices']:.1f} %; paid {figures['paid_calls']} of"
-        f" {figures['hurried']} in a hurry, {figures['needless_paid_calls']} of them needless",
-        f"cost            {figures['cost_usd']:.4f} $ against {figures['paid_only_usd']:.4f} $ paid only",
+        (
+            "completed       {completed_share:.2%} of {chats} in {elapsed_s} s at speed {speed:g};"
+            " callers' 429s {callers_429}, upstream's {upstream_429_share:.2%}"
+        ).format(**figures),
+        (
+            "free            {free_share:.1%}, where it suffices"
+            " {free_share_where_free_suffices:.1%}; paid {paid_calls} of {hurried} in a hurry,"
+            " {needless_paid_calls} of them needless"
+        ).format(**figures),
+        "cost            {cost_usd:.4f} $ against {paid_only_usd:.4f} $ paid only".format(
+            **figures
+        ),
         f"caps reached    {', '.join(figures['caps_reached']) or 'none'}",
     ]

@@ -1,4 +1,4 @@
-"""The run of `seven`: the simulated providers at a size, the callers, and what goes wrong meanwhile."""
+"""The run of `seven`: the providers at a size, the callers, and what goes wrong meanwhile."""
 
 import asyncio
 import time
@@ -27,20 +27,43 @@ PAID = "sim-paid"
 CALLS_A_S = 45.0
 FREE_A_MINUTE = 396.0  # what the preset's fourteen free keys start in a minute
 MOST_SPEED = 60.0
+LEFT_OF_THE_DAY = 0.75  # so that caps of the day are reached before the chats are through
 LEAST_TOKENS = 8_000  # a window of a minute takes a long chat, whatever the size
 CALLERS = 48
 SUBMITTING = 32
 HELD_SHARE, HURRIED_SHARE = 0.45, 0.08
 HURRIED_MINUTES = 1.5
 LOOK_S = 0.1
+DAY_US = 86_400_000_000
+FAR_US = 1 << 62
 LATE_S = 120.0
-# At what share of the answers what goes wrong: a key, a model, a whole provider for a minute.
-REVOKED, WITHDRAWN, OUTAGE = (
-    ("sim-groq", "groq-1", 0.15),
-    ("sim-openrouter", "sim-small", 0.3),
-    ("sim-mistral", "60s", 0.45),
-)
 HURRIED_AT = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What goes wrong once a share of the chats is answered: a fault of the simulator.
+
+    `key` None: every key of the provider. `lasts` is a simulated span; None: for good.
+    """
+
+    at_share: float
+    kind: str
+    provider: str
+    key: str | None = None
+    lasts: str | None = None
+
+    def fault(self) -> dict[str, str]:
+        """The fault as it is posted."""
+        given = {"kind": self.kind, "provider": self.provider, "key": self.key, "for": self.lasts}
+        return {name: value for name, value in given.items() if value is not None}
+
+
+TROUBLES = (
+    Trouble(0.15, "key_revoked", "sim-groq", key="groq-1"),
+    Trouble(0.30, "model_gone", "sim-openrouter"),
+    Trouble(0.45, "outage", "sim-mistral", lasts="60s"),
+)
 
 
 def speed_for(jobs: int) -> float:
@@ -51,8 +74,8 @@ def speed_for(jobs: int) -> float:
 def mapping_for(jobs: int) -> dict[str, Any]:
     """The preset `seven` for so many chats: limits shrink with the size, spans stay.
 
-    So a tenth of the chats meets the same minutes and days. No limit falls below one request, nor
-    below the tokens of a few long chats.
+    So a tenth of the chats meets the same minutes and days. Three quarters of each cap of a day or
+    more are left. No limit falls below one request, nor below the tokens of a few long chats.
     """
     mapping = preset_mapping("seven")
     share = min(1.0, jobs / FULL)
@@ -63,18 +86,13 @@ def mapping_for(jobs: int) -> dict[str, Any]:
 
 
 def _scaled(limit: Mapping[str, Any], share: float) -> dict[str, Any]:
-    name = next(one for one in limit if one in ("requests", "tokens", "input_tokens", "output_tokens"))
+    name = next(
+        one for one in limit if one in ("requests", "tokens", "input_tokens", "output_tokens")
+    )
     least = 1 if name == "requests" else LEAST_TOKENS
+    if parse_span_us(limit["per"]) >= DAY_US:
+        share *= LEFT_OF_THE_DAY
     return {**limit, name: max(min(least, limit[name]), round(limit[name] * share))}
-
-
-@dataclass(frozen=True, slots=True)
-class Moments:
-    """When what went wrong went wrong, in µs by the clock; the outage has an end."""
-
-    revoked_us: int
-    withdrawn_us: int
-    outage_us: tuple[int, int]
 
 
 @dataclass(slots=True)
@@ -87,16 +105,16 @@ class Story:
     url: str
     store_url: str
     statuses: Counter[int] = field(default_factory=Counter)
-    events: dict[str, int] = field(default_factory=dict)
+    at_us: dict[Trouble, int] = field(default_factory=dict)
     hurried: set[str] = field(default_factory=set)
     began_s: float = 0.0
     ended_s: float = 0.0
 
     async def run(self) -> tuple[list[JobRecord], dict[str, Any]]:
-        """Everything handed in, everything ended (or hopelessly late): records, simulator's state."""
+        """Everything handed in and ended, or hopelessly late: records, the simulator's state."""
         admin = Admin(self.address)
         self.began_s = time.time()
-        going = [asyncio.ensure_future(self._submit()), asyncio.ensure_future(self._hold())]
+        going = [asyncio.create_task(self._submit()), asyncio.create_task(self._hold())]
         await self._trouble(admin, going)
         await asyncio.wait(going, timeout=LATE_S)
         redis = Redis.from_url(self.store_url)
@@ -111,17 +129,19 @@ class Story:
         await redis.aclose()
         return records, state
 
-    @property
-    def moments(self) -> Moments:
-        """When what went wrong went wrong."""
-        far = 1 << 62
-        outage = self.events.get("outage", far)
-        span_us = round(parse_span_us(OUTAGE[1]) / self.speed)
-        return Moments(
-            self.events.get("revoked", far),
-            self.events.get("withdrawn", far),
-            (outage, outage + span_us),
-        )
+    def shut(self, provider: str, key: str) -> list[tuple[int, int]]:
+        """When a key of a provider did not answer, in µs by the clock."""
+        return [
+            (
+                self.at_us[one],
+                FAR_US if one.lasts is None else self.at_us[one] + self._lasts_us(one),
+            )
+            for one in TROUBLES
+            if one in self.at_us and one.provider == provider and one.key in (None, key)
+        ]
+
+    def _lasts_us(self, trouble: Trouble) -> int:
+        return round(parse_span_us(trouble.lasts or "0s") / self.speed)
 
     # -- the work
 
@@ -185,29 +205,20 @@ class Story:
 
     # -- what goes wrong
 
-    async def _trouble(self, admin: Admin, going: "list[asyncio.Future[None]]") -> None:
+    async def _trouble(self, admin: Admin, going: "list[asyncio.Task[None]]") -> None:
         """Each thing once its share of the chats is answered; until all are, or nothing moves."""
-        due = [
-            (REVOKED[2], "revoked", {"kind": "key_revoked", "provider": REVOKED[0], "key": REVOKED[1]}),
-            (
-                WITHDRAWN[2], "withdrawn",
-                {"kind": "model_gone", "provider": WITHDRAWN[0], "model": WITHDRAWN[1]},
-            ),
-            (OUTAGE[2], "outage", {"kind": "outage", "provider": OUTAGE[0], "for": OUTAGE[1]}),
-            (HURRIED_AT, "hurried", {}),
-        ]  # fmt: skip
-        good, moved_s = 0, time.monotonic()
+        due, hurry, good, moved_s = list(TROUBLES), True, 0, time.monotonic()
         while good < self.jobs and time.monotonic() - moved_s < LATE_S:
             now = sums(await admin.seen())[1]
             if now > good:
                 good, moved_s = now, time.monotonic()
-            while due and good >= due[0][0] * self.jobs:
-                _, name, fault = due.pop(0)
-                self.events[name] = time.time_ns() // 1_000
-                if fault:
-                    await admin.fault(**fault)
-                else:
-                    going.append(asyncio.ensure_future(self._hurry()))
+            while due and good >= due[0].at_share * self.jobs:
+                trouble = due.pop(0)
+                self.at_us[trouble] = time.time_ns() // 1_000
+                await admin.fault(**trouble.fault())
+            if hurry and good >= HURRIED_AT * self.jobs:
+                hurry = False
+                going.append(asyncio.create_task(self._hurry()))
             await asyncio.sleep(LOOK_S)
 
     async def _over(self, redis: "Redis") -> bool:

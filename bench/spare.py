@@ -1,11 +1,11 @@
-"""Could free quota still have done what was paid for? Judged afterwards, by the providers' own rules.
+"""Could free quota still have done what was paid for? Judged afterwards, by the providers' rules.
 
 Every call that a free key made is put back, at its moment, into fresh windows of that key (the
 simulator's, which enforced them). A paid call was needless where one more call, in its place, would
 have passed the windows of some free key, together with all that this key did: at any moment from
-the paid call's start up to the job's deadline less the time such calls take. A key counts while it
-answers: not after it was revoked or its model withdrawn, not in an outage. A gap excuses one paid call
-only: what was needless is put in as if it had been done so.
+the paid call's start up to the job's deadline, less the time that 95 of 100 such calls take. A key
+counts while it answers: not after it was revoked or its model withdrawn, not in an outage. A gap
+counts against one paid call only: what was needless is put in as if it had been done so.
 """
 
 from bisect import insort

@@ -15,7 +15,7 @@ from shared.core.candidates import is_free
 from shared.core.cost import cost_microusd
 from shared.core.eta import P95_SERVICE
 from shared.core.model import CredentialRef, Deployment, Priority, Usage, lane_id
-from shared.core.waterfill import Tank
+from shared.core.tank import Tank
 
 TYPICAL = Usage(input_tokens=1_000, output_tokens=500)
 UNPRICED_MICROUSD = 1_000_000

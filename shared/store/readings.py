@@ -5,9 +5,10 @@ from typing import Any
 
 import orjson
 
-from shared.core.backlog import Due, Group
+from shared.core.backlog import Due, Group, Step
 from shared.core.model import Priority, lane_deployment
 from shared.core.pace import Pace
+from shared.core.tank import least, together
 from shared.queue.types import LaneView
 from shared.store.types import LaneState
 
@@ -33,10 +34,35 @@ def _calls(cred: Mapping[str, Any], pace: Pace | None) -> Iterator[tuple[float, 
             yield tokens, window
 
 
+def _supply(view: Mapping[str, Any], lane_ms: int, pace: Pace | None) -> tuple[Step, ...]:
+    """What its keys start from when it opens; () where no window of some key says anything.
+
+    A key that is set aside starts nothing, one that rests or has a window with nothing left opens
+    when that is over.
+    """
+    keys = []
+    for cred in view["creds"] or ():
+        if cred["rest"] >= DEAD_MS:
+            continue
+        windows = list(_calls(cred, pace))
+        if not windows:
+            return ()
+        nexts = [window["next"] for _, window in windows if "next" in window]
+        opens_ms = max(cred["rest"], *nexts, lane_ms) if nexts else max(cred["rest"], lane_ms)
+        lines = [
+            (max(w["free"] / each, 1.0 if "next" in w else 0.0), w["l"] * 1000 / w["s"] / each)
+            for each, w in windows
+        ]
+        keys.append(least(lines, (opens_ms - lane_ms) / 1_000))
+    return together(keys)
+
+
 def _rates(view: Mapping[str, Any], pace: Pace | None = None) -> float | None:
     """Calls per second that all credentials' windows admit together."""
     total = 0.0
     for cred in view["creds"] or ():
+        if cred["rest"] >= DEAD_MS:
+            continue
         rates = [w["l"] * 1000 / w["s"] / each for each, w in _calls(cred, pace)]
         if not rates:
             return None
@@ -72,6 +98,7 @@ def state_of(
         reason=view["reason"],
         last_interactive_ms=int(view["last"]),
         pace=pace,
+        supply=_supply(view, max(parked, now_ms), pace),
     )
 
 
