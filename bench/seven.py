@@ -25,6 +25,7 @@ from simulator.config import SimulatedProvider
 
 COMPLETE, FREE, COST = 0.999, 0.90, 0.5
 QUICK = 150
+FAR_MS = 1 << 50
 
 
 def run(options: Options) -> Result:
@@ -118,31 +119,32 @@ def _price(config: SimulatorConfig, record: JobRecord) -> float:
 def _needless(
     story: Story, config: SimulatorConfig, records: Sequence[JobRecord]
 ) -> list[tuple[spare.PaidCall, str, int]]:
-    keys = _free_keys(story, config)
-    calls, took_ms = [], []
+    keys, paid = _free_keys(story, config), []
+    took_ms: dict[str, list[int]] = {}
     for record in records:
         for attempt in record.attempts:
-            usage = attempt.get("usage") or {}
-            use = spare.Use(
-                attempt.get("sent_ms", attempt["started_ms"]) * 1_000,
-                usage.get("input_tokens", 0),
-                usage.get("output_tokens", 0),
-            )
-            if attempt["outcome"] != "succeeded":
-                continue
-            if attempt["deployment"].startswith(f"{PAID}/"):
-                calls.append((record, use))
-            else:
-                keys[attempt["credential"]].uses.append(use)
-                took_ms.append(attempt["ended_ms"] - attempt["started_ms"])
+            key, use = keys.get(attempt["credential"]), _use(attempt)
+            if attempt["outcome"] == "succeeded" and key is None:
+                paid.append(spare.PaidCall(record.id, use, (record.deadline_ms or FAR_MS) * 1_000))
+            elif attempt["outcome"] == "succeeded" and key is not None:
+                key.uses.append(use)
+                took_ms.setdefault(key.provider, []).append(
+                    attempt["ended_ms"] - use.at_us // 1_000
+                )
+            elif key is not None and "retry_after_ms" in attempt:
+                rests_ms = attempt["ended_ms"] + attempt["retry_after_ms"]
+                key.shut.append((use.at_us, rests_ms * 1_000))
     for key in keys.values():
         key.uses.sort()
-    usual_us = round(P95_SERVICE * fmean(took_ms or [0]) * 1_000)
-    paid = [
-        spare.PaidCall(one.id, use, (one.deadline_ms or 1 << 50) * 1_000 - usual_us)
-        for one, use in calls
-    ]
+        key.takes_us = round(P95_SERVICE * fmean(took_ms.get(key.provider, [0])) * 1_000)
     return spare.needless(paid, list(keys.values()))
+
+
+def _use(attempt: dict[str, Any]) -> spare.Use:
+    usage = attempt.get("usage") or {}
+    at_ms = attempt.get("sent_ms", attempt["started_ms"])
+    tokens = (usage.get(name, 0) for name in ("input_tokens", "output_tokens"))
+    return spare.Use(at_ms * 1_000, *tokens)
 
 
 def _free_keys(story: Story, config: SimulatorConfig) -> dict[str, spare.Key]:

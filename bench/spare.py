@@ -3,9 +3,10 @@
 Every call that a free key made is put back, at its moment, into fresh windows of that key (the
 simulator's, which enforced them). A paid call was needless where one more call, in its place, would
 have passed the windows of some free key, together with all that this key did: at any moment from
-the paid call's start up to the job's deadline, less the time that 95 of 100 such calls take. A key
-counts while it answers: not after it was revoked or its model withdrawn, not in an outage. A gap
-counts against one paid call only: what was needless is put in as if it had been done so.
+the paid call's start up to the job's deadline, less the time that 95 of 100 of its calls take. A
+key counts while it may be called: not after it was revoked or its model withdrawn, not in an
+outage, not while it rests after a 429. A gap counts against one paid call only: what was needless
+is put in as if it had been done so.
 """
 
 from bisect import insort
@@ -31,16 +32,20 @@ class Use:
 
 @dataclass(slots=True)
 class Key:
-    """A free key: its limits with real spans, its calls in order, when it did not answer."""
+    """A free key: its limits with real spans, its calls in order, when it was not to be called.
+
+    `takes_us` is the time in which 95 of 100 of its calls end.
+    """
 
     provider: str
     limits: Sequence[LimitSpec]
     counts: str
+    takes_us: int = 0
     uses: list[Use] = field(default_factory=list)
     shut: list[tuple[int, int]] = field(default_factory=list)
 
-    def answers(self, at_us: int) -> bool:
-        """Whether it answered at that moment."""
+    def open(self, at_us: int) -> bool:
+        """Whether it was to be called at that moment."""
         return not any(since <= at_us < until for since, until in self.shut)
 
     def takes(self, use: Use) -> bool:
@@ -69,17 +74,17 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class PaidCall:
-    """A call that cost money: when it began, and until when one could have begun instead."""
+    """A call that cost money: when it began, and by when the job was to be done."""
 
     job: str
     use: Use
-    latest_us: int
+    deadline_us: int
 
 
 def needless(paid: Sequence[PaidCall], keys: Sequence[Key]) -> list[tuple[PaidCall, str, int]]:
     """The paid calls that some free key could have made in time: call, provider, moment."""
     found = []
-    for call in sorted(paid, key=lambda one: one.latest_us):
+    for call in sorted(paid, key=lambda one: one.deadline_us):
         gap = _gap(call, keys)
         if gap is not None:
             key, use = gap
@@ -89,12 +94,10 @@ def needless(paid: Sequence[PaidCall], keys: Sequence[Key]) -> list[tuple[PaidCa
 
 
 def _gap(call: PaidCall, keys: Sequence[Key]) -> tuple[Key, Use] | None:
-    span_us = call.latest_us - call.use.at_us
-    if span_us < 0:
-        return None
     for look in range(LOOKS + 1):
-        use = replace(call.use, at_us=call.use.at_us + span_us * look // LOOKS)
         for key in keys:
-            if key.answers(use.at_us) and key.takes(use):
+            span_us = call.deadline_us - key.takes_us - call.use.at_us
+            use = replace(call.use, at_us=call.use.at_us + span_us * look // LOOKS)
+            if span_us >= 0 and key.open(use.at_us) and key.takes(use):
                 return key, use
     return None
