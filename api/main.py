@@ -9,13 +9,14 @@ from typing import Final
 import structlog
 from redis.asyncio import Redis
 
+from api.administration import Administration
 from api.app import create_app
 from api.keys import FileKeys
-from api.routing import CatalogRouter
+from api.live import LiveKeys, LiveRouter
 from api.server import Server, config
 from api.wiring import Bounds, Service, Wiring
 from shared import catalog as catalogs
-from shared import credentials, log, tokens
+from shared import log, tokens, vault
 from shared.clock import SystemClock
 from shared.core.model import Paid, Priority
 from shared.credentials import ApiKeys
@@ -25,10 +26,13 @@ from shared.store import connect
 from shared.store.inbox import Inbox
 from shared.store.jobs import Jobs
 from shared.store.lanes import Lanes
+from shared.store.tables import Tables
+from shared.supply import Base, Live
 
 logger = structlog.get_logger(__name__)
 
 GC_ALLOCATIONS: Final = 10_000
+Tasks = set[asyncio.Task[None]]
 
 
 def run(settings: Settings) -> None:
@@ -50,26 +54,32 @@ def wire(settings: Settings) -> Wiring:
     url = settings.redis_url
     if not url:
         raise ConfigError("REDIS_URL is not set: `headrace up` brings its own store")
-    catalog, configured = catalogs.load(settings.config)
-    held = credentials.load(os.environ, catalog, configured)
+    configured = catalogs.read_config(settings.config)
+    master = vault.of_settings(settings)
+    base = Base.of(
+        configured, os.environ, vault=master, allow_private=settings.allow_private_providers
+    )
     clock = SystemClock()
 
     def load_keys() -> ApiKeys:
         return ApiKeys.from_config(configured, os.environ, settings.api_keys_file)
 
-    clients = (connect.producer(url), connect.commands(url), connect.pubsub(url))
-    writes, reads, subscriber = clients
-    inbox = Inbox(subscriber, reads)
+    clients = (connect.producer(url), connect.commands(url), *map(connect.pubsub, (url, url)))
+    writes, reads, subscriber, ears = clients
+    inbox, tables = Inbox(subscriber, reads), Tables(reads)
+    live = Live(base, tables, Tables(ears))
+    following: Tasks = set()
     return Wiring(
         jobs=Jobs(writes, reads),
         lanes=Lanes(reads),
         inbox=inbox,
-        router=CatalogRouter(catalog, held.refs),
-        keys=FileKeys(load_keys, settings.api_keys_file, clock),
+        router=LiveRouter(live),
+        keys=LiveKeys(FileKeys(load_keys, settings.api_keys_file, clock), live),
+        admin=Administration(live, tables, master),
         bounds=bounds(settings),
         clock=clock,
-        start=_start(inbox),
-        stop=_stop(inbox, clients),
+        start=_start(inbox, live, following),
+        stop=_stop(inbox, following, clients),
     )
 
 
@@ -88,18 +98,25 @@ def bounds(settings: Settings) -> Bounds:
     )
 
 
-def _start(inbox: Inbox) -> Callable[[], Awaitable[None]]:
+def _start(inbox: Inbox, live: Live, following: Tasks) -> Callable[[], Awaitable[None]]:
     async def start() -> None:
         try:
             await inbox.start()
+            await live.reload()
         except StoreError as problem:  # it goes on trying; until then /readyz says what is missing
             logger.warning("store_not_there_yet", error=str(problem))
+        following.add(asyncio.create_task(live.follow()))
 
     return start
 
 
-def _stop(inbox: Inbox, clients: tuple[Redis, ...]) -> Callable[[], Awaitable[None]]:
+def _stop(
+    inbox: Inbox, following: Tasks, clients: tuple[Redis, ...]
+) -> Callable[[], Awaitable[None]]:
     async def stop() -> None:
+        for task in following:
+            task.cancel()
+        await asyncio.gather(*following, return_exceptions=True)
         await inbox.close()
         for client in clients:
             await client.aclose()

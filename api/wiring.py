@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from api.administration import Administration
 from api.errors import overfull
 from api.metrics import Metrics
 from api.ports import Inbox, Jobs, Keys, Lanes, Router
@@ -54,6 +55,7 @@ class Wiring:
     inbox: Inbox
     router: Router
     keys: Keys
+    admin: Administration
     bounds: Bounds = Bounds()
     clock: Clock = field(default_factory=SystemClock)
     start: Callable[[], Awaitable[None]] = nothing
@@ -69,6 +71,7 @@ class Service:
         self.inbox = wiring.inbox
         self.router = wiring.router
         self.keys = wiring.keys
+        self.admin = wiring.admin
         self.bounds = wiring.bounds
         self.clock = wiring.clock
         self.metrics = Metrics()

@@ -13,20 +13,24 @@ from scheduler.bell import Bell
 from scheduler.configure import Configure
 from scheduler.deadlines import Deadlines
 from scheduler.ending import end
+from scheduler.evacuate import Evacuate
 from scheduler.leading import RELEASE_WITHIN_S, Duties, Duty, lead_for_ever
 from scheduler.listen import Listen
 from scheduler.ports import SchedulerStore
+from scheduler.probes import Probes
 from scheduler.reaper import Reaper
 from scheduler.rebalance import Rebalance
 from scheduler.retention import Retention
 from scheduler.store import Store
 from shared import catalog as catalogs
-from shared import credentials, log
+from shared import log, vault
 from shared.errors import ConfigError
 from shared.settings import Settings
 from shared.store import connect
 from shared.store.lanes import Lanes, publish_catalog
 from shared.store.leader import Leader
+from shared.store.tables import Tables
+from shared.supply import Base, Live
 
 logger = structlog.get_logger(__name__)
 
@@ -34,15 +38,25 @@ PREFIX = "{hr}:"
 
 
 def duties_of(
-    store: SchedulerStore, publish: Callable[[], Awaitable[int]], lease_ms: int
+    store: SchedulerStore,
+    publish: Callable[[], Awaitable[int]],
+    lease_ms: int,
+    *,
+    changed: Bell | None = None,
+    probe_ms: int = 60_000,
 ) -> Duties:
-    """What the leader of a fence does; each time with bells of its own, so nothing is left over."""
+    """What the leader of a fence does; each time with bells of its own, so nothing is left over.
+
+    `changed` rings where what is to be published may have changed.
+    """
 
     def duties(fence: int) -> Mapping[str, Duty]:
-        work, limits = Bell(), Bell()
+        work, limits, left, died = Bell(), Bell(), Bell(), Bell()
         return {
-            "configure": Configure(publish, Bell()),
-            "listen": Listen(store, work, limits),
+            "configure": Configure(publish, changed or Bell()),
+            "evacuate": Evacuate(store, left, fence),
+            "probes": Probes(store, died, probe_ms),
+            "listen": Listen(store, work, limits, left, died),
             "rebalance": Rebalance(store, work, fence),
             "deadlines": Deadlines(store, limits, fence),
             "reap": Reaper(store, Bell(), fence, lease_ms),
@@ -64,24 +78,35 @@ async def serve(settings: Settings) -> None:
     """Wires one process and runs it until it is asked to stop; then gives its lease up."""
     if settings.redis_url is None:
         raise ConfigError("REDIS_URL is not set: say where the store is, or run `headrace up`")
-    catalog, config = catalogs.load(settings.config)
-    refs = credentials.load(os.environ, catalog, config)
+    base = Base.of(
+        catalogs.read_config(settings.config),
+        os.environ,
+        vault=vault.of_settings(settings),
+        allow_private=settings.allow_private_providers,
+    )
     client = connect.commands(settings.redis_url)
     listener = connect.pubsub(settings.redis_url)
     lease_ms = int(settings.dead_after_s * 1_000)
     store = Store(client, listener, PREFIX, lease_ms)
     lanes = Lanes(client, PREFIX)
     leader = Leader(client, PREFIX, f"{os.getpid()}-{uuid.uuid4().hex[:12]}")
+    ears = connect.pubsub(settings.redis_url)
+    live, changed = Live(base, Tables(client, PREFIX), Tables(ears, PREFIX)), Bell()
+    live.on_change(lambda _supply: changed.ring())
 
     async def publish() -> int:
-        return await publish_catalog(lanes, catalog, refs, settings)
+        supply = await live.reload()
+        return await publish_catalog(lanes, supply.catalog, supply.credentials, settings)
 
-    duties = duties_of(store, publish, lease_ms)
+    probe_ms = int(settings.probe_s * 1_000)
+    duties = duties_of(store, publish, lease_ms, changed=changed, probe_ms=probe_ms)
+    following = asyncio.create_task(live.follow())
     try:
         await until_stopped(lead_for_ever(leader, duties))
     finally:
-        await client.aclose()
-        await listener.aclose()
+        await end((following,), again_s=2 * RELEASE_WITHIN_S)
+        for each in (client, listener, ears):
+            await each.aclose()
 
 
 async def until_stopped(work: Coroutine[Any, Any, None]) -> None:

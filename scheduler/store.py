@@ -1,5 +1,6 @@
 """The port on a real store: `Lanes` for what it has, scripts to end and to take back jobs."""
 
+import hashlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,14 +10,18 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 import shared.store
-from scheduler.ports import Cleaned, Expired, Reaped
+from scheduler.ports import Cleaned, Dead, Evacuated, Expired, Reaped
 from shared.core.backlog import LaneEvent, Move, Snapshot
 from shared.errors import StoreError
 from shared.queue.scripts import Scripts
+from shared.queue.tasks import CHECK_CREDENTIAL, task
 from shared.store.connect import store_errors
+from shared.store.jobs import Jobs
 from shared.store.lanes import Lanes
 from shared.store.leader import StaleFence
+from shared.store.tables import Tables
 
+PROBE_DEADLINE_MS = 300_000
 CLEAN = Path(shared.store.__file__).parent / "lua" / "clean.lua"
 
 
@@ -43,6 +48,7 @@ class Store:
         self._scripts = Scripts(client, prefix)
         self._clean: Any = client.register_script(CLEAN.read_text())
         self._lanes = Lanes(client, prefix)
+        self._tables = Tables(client, prefix)
         self._heard = Lanes(listener, prefix)
 
     async def now_ms(self) -> int:
@@ -80,6 +86,34 @@ class Store:
         with _fenced("cleaning indexes"):
             removed, more = await self._clean(keys=[self._prefix], args=[fence, most])
         return Cleaned(int(removed), bool(more))
+
+    async def evacuate(self, fence: int, most: int) -> Evacuated:
+        """Takes queued jobs off lanes that nobody serves."""
+        with _fenced("evacuating lanes"):
+            row = await self._scripts("evacuate", {"most": most, "fence": fence})
+        moved, failed, wait, more = (int(each) for each in row)
+        return Evacuated(moved, failed, None if wait < 0 else wait, bool(more))
+
+    async def dead(self) -> tuple[Dead, ...]:
+        """Every credential that is set aside."""
+        rests, probes = await self._tables.rests(), await self._tables.probes()
+        names = [scope[2:] for scope, rest in rests.items() if rest.dead and scope[:2] == "c:"]
+        return tuple(Dead(name, *probes.get(name, ())) for name in sorted(names))
+
+    async def note_probe(self, credential: str, tries: int, at_ms: int) -> None:
+        """Keeps that a dead credential was seen or probed."""
+        await self._tables.note_probe(credential, tries, at_ms)
+
+    async def probe(self, credential: str, tries: int) -> None:
+        """Asks a worker to test the credential."""
+        named = hashlib.sha256(credential.encode()).hexdigest()[:16]
+        wanted = task(
+            CHECK_CREDENTIAL,
+            {"credential": credential},
+            job_id=f"job_probe_{named}_{tries}_{await self.now_ms()}",
+            deadline_ms=PROBE_DEADLINE_MS,
+        )
+        await Jobs(self._client, self._client, self._prefix).accept(wanted)
 
     def events(self) -> AsyncIterator[LaneEvent]:
         """Announcements as they come."""

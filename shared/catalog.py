@@ -43,7 +43,8 @@ class Quirks:
     `auth_format` holds `{key}`; an empty `auth_header` means no authentication. `rate_dialect`
     names how rate-limit headers are read: groq openai mistral anthropic cerebras generic none.
     Paths begin with a slash and follow the base URL, `{model}` in them is the model's id; an empty
-    path means: not offered.
+    path means: not offered. `check_path` is a cheap GET that tells a good key from a bad one, for
+    hosts whose list of models asks for none.
 
     `takes` are the only fields of a chat request this host takes (by the caller's names; empty:
     any), `message_takes` the only fields of a message, by role. `values` spells a field's values
@@ -65,6 +66,7 @@ class Quirks:
     chat_path: str = "/chat/completions"
     embeddings_path: str = "/embeddings"
     models_path: str = "/models"
+    check_path: str = ""
     takes: frozenset[str] = frozenset()
     message_takes: tuple[tuple[str, frozenset[str]], ...] = ()
     values: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
@@ -84,6 +86,7 @@ class Provider:
     `env` are the environment names that may hold keys; `plans` the plan names with known limits;
     `default_plan` is what a key without a plan is on. `no_auth` providers need no credential.
     `window_kinds` says how a window of a name is counted: (name, kind, anchor); others slide.
+    `guarded`: it was added through the API and may not be at a private address.
     """
 
     name: str
@@ -97,6 +100,7 @@ class Provider:
     scope: str = "key"
     no_auth: bool = False
     window_kinds: tuple[tuple[str, WindowKind, str], ...] = ()
+    guarded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,6 +158,7 @@ class QuirksDoc(Doc):
     chat_path: str = "/chat/completions"
     embeddings_path: str = "/embeddings"
     models_path: str = "/models"
+    check_path: str = ""
     takes: list[str] = []
     message_takes: dict[str, list[str]] = {}
     values: dict[str, dict[str, str]] = {}
@@ -175,7 +176,7 @@ class QuirksDoc(Doc):
             raise ValueError(unknown(value, WIRES, "wire"))
         return value
 
-    @field_validator("chat_path", "embeddings_path", "models_path")
+    @field_validator("chat_path", "embeddings_path", "models_path", "check_path")
     @classmethod
     def _path(cls, value: str) -> str:
         if value and not value.startswith("/"):

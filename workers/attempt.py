@@ -159,6 +159,9 @@ async def _attempt(
     except KeyError:
         return _unserved(f"this deployment does not offer {call.kind}")
     progress.dropped = request.dropped
+    provider = ctx.catalog.provider(call.deployment.provider)
+    if provider is not None and provider.guarded:
+        request = replace(request, guarded=True)
     if request.dropped and policy.unsupported is OnUnsupported.REFUSE:
         return refused(request.dropped, call.deployment.id)
 

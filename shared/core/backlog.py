@@ -112,6 +112,8 @@ class LaneEventKind(StrEnum):
     RAN_DRY = "ran_dry"  # open, with nothing of its own to claim
     BACKLOG = "backlog"  # more is queued than its windows take soon
     CONFIGURED = "configured"  # lanes or limits changed
+    UNSERVED = "unserved"  # work is left on a lane that nobody serves any more
+    DIED = "died"  # a credential (named in the lane's place) was set aside
     LIMITS = "limits"  # a deadline or wait limit is now the nearest of all
     LOST = "lost"  # messages may have been missed: look at everything
 

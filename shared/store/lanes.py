@@ -1,6 +1,7 @@
 """Lanes: their configuration going in, what they look like coming out, moves between them."""
 
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
@@ -25,15 +26,21 @@ DAY_MS = 86_400_000
 def lane_config(
     deployment: Deployment, credentials: Iterable[CredentialRef], now_ms: int
 ) -> dict[str, Any]:
-    """One lane as configure.lua writes it: every credential with all its windows."""
-    return {
+    """One lane as configure.lua writes it: every credential with all its windows.
+
+    Credentials of a higher priority stand first; `tiers` says how many of each stand together.
+    """
+    ranked = sorted(credentials, key=lambda credential: -credential.priority)
+    made: dict[str, Any] = {
         "creds": [
             learned.entry(
                 deployment, credential, deployment.limits(credential.plan) or Limits(), now_ms
             )
-            for credential in credentials
+            for credential in ranked
         ]
     }
+    tiers = Counter(credential.priority for credential in ranked)
+    return made | {"tiers": list(tiers.values())} if len(tiers) > 1 else made
 
 
 def lane_configs(
@@ -46,8 +53,8 @@ def lane_configs(
     return {
         lane_id(deployment.id, pool): lane_config(deployment, members, now_ms)
         for deployment in deployments
-        for (provider, pool), members in pools.items()
-        if provider == deployment.provider
+        for (_, pool), held in pools.items()
+        if (members := [credential for credential in held if credential.serves(deployment)])
     }
 
 
@@ -71,6 +78,7 @@ async def publish_catalog(
             "interactive_recent_ms": int(settings.interactive_recent_s * 1000),
             "breaker_failures": settings.breaker_failures,
             "breaker_open_ms": int(settings.breaker_open_s * 1000),
+            "unserved_ms": int(settings.unserved_s * 1000),
         },
         catalog.version,
     )

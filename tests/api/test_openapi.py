@@ -17,9 +17,11 @@ def served() -> FakeStore:
     store = FakeStore()
 
     def work(job_id: str) -> None:
-        store.start(job_id)
         kind = store.rows[job_id].record.kind
-        store.complete(job_id, COMPLETION if kind is Kind.CHAT else EMBEDDING)
+        if kind is Kind.TASK:
+            return store.test(job_id)
+        store.start(job_id)
+        return store.complete(job_id, COMPLETION if kind is Kind.CHAT else EMBEDDING)
 
     store.on_accept = work
     return store

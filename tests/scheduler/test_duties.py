@@ -7,7 +7,9 @@ import pytest
 
 from scheduler.bell import Bell
 from scheduler.deadlines import Deadlines
+from scheduler.evacuate import Evacuate
 from scheduler.listen import Listen
+from scheduler.probes import Probes
 from scheduler.reaper import Reaper
 from scheduler.rebalance import MOVE_BATCH, Rebalance
 from scheduler.retention import Retention
@@ -128,30 +130,69 @@ async def test_retention_drops_in_batches_until_nothing_is_left(store):
     assert (store.stale_entries, store.calls.count("clean")) == (0, 3)
 
 
+def bells():
+    return {name: Bell() for name in ("work", "limits", "left", "died")}
+
+
+HEARD_BY = {
+    LaneEventKind.LIMITS: "limits",
+    LaneEventKind.UNSERVED: "left",
+    LaneEventKind.DIED: "died",
+}
+
+
 @pytest.mark.parametrize("kind", [kind for kind in LaneEventKind if kind is not LaneEventKind.LOST])
 async def test_each_announcement_rings_the_duty_it_is_for(store, kind):
-    work, limits = Bell(), Bell()
-    turn = asyncio.create_task(Listen(store, work, limits).turn())
+    ears = bells()
+    turn = asyncio.create_task(Listen(store, *ears.values()).turn())
     await asyncio.sleep(0)
-    assert await work.wait(1) and await limits.wait(1)  # noqa: PT018 - both, after (re)connecting
+    assert all([await bell.wait(1) for bell in ears.values()])  # after (re)connecting
     store.announced.put_nowait(LaneEvent(kind, A))
-    heard = limits if kind is LaneEventKind.LIMITS else work
-    other = work if kind is LaneEventKind.LIMITS else limits
+    heard = ears.pop(HEARD_BY.get(kind, "work"))
     assert await heard.wait(1)
-    assert not await other.wait(0.01)
+    assert not any([await bell.wait(0.01) for bell in ears.values()])
     turn.cancel()
     with pytest.raises(asyncio.CancelledError):
         await turn
 
 
 async def test_a_broken_subscription_makes_every_duty_look_anew(store):
-    work, limits = Bell(), Bell()
-    turn = asyncio.create_task(Listen(store, work, limits).turn())
+    ears = bells()
+    turn = asyncio.create_task(Listen(store, *ears.values()).turn())
     await asyncio.sleep(0)
-    await work.wait(1)
-    await limits.wait(1)
+    for bell in ears.values():
+        await bell.wait(1)
     store.announced.put_nowait(StoreError("the connection broke"))
     with pytest.raises(StoreError):
         await turn
-    assert await work.wait(1)
-    assert await limits.wait(1)
+    assert all([await bell.wait(1) for bell in ears.values()])
+
+
+async def test_lanes_nobody_serves_are_emptied_in_batches(store):
+    store.left_behind = 1_234
+    bell = Bell()
+    bell.ring()
+    await Evacuate(store, bell, FENCE).turn()
+    assert (store.left_behind, store.calls.count("evacuate")) == (0, 3)
+
+
+async def test_a_dead_credential_is_probed_at_growing_intervals_and_its_count_is_kept(store):
+    store.dead_credentials = {"a1": ()}
+    bell = Bell()
+    for wait_ms, tries in ((0, 0), (999, 0), (1, 1), (1_999, 1), (1, 2), (4_000, 3)):
+        store.now += wait_ms
+        bell.ring()
+        await Probes(store, bell, 1_000).turn()
+        assert len(store.probed) == tries
+        assert store.dead_credentials["a1"][0] == tries
+    assert store.probed == [("a1", 1), ("a1", 2), ("a1", 3)]
+
+
+async def test_without_a_dead_credential_nothing_is_probed_until_one_dies(store):
+    bell = Bell()
+    turn = asyncio.create_task(Probes(store, bell, 1).turn())
+    await asyncio.sleep(0.02)
+    assert not turn.done()
+    bell.ring()
+    await turn
+    assert store.calls == ["dead"]
