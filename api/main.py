@@ -32,7 +32,6 @@ from shared.supply import Base, Live
 logger = structlog.get_logger(__name__)
 
 GC_ALLOCATIONS: Final = 10_000
-Tasks = set[asyncio.Task[None]]
 
 
 def run(settings: Settings) -> None:
@@ -68,7 +67,6 @@ def wire(settings: Settings) -> Wiring:
     writes, reads, subscriber, ears = clients
     inbox, tables = Inbox(subscriber, reads), Tables(reads)
     live = Live(base, tables, Tables(ears))
-    following: Tasks = set()
     return Wiring(
         jobs=Jobs(writes, reads),
         lanes=Lanes(reads),
@@ -78,8 +76,8 @@ def wire(settings: Settings) -> Wiring:
         admin=Administration(live, tables, master),
         bounds=bounds(settings),
         clock=clock,
-        start=_start(inbox, live, following),
-        stop=_stop(inbox, following, clients),
+        start=_start(inbox, live),
+        stop=_stop(inbox, live, clients),
     )
 
 
@@ -98,25 +96,21 @@ def bounds(settings: Settings) -> Bounds:
     )
 
 
-def _start(inbox: Inbox, live: Live, following: Tasks) -> Callable[[], Awaitable[None]]:
+def _start(inbox: Inbox, live: Live) -> Callable[[], Awaitable[None]]:
     async def start() -> None:
         try:
             await inbox.start()
             await live.reload()
         except StoreError as problem:  # it goes on trying; until then /readyz says what is missing
             logger.warning("store_not_there_yet", error=str(problem))
-        following.add(asyncio.create_task(live.follow()))
+        live.start()
 
     return start
 
 
-def _stop(
-    inbox: Inbox, following: Tasks, clients: tuple[Redis, ...]
-) -> Callable[[], Awaitable[None]]:
+def _stop(inbox: Inbox, live: Live, clients: tuple[Redis, ...]) -> Callable[[], Awaitable[None]]:
     async def stop() -> None:
-        for task in following:
-            task.cancel()
-        await asyncio.gather(*following, return_exceptions=True)
+        await live.close()
         await inbox.close()
         for client in clients:
             await client.aclose()

@@ -128,7 +128,7 @@ def limits(name: Name = None, *, as_json: Json = False, url: Url = None) -> None
 
 
 @app.command()
-def add(
+def add(  # noqa: PLR0913 - a command's options are its parameters
     name: Annotated[str, typer.Argument(help="a provider; with --base-url, a new one's name")],
     *,
     key_env: Annotated[
@@ -219,9 +219,7 @@ async def _tests(name: str | None, url: str | None) -> list[dict[str, Any]]:
             named = quote(str(credential["id"]), safe="")
             async with turns:
                 try:
-                    return await api.post(
-                        f"/v1/credentials/{quote(credential['id'], safe='')}/test"
-                    )
+                    return await api.post(f"/v1/credentials/{named}/test")
                 except Refused as exc:
                     return _untested(credential, str(exc))
 

@@ -96,15 +96,19 @@ async def serve(settings: Settings) -> None:
 
     async def publish() -> int:
         supply = await live.reload()
+        # a key that died and was replaced in the environment or a file is another key
+        for credential in await live.tables.replaced(supply.prints()):
+            await live.tables.set_health(credential, all_lanes=True)
+            logger.info("credential_replaced", credential=credential)
         return await publish_catalog(lanes, supply.catalog, supply.credentials, settings)
 
     probe_ms = int(settings.probe_s * 1_000)
     duties = duties_of(store, publish, lease_ms, changed=changed, probe_ms=probe_ms)
-    following = asyncio.create_task(live.follow())
+    live.start()
     try:
         await until_stopped(lead_for_ever(leader, duties))
     finally:
-        await end((following,), again_s=2 * RELEASE_WITHIN_S)
+        await live.close()
         for each in (client, listener, ears):
             await each.aclose()
 

@@ -29,6 +29,7 @@ log = structlog.get_logger(__name__)
 
 FIRST_BACKOFF_S: Final = 0.1
 MOST_BACKOFF_S: Final = 5.0
+CANCEL_AGAIN_S: Final = 0.5
 NO_KEYS: Final = ApiKeys(MappingProxyType({}))
 NO_ROWS: Final = Rows()
 
@@ -100,6 +101,11 @@ class Supply:
             return 0
         shared = [ref for ref in self.credentials.of(mine.provider) if ref.pool == mine.pool]
         return len(shared) - 1
+
+    def prints(self) -> dict[str, str]:
+        """What tells each credential's key from another, by id: a digest's first digits."""
+        secrets = ((ref.id, self.credentials.secrets[ref.id].reveal()) for ref in self.credentials)
+        return {id_: configured.digest(f"{id_}:{text}")[:16] for id_, text in secrets}
 
     @property
     def providers(self) -> tuple[str, ...]:
@@ -260,6 +266,18 @@ class Live:
         self._listener = listener or tables
         self._hear: list[Callable[[Supply], None]] = []
         self._lock = asyncio.Lock()
+        self._following: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Follows the store's changes from now on."""
+        self._following = asyncio.create_task(self.follow())
+
+    async def close(self) -> None:
+        """Follows them no longer. Cancels again where the store's client swallowed a cancel."""
+        task, self._following = self._following, None
+        while task is not None and not task.done():
+            task.cancel()
+            await asyncio.wait((task,), timeout=CANCEL_AGAIN_S)
 
     def on_change(self, hear: Callable[[Supply], None]) -> None:
         """`hear` is called with each new supply, on the loop."""

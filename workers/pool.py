@@ -85,15 +85,14 @@ class Pool:
         live = Live(self._base, self._tables, Tables(listener, broker.prefix))
         live.on_change(self._take)
         self._take(await live.reload())
-        following = asyncio.create_task(live.follow())
+        live.start()
         lanes = Lanes(client, broker.prefix)
         if await lanes.version() is None:
             supply = live.current
             await publish_catalog(lanes, supply.catalog, supply.credentials, self.settings)
 
         async def close() -> None:
-            following.cancel()
-            await asyncio.gather(following, return_exceptions=True)
+            await live.close()
             if self._transport:
                 await self._transport.aclose()
             await client.aclose()

@@ -23,8 +23,8 @@ from yarl import URL
 
 from shared.core.outcome import FailureKind
 from workers.bodies import ReplyStream, RequestBody, Writing
-from workers.guard import PublicOnly, refuse_literal
 from workers.failures import MaybeSent, NotSent, TransportFailure, failure
+from workers.guard import PublicOnly, refuse_literal
 from workers.providers.base import HttpRequest
 
 MAX_REPLY_BYTES = 64 << 20

@@ -151,6 +151,24 @@ class Tables:
         with store_errors("writing a probe"):
             await self._client.hset(f"{self._prefix}probes", credential, f"{tries}|{at_ms}")
 
+    async def replaced(self, prints: Mapping[str, str]) -> tuple[str, ...]:
+        """The credentials whose key is another than when this was asked last; notes all of them.
+
+        `prints` tells keys apart, and says nothing of them.
+        """
+        with store_errors("comparing keys"):
+            known = await self._hash("prints")
+        gone = sorted(known.keys() - prints.keys())
+        new = {name: value for name, value in prints.items() if known.get(name) != value}
+        pipe = self._client.pipeline(transaction=False)
+        if gone:
+            pipe.hdel(f"{self._prefix}prints", *gone)
+        if new:
+            pipe.hset(f"{self._prefix}prints", mapping=new)  # type: ignore[arg-type]  # invariant in its key
+        with store_errors("noting keys"):
+            await pipe.execute()
+        return tuple(sorted(new.keys() & known.keys()))
+
     async def forget(self, credential: str) -> None:
         """Drops what is kept beside a credential that has gone."""
         await self.set_health(credential, all_lanes=True)

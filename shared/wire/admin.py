@@ -19,9 +19,7 @@ from shared.catalog_schema import (
 from shared.wire.openai import refused_from
 
 Label = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[ -~]*[!-~]$")]
-UpstreamKey = Annotated[
-    str, StringConstraints(min_length=1, max_length=8192, pattern=r"^[!-~]+$"), Field(repr=False)
-]
+UpstreamKey = Annotated[str, StringConstraints(min_length=1, max_length=8192, pattern=r"^[!-~]+$")]
 BaseUrl = Annotated[
     str,
     StringConstraints(
@@ -53,7 +51,7 @@ class NewCredential(Doc):
     """`POST /v1/credentials`."""
 
     provider: Name
-    key: UpstreamKey
+    key: UpstreamKey = Field(repr=False)
     name: Label | None = None
     plan: Name | None = None
     tenant: Tenant | None = None
@@ -66,7 +64,7 @@ class NewCredential(Doc):
 class CredentialChange(Doc):
     """`PATCH /v1/credentials/{id}`: what is said changes; `key` rotates the secret."""
 
-    key: UpstreamKey | None = None
+    key: UpstreamKey | None = Field(default=None, repr=False)
     name: Label | None = None
     plan: Name | None = None
     organisation: Name | None = None
@@ -100,7 +98,7 @@ class NewProvider(ProviderChange):
     id: Name
     base_url: BaseUrl
     models: Annotated[list[ModelDoc], Field(min_length=1, max_length=500)]
-    key: UpstreamKey | None = None
+    key: UpstreamKey | None = Field(default=None, repr=False)
 
 
 class NewKey(Doc):

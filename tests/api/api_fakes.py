@@ -356,7 +356,7 @@ class FakeTables:
     async def checks(self) -> Mapping[str, Any]:
         return self.tests
 
-    async def set_health(self, credential: str, dead: str | None = None, **_more: Any) -> int:
+    async def set_health(self, credential: str, **_more: Any) -> int:
         self.resting.pop(f"c:{credential}", None)
         return 0
 

@@ -21,9 +21,7 @@ async def admin(store):
 
 
 async def new_credential(admin, **more):
-    answer = await admin.post(
-        "/v1/credentials", json={"provider": "beta", "key": SECRET, **more}
-    )
+    answer = await admin.post("/v1/credentials", json={"provider": "beta", "key": SECRET, **more})
     assert answer.status_code == 201, answer.text
     return answer.json()
 

@@ -1,4 +1,4 @@
-"""Lanes and credentials that come and go while work waits: it moves, waits or ends with a reason."""
+"""Lanes and credentials come and go while work waits: it moves, waits, or ends with a reason."""
 
 import asyncio
 
@@ -9,13 +9,12 @@ from shared.core.model import Kind, Status
 from shared.queue.engine import Hand
 from shared.queue.tasks import CHECK_CREDENTIAL, task
 from shared.queue.types import Cooldown, Report, Verdict
+from shared.store.connect import messages
 from shared.store.tables import Tables
 
 NOW = 1_800_000_000_000
 BOTH = {LANE: lane_of(), OTHER: lane_of(cred="c2")}
-DEAD = Report(
-    Verdict.REQUEUE, cooldowns=(Cooldown("credential", 0, "unauthorized", dead=True),)
-)
+DEAD = Report(Verdict.REQUEUE, cooldowns=(Cooldown("credential", 0, "unauthorized", dead=True),))
 
 
 async def evacuate(world, most=500):
@@ -171,9 +170,8 @@ async def test_a_death_and_an_unserved_lane_are_announced(world: World) -> None:
     await pubsub.subscribe("{hr}:lane-events")
 
     async def hear() -> None:
-        async for message in pubsub.listen():
-            if message["type"] == "message":
-                heard.append(message["data"].decode())
+        async for message in messages(pubsub):
+            heard.append(message["data"].decode())  # noqa: PERF401 - it never ends
 
     hearing = asyncio.create_task(hear())
     await world.accept(world.job("a"), world.job("b"))

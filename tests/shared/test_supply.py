@@ -1,7 +1,6 @@
 """What a process serves: environment and configuration with the store's rows over them."""
 
 import asyncio
-from contextlib import suppress
 
 import pytest
 
@@ -117,9 +116,9 @@ async def test_a_change_reaches_every_process_without_a_poll(valkey):
     tables = Tables(clients[0])
     lives = [Live(base(), tables, Tables(ears)) for ears in clients[1:]]
     heard = [asyncio.Event() for _ in lives]
-    following = [asyncio.create_task(live.follow()) for live in lives]
     try:
         for live, event in zip(lives, heard, strict=True):
+            live.start()
             live.on_change(lambda supply, e=event: "cred_1" in supply.rows.credentials and e.set())
         assert await tables.put("credentials", "cred_1", None, row("cred_1")["cred_1"]) == "done"
         async with asyncio.timeout(10):
@@ -127,10 +126,8 @@ async def test_a_change_reaches_every_process_without_a_poll(valkey):
                 await event.wait()
         assert all(live.current.secret("cred_1") for live in lives)
     finally:
-        for task in following:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        for live in lives:
+            await live.close()
         for client in clients:
             await client.aclose()
 
@@ -146,4 +143,15 @@ async def test_a_row_is_written_only_over_the_one_that_was_read(valkey):
     assert await tables.put("apikeys", "k", second, None) == "done"
     assert (await tables.rows()).apikeys == {}
     assert (await tables.rows()).version == 3
+    await client.aclose()
+
+
+async def test_a_replaced_key_is_told_from_one_that_stayed_and_from_a_new_one(valkey):
+    client = connect.commands(valkey.url)
+    tables = Tables(client)
+    before = assemble(base({"ALPHA_KEY": "sk-e1,sk-e2"}), Rows()).prints()
+    assert await tables.replaced(before) == ()
+    after = assemble(base({"ALPHA_KEY": "sk-e1,sk-new,sk-e3"}), Rows()).prints()
+    assert await tables.replaced(after) == ("alpha-2",)
+    assert await tables.replaced(after) == ()
     await client.aclose()
