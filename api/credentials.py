@@ -55,8 +55,9 @@ async def add(admin: Administration, asked: wire.NewCredential) -> str:
         names = {one.name for one in supply.whole.providers}
         raise Refused(
             f"provider: {unknown(asked.provider, names, 'provider')}",
+            status=404,
             param="provider",
-            code="unknown_provider",
+            code="provider_not_found",
         )
     key = _key(asked.key)
     _refuse_twice(supply, provider.name, key)

@@ -46,7 +46,11 @@ async def create(service: Service, call: Call) -> None:
     asked = wire.read(wire.NewProvider, await body_of(call))
     if asked.key is not None:
         admin.sealing()
-    said = {name: value for name, value in wire.said(asked).items() if name not in OF_A_KEY}
+    said = {
+        name: value
+        for name, value in wire.said(asked).items()
+        if name not in OF_A_KEY and value is not None
+    }
     doc = await _checked(admin, asked.id, {"type": "openai-compatible", **said})
     taken = {one.name for one in admin.live.current.whole.providers}
 
@@ -62,8 +66,7 @@ async def create(service: Service, call: Call) -> None:
 
     await admin.change("providers", asked.id, made)
     if asked.key is not None:
-        new = wire.NewCredential(provider=asked.id, key=asked.key, plan=asked.default_plan)
-        await credentials.add(admin, new)
+        await credentials.add(admin, wire.NewCredential(provider=asked.id, key=asked.key))
     location = (b"location", f"/v1/providers/{asked.id}".encode())
     await call.json(201, (await _views(service, call, asked.id))[0], (location,))
 
@@ -128,6 +131,7 @@ async def _checked(admin: Administration, id_: str, doc: dict[str, Any]) -> dict
             f"base_url: {host} is at a private address; set HEADRACE_ALLOW_PRIVATE_PROVIDERS, or"
             " add the provider in the configuration file",
             param="base_url",
+            status=403,
             code="private_address",
         )
     return doc

@@ -60,6 +60,7 @@ class Pool:
         self._jobs: Jobs | None = None
         self._teacher: Teacher | None = None
         self._tables: Tables | None = None
+        self._live: Live | None = None
         self._serve: Callable[[Sequence[str]], None] = lambda _providers: None
         self._timeouts = Timeouts(
             connect_ms=int(settings.connect_timeout_s * 1000),
@@ -82,7 +83,7 @@ class Pool:
         self._tables = Tables(client, broker.prefix)
         self._transport = Transport(max_reply_bytes=self.settings.max_response_bytes)
         self._teacher = Teacher(Scripts(client, broker.prefix), self.supply)
-        live = Live(self._base, self._tables, Tables(listener, broker.prefix))
+        live = self._live = Live(self._base, self._tables, Tables(listener, broker.prefix))
         live.on_change(self._take)
         self._take(await live.reload())
         live.start()
@@ -110,7 +111,8 @@ class Pool:
     async def attempt(self, hand: Hand) -> Report:
         """One upstream call for a claimed job."""
         assert self._transport is not None  # noqa: S101 - set_up ran
-        claim, supply = hand.claim, self.supply
+        claim = hand.claim
+        supply = await self._supply_for(claim)
         context = attempt.AttemptContext(
             catalog=supply.catalog,
             transport=self._transport,
@@ -132,6 +134,13 @@ class Pool:
             await self._heed_plan(supply, claim, report)
         return replace(report, health=_health(report))
 
+    async def _supply_for(self, claim: Claim) -> Supply:
+        """The newest supply; read anew where a claim was quicker here than the news of its lane."""
+        supply = self.supply
+        there = lane_deployment(claim.lane) in supply.catalog.by_id
+        keyed = not claim.credential or supply.secret(claim.credential) is not None
+        return supply if (there and keyed) or self._live is None else await self._live.reload()
+
     async def _heed_plan(self, supply: Supply, claim: Claim, report: Report) -> None:
         """A plan nobody declared is what the announced limits say it is."""
         ref = supply.ref(claim.credential)
@@ -152,7 +161,8 @@ class Pool:
         """Tests one credential by a real call; a good one that was set aside is taken back."""
         assert self._transport is not None  # noqa: S101 - set_up ran
         assert self._tables is not None  # noqa: S101
-        supply = self.supply
+        assert self._live is not None  # noqa: S101
+        supply = await self._live.reload()  # what was added a moment ago is to be tested
         held = next((one for one in supply.held if one.ref.id == credential), None)
         provider = supply.whole.provider(held.ref.provider) if held else None
         secret = supply.stored_secret(credential)

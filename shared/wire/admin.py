@@ -4,6 +4,7 @@ What a field holds is never repeated in a message: it may be a secret.
 """
 
 from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 
@@ -18,13 +19,28 @@ from shared.catalog_schema import (
 )
 from shared.wire.openai import refused_from
 
+
+def _an_address(value: str) -> str:
+    """What the pattern lets through may still be none: `[::::]`, port 99999."""
+    try:
+        port = urlsplit(value).port
+    except ValueError:
+        port = 0
+    if port == 0:
+        raise ValueError("is no address: https://host[:port]/v1 is meant")
+    return value
+
+
 Label = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[ -~]*[!-~]$")]
 UpstreamKey = Annotated[str, StringConstraints(min_length=1, max_length=8192, pattern=r"^[!-~]+$")]
 BaseUrl = Annotated[
     str,
     StringConstraints(
-        min_length=8, max_length=512, pattern=r"^https?://[A-Za-z0-9._:\[\]-]+(/[^\s?#@]*)?$"
+        min_length=8,
+        max_length=512,
+        pattern=r"^https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~/%-]*)?$",
     ),
+    AfterValidator(_an_address),
 ]
 Allowed = Annotated[
     list[Annotated[str, StringConstraints(min_length=1, max_length=256)]],
@@ -78,7 +94,7 @@ OF_CONFIGURED = frozenset({"enabled", "allowed_models", "priority"})
 
 
 class ProviderChange(Doc):
-    """`PATCH /v1/providers/{id}`: what is said replaces what stood there."""
+    """`PATCH /v1/providers/{id}`: what is said replaces what stood there; null: the default."""
 
     title: Label | None = None
     base_url: BaseUrl | None = None

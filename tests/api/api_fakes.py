@@ -372,8 +372,8 @@ def administration(tables: Any, *, vault: Vault | None = MASTER, **more: Any) ->
     return Administration(Live(base, tables), tables, vault)
 
 
-def wiring(store: FakeStore, **bounds: Any) -> Wiring:
-    admin = administration(store.tables)
+def wiring(store: FakeStore, *, allow_private: bool = False, **bounds: Any) -> Wiring:
+    admin = administration(store.tables, allow_private=allow_private)
     return Wiring(
         jobs=store,
         lanes=store,

@@ -53,7 +53,7 @@ async def test_no_answer_and_no_row_holds_a_secret(admin, store):
     assert not [answer.url for answer in answers if SECRET in answer.text]
     assert SECRET.encode() not in orjson.dumps(store.tables.nouns)
     assert made["tail"] == "…6789"
-    assert [answer.status_code for answer in answers[3:6]] == [409, 400, 400]
+    assert [answer.status_code for answer in answers[3:6]] == [409, 404, 400]
     assert answers[5].json()["error"]["param"] == "key"
 
 
@@ -197,7 +197,7 @@ async def test_a_private_address_is_refused_unless_it_is_allowed(store, address)
     app, service = application(store)
     async with client_for(app, ADMIN) as admin:
         answer = await admin.post("/v1/providers", json={**PROVIDER, "base_url": address})
-        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "private_address")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (403, "private_address")
         service.admin = administration(store.tables, allow_private=True)
         answer = await admin.post("/v1/providers", json={**PROVIDER, "base_url": address})
         assert answer.status_code == 201
@@ -209,6 +209,9 @@ async def test_a_private_address_is_refused_unless_it_is_allowed(store, address)
         ({**PROVIDER, "id": "no good"}, "id"),
         ({**PROVIDER, "base_url": "ftp://somewhere"}, "base_url"),
         ({**PROVIDER, "base_url": "http://user:secret@host/v1"}, "base_url"),
+        ({**PROVIDER, "base_url": "http://[::::]/v1"}, "base_url"),
+        ({**PROVIDER, "base_url": "http://host:99999/v1"}, "base_url"),
+        ({**PROVIDER, "base_url": "http://host/v1?key=x"}, "base_url"),
         ({**PROVIDER, "models": []}, "models"),
         ({**PROVIDER, "models": [{"id": "m", "limits": {"free": {"rpn": 1}}}]}, "models[0]"),
         ({**PROVIDER, "quirks": {"chat_path": "chat"}}, "quirks.chat_path"),
