@@ -72,11 +72,8 @@ async def change(service: Service, call: Call) -> None:
     """Changes the role, the weight or the models of one."""
     admin_only(call)
     asked = wire.read(wire.KeyChange, await body_of(call))
-    said = wire.said(asked)
-    for name in ("role", "weight"):
-        if name in said and said[name] is None:
-            raise Refused(f"{name}: should be given a value", param=name, code="invalid_value")
-    await call.json(200, await _changed(service, call.param("id"), said))
+    wire.refuse_null(asked, "role", "weight")
+    await call.json(200, await _changed(service, call.param("id"), wire.said(asked)))
 
 
 async def rotate(service: Service, call: Call) -> None:

@@ -82,20 +82,15 @@ async def change(service: Service, call: Call) -> None:
     admin_only(call)
     admin, id_ = service.admin, call.param("id")
     asked = wire.read(wire.CredentialChange, await body_of(call))
+    wire.refuse_null(asked, "key", "enabled", "priority")
     held = _held(admin.live.current, id_)
     said = {name: value for name, value in wire.said(asked).items() if name != "key"}
-    if "enabled" in said and said["enabled"] is None:
-        raise Refused("enabled: should be true or false", param="enabled", code="invalid_value")
-    if said.get("priority", 0) is None:
-        raise Refused("priority: should be a whole number", param="priority", code="invalid_value")
     if held.source != "api":
         _only_what_may(asked, held)
     elif "plan" in said:
         provider = admin.live.current.whole.provider(held.ref.provider)
         said["plan"] = _plan(provider, asked.plan) if provider else asked.plan
-    if "key" in asked.model_fields_set:
-        if asked.key is None:
-            raise Refused("key: should be a string", param="key", code="invalid_value")
+    if asked.key is not None:
         key = _key(asked.key)
         _refuse_twice(admin.live.current, held.ref.provider, key, but=id_)
         said |= {"sealed": admin.sealing().seal(key, id_), "tail": tail(key)}

@@ -76,6 +76,7 @@ async def change(service: Service, call: Call) -> None:
     admin_only(call)
     admin, id_ = service.admin, call.param("id")
     asked = wire.read(wire.ProviderChange, await body_of(call))
+    wire.refuse_null(asked, "base_url", "models")
     stood = _added(admin.live.current, id_)
     said = wire.said(asked)
     doc = {name: value for name, value in {**stood["doc"], **said}.items() if value is not None}

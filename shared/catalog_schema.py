@@ -181,6 +181,8 @@ class QuirksDoc(Doc):
     def _path(cls, value: str) -> str:
         if value and not value.startswith("/"):
             raise ValueError(f"should begin with a slash: /{value}")
+        if not (value.isascii() and value.isprintable()) or " " in value:
+            raise ValueError("should be a path, with everything but ASCII letters %-encoded")
         return value
 
     @field_validator("auth_format")

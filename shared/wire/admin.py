@@ -17,6 +17,7 @@ from shared.catalog_schema import (
     QuirksDoc,
     WindowKindsDoc,
 )
+from shared.errors import Refused
 from shared.wire.openai import refused_from
 
 
@@ -141,6 +142,13 @@ def read(kind: type[Body], body: dict[str, Any]) -> Body:
         return kind.model_validate(body)
     except ValidationError as exc:
         raise refused_from(exc, model=kind) from None  # it quotes the caller
+
+
+def refuse_null(change: Doc, *names: str) -> None:
+    """Refused (400) for a field that may be left out and may not be null."""
+    for name in names:
+        if name in change.model_fields_set and getattr(change, name) is None:
+            raise Refused(f"{name}: should not be null", param=name, code="invalid_value")
 
 
 def said(change: Doc) -> dict[str, Any]:

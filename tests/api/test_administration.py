@@ -262,6 +262,24 @@ async def test_keys_of_the_configuration_are_listed_and_changed_there(admin):
     assert (await admin.delete(f"/v1/keys/{alice['id']}")).status_code == 409
 
 
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("/v1/providers/gamma", "models"),
+        ("/v1/providers/gamma", "base_url"),
+        ("/v1/credentials/a1", "enabled"),
+        ("/v1/credentials/a1", "priority"),
+        ("/v1/credentials/a1", "key"),
+        ("/v1/keys/any", "role"),
+        ("/v1/keys/any", "weight"),
+    ],
+)
+async def test_what_has_no_empty_value_cannot_be_null(admin, path, field):
+    await admin.post("/v1/providers", json=PROVIDER)
+    answer = await admin.patch(path, json={field: None})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, field)
+
+
 @pytest.mark.parametrize("name", ["shared", "system"])
 async def test_names_of_our_own_are_no_tenants(admin, name):
     assert (await admin.post("/v1/keys", json={"name": name})).status_code == 400

@@ -69,6 +69,13 @@ def holds_whole_float(value):
     return isinstance(value, float) and value.is_integer()
 
 
+def names_a_model_twice(body):
+    """No schema can say that the ids of a list differ: the description does."""
+    models = body.get("models") if isinstance(body, dict) else None
+    ids = [one.get("id") for one in models or () if isinstance(one, dict)]
+    return any(ids.count(one) > 1 for one in ids[:20])
+
+
 def is_valid(case):
     return case.meta is not None and case.meta.generation.mode.is_positive
 
@@ -80,5 +87,6 @@ def test_the_document_tells_the_truth(case):
     # nobody refuses headers it does not know, and 1.0 is no whole number on OpenAI's wire
     assume("x-schemathesis-unknown-property" not in case.headers)
     assume(not holds_whole_float(case.body))
+    assume(not (is_valid(case) and names_a_model_twice(case.body)))
     assume(not (is_valid(case) and float(case.headers.get("x-headrace-wait-s", 9)) < 1))
     case.call_and_validate()
