@@ -230,7 +230,7 @@ async def _all(jobs: Jobs) -> list[JobRecord]:
     for status in Status:
         after: str | None = None
         while True:
-            page = await jobs.list(None, status=status, after=after, limit=100)
+            page = await jobs.list("bench", status=status, after=after, limit=100)
             found += page.jobs
             after = page.next_after
             if after is None:

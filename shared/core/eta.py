@@ -17,6 +17,7 @@ from shared.core.tank import as_tank
 Z95 = 1.645
 P50_SERVICE = log(2)
 P95_SERVICE = log(20)
+FAR_S = 1e9
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
 
 
@@ -46,7 +47,8 @@ def estimate(
     behind = max(position + 1 - (free or 0), 0)
     if free is None and reading.rate_per_s is None and position == 0:
         behind = 0
-    waits_ms = (tank.finish_s(position + 1) - tank.open_s) * 1_000 if behind else 0.0
+    finish_s = min(tank.finish_s(position + 1), FAR_S)
+    waits_ms = max(finish_s - tank.open_s, 0.0) * 1_000 if behind else 0.0
     return _eta(tank.open_s * 1_000 + waits_ms, waits_ms / sqrt(behind or 1), service_ms)
 
 

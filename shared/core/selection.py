@@ -32,6 +32,7 @@ MAX_LANES = 16
 MAX_PAID_LANES = 8
 UNKNOWN_SERVICE_MS = 1_000
 FAILURE_MS = 1_000
+FAR_S = 1e9
 DEADLINE_HEADROOM = 1.2
 STICKY_MS = 250
 
@@ -106,7 +107,7 @@ def _queues(reading: LaneReading, failures: int) -> tuple[int, int, int]:
 
     def wait(ahead: int) -> int:
         jobs = 0 if unlimited and ahead == 0 else ahead + 1
-        return int(tank.finish_s(jobs) * 1_000) + failures * FAILURE_MS
+        return int(min(tank.finish_s(jobs), FAR_S) * 1_000) + failures * FAILURE_MS
 
     return wait(interactive), wait(interactive + normal), wait(interactive + normal + bulk)
 

@@ -47,6 +47,8 @@ def _supply(view: Mapping[str, Any], lane_ms: int, pace: Pace | None) -> tuple[S
         windows = list(_calls(cred, pace))
         if not windows:
             return ()
+        if any(w["l"] <= 0 for _, w in windows):
+            continue
         nexts = [window["next"] for _, window in windows if "next" in window]
         opens_ms = max(cred["rest"], *nexts, lane_ms) if nexts else max(cred["rest"], lane_ms)
         lines = [
@@ -85,7 +87,7 @@ def state_of(
     lane: str, view: Mapping[str, Any], now_ms: int, pace: Pace | None = None
 ) -> LaneState:
     """What selection and ETA read."""
-    parked = int(view["parked"])
+    parked = _parked_ms(view)
     creds = view["creds"] or ()
     return LaneState(
         lane=lane,
@@ -102,9 +104,15 @@ def state_of(
     )
 
 
+def _parked_ms(view: Mapping[str, Any]) -> int:
+    """Until when it starts nothing; 0 where only bulk waits, for what it leaves to others."""
+    only_bulk = view.get("reason") == "quota" and view.get("class") == int(Priority.BULK)
+    return 0 if only_bulk and not is_capped(view) else int(view["parked"])
+
+
 def is_capped(view: Mapping[str, Any]) -> bool:
     """Whether it rests because the day's cap on paid use is used up."""
-    return bool(view["parked"]) and view["window"] == PAID_CAP
+    return bool(view["parked"]) and view.get("window") == PAID_CAP
 
 
 def paid_left_microusd(raw: Mapping[str, Any]) -> int | None:

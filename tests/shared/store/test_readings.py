@@ -13,7 +13,7 @@ def key(*windows, rest=0):
     return {"id": "k", "rest": rest, "win": list(windows)}
 
 
-def read(*creds, parked=0, pace=None):
+def read(*creds, parked=0, pace=None, **more):
     view = {
         "creds": list(creds),
         "parked": parked,
@@ -22,6 +22,7 @@ def read(*creds, parked=0, pace=None):
         "reason": "",
         "last": 0,
     }
+    view |= more
     return state_of("p/m@shared", view, NOW_MS, pace)
 
 
@@ -52,6 +53,18 @@ def test_windows_of_tokens_count_where_a_call_is_known():
     first, second = read(key(MINUTE, TOKENS), pace=pace).supply
     assert first == (0.0, 10, pytest.approx(2.0))
     assert second == (pytest.approx(50.0), 0, pytest.approx(-1.0))
+
+
+def test_a_lane_that_rests_for_what_bulk_leaves_to_others_is_open_to_them():
+    window = {"parked": NOW_MS + 9_000, "reason": "quota"}
+    assert read(key(MINUTE), **window, **{"class": 2}).open_ms == 0
+    assert read(key(MINUTE), **window, **{"class": 1}).open_ms == NOW_MS + 9_000
+
+
+def test_a_key_whose_plan_has_no_quota_starts_nothing():
+    none = {"d": "requests", "l": 0, "s": 60_000, "free": 0}
+    assert read(key(MINUTE), key(none)).supply == ((0.0, 60, pytest.approx(1.0)),)
+    assert read(key(none)).supply == ()
 
 
 def test_a_key_without_windows_says_nothing_of_its_lane():
