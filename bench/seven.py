@@ -33,9 +33,9 @@ def run(options: Options) -> Result:
     return tell(options.size(FULL, QUICK))
 
 
-def tell(jobs: int) -> Result:
-    """The story at a size, and what is to be said of it."""
-    config = load_config(mapping_for(jobs))
+def tell(jobs: int, speed: float | None = None) -> Result:
+    """The story at a size, and what is to be said of it. `speed` None: as fast as is fair."""
+    config = load_config(mapping_for(jobs) | ({} if speed is None else {"speed": speed}))
     settings = {"HEADRACE_BREAKER_OPEN_S": f"{max(0.1, 60 / config.speed):.3f}"}
     with running(config) as address, Stack(headrace_config(config, address), env=settings) as stack:
         story = Story(jobs, config.speed, address, stack.url, stack.store_url())
