@@ -29,7 +29,7 @@ FREE_A_MINUTE = 396.0  # what the preset's fourteen free keys start in a minute
 MOST_SPEED = 20.0  # faster, and our own tenths of seconds would be simulated minutes
 LEFT_OF_THE_DAY = 0.75  # so that caps of the day are reached before the chats are through
 LEAST_TOKENS = 8_000  # a window of a minute takes a long chat, whatever the size
-CALLERS = 48
+CALLERS = 48  # at full size: an eighth of what the free keys start in a minute
 SUBMITTING = 32
 HELD_SHARE, HURRIED_SHARE = 0.45, 0.08
 HURRIED_MINUTES = 1.5
@@ -150,6 +150,9 @@ class Story:
         held, hurried = round(self.jobs * HELD_SHARE), round(self.jobs * HURRIED_SHARE)
         return held, hurried, self.jobs - held - hurried
 
+    def _callers(self) -> int:
+        return max(2, round(CALLERS * min(1.0, self.jobs / FULL)))
+
     async def _submit(self) -> None:
         """A backlog with a day to go, handed in at once."""
         client = Client(f"{self.url}/v1", KEY)
@@ -177,7 +180,7 @@ class Story:
                 else:
                     self.statuses[chat.status(answer)] += 1
 
-        await asyncio.gather(*(caller() for _ in range(CALLERS)))
+        await asyncio.gather(*(caller() for _ in range(self._callers())))
         client.close()
 
     async def _hurry(self) -> None:

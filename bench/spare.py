@@ -9,7 +9,7 @@ outage, not while it rests after a 429. A gap counts against one paid call only:
 is put in as if it had been done so.
 """
 
-from bisect import insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -50,22 +50,35 @@ class Key:
 
     def takes(self, use: Use) -> bool:
         """Whether one more call would have passed, and every later one still."""
-        return all(self._fits(spec, use) for spec in self.limits)
+        quickest = sorted(self.limits, key=lambda spec: (spec.kind == "bucket", spec.span_us))
+        return all(self._fits(spec, use) for spec in quickest)
 
     def _fits(self, spec: LimitSpec, more: Use) -> bool:
+        """Puts the call among the others, as far as they and it can touch."""
+        amount, uses = self._amount(spec, more), self._near(spec, more.at_us)
         window = make_window(spec.kind, spec.limit, spec.span_us, spec.anchor)
-        put_in = False
-        for use in self.uses:
-            if not put_in and use.at_us > more.at_us:
-                if window.wait_us(self._amount(spec, more), more.at_us) != 0:
-                    return False
-                window.take(self._amount(spec, more), more.at_us)
-                put_in = True
-            amount = self._amount(spec, use)
-            if put_in and window.wait_us(amount, use.at_us) != 0:
+        before = bisect_right(uses, more.at_us, key=lambda use: use.at_us)
+        for use in uses[:before]:
+            window.take(self._amount(spec, use), use.at_us)
+        if window.wait_us(amount, more.at_us) != 0:
+            return False
+        window.take(amount, more.at_us)
+        for use in uses[before:]:
+            wanted = self._amount(spec, use)
+            if window.wait_us(wanted, use.at_us) != 0:
                 return False
-            window.take(amount, use.at_us)
-        return put_in or window.wait_us(self._amount(spec, more), more.at_us) == 0
+            window.take(wanted, use.at_us)
+        return True
+
+    def _near(self, spec: LimitSpec, at_us: int) -> list[Use]:
+        """The calls within two spans; all of them where the window is a bucket, which remembers."""
+        if spec.kind == "bucket":
+            return self.uses
+        reach_us = 2 * spec.span_us
+        first = bisect_left(self.uses, at_us - reach_us, key=lambda use: use.at_us)
+        return self.uses[
+            first : bisect_right(self.uses, at_us + reach_us, key=lambda use: use.at_us)
+        ]
 
     def _amount(self, spec: LimitSpec, use: Use) -> int:
         counted = use.input + (use.output if self.counts != "input" else 0)

@@ -1,8 +1,8 @@
 """Seven free providers and a paid one, a key revoked, a model withdrawn, an outage: nobody notices.
 
 The story is `python -m bench seven` at a small size: mixed chats, held and queued, and a crowd in a
-hurry. What it costs beyond what it must is judged at full size only: with a call or two a minute for
-each key, a few calls are large shares.
+hurry. Needless paid calls are judged at full size only: where a key has a call or two a minute, one
+long chat at the head of a lane is more than all that the rest would need.
 """
 
 import pytest
