@@ -246,10 +246,11 @@ async def _read_stream(
                     await _emit(ctx, progress, chunk)
                 if reader.done:
                     break
-        await exchange.drain()
     except TransportFailure as exc:
         broke = exc
     chunks, outcome = reader.finish()
+    if broke is None and isinstance(outcome, Succeeded):
+        await exchange.drain()  # one that failed is closed at once: nobody reads or pays the rest
     if isinstance(outcome, Failed) and broke is not None and not reader.done:
         raise broke
     for chunk in chunks:
