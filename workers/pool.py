@@ -23,7 +23,7 @@ from shared.errors import ConfigError
 from shared.queue.broker import AsyncActor, EngineMiddleware, EventBroker
 from shared.queue.engine import EngineSettings, Hand
 from shared.queue.scripts import Scripts
-from shared.queue.types import Report, Verdict
+from shared.queue.types import Claim, Report, Verdict
 from shared.settings import Settings
 from shared.store import connect
 from shared.store.jobs import Jobs
@@ -51,13 +51,13 @@ class Supply:
         """The secret of a credential; None where this process has none."""
         return self.credentials.secrets.get(credential_id)
 
-    def siblings(self, credential_id: str) -> int:
-        """How many other credentials share its lanes."""
+    def siblings(self, credential_id: str) -> tuple[str, ...]:
+        """The other credentials that share its lanes."""
         mine = next((ref for ref in self.credentials if ref.id == credential_id), None)
         if mine is None:
-            return 0
+            return ()
         shared = [ref for ref in self.credentials.of(mine.provider) if ref.pool == mine.pool]
-        return len(shared) - 1
+        return tuple(ref.id for ref in shared if ref.id != credential_id)
 
     def free(self, credential_id: str) -> bool:
         """Whether a credential is on a plan that costs nothing."""
@@ -73,6 +73,7 @@ class Pool:
         self.supply = supply
         self._transport: Transport | None = None
         self._jobs: Jobs | None = None
+        self._lanes: Lanes | None = None
         self._teacher: Teacher | None = None
         self._timeouts = Timeouts(
             connect_ms=int(settings.connect_timeout_s * 1000),
@@ -87,7 +88,7 @@ class Pool:
         self._teacher = Teacher(
             Scripts(client, broker.prefix), self.supply.catalog, self.supply.credentials
         )
-        lanes = Lanes(client, broker.prefix)
+        lanes = self._lanes = Lanes(client, broker.prefix)
         if await lanes.version() is None:
             await publish_catalog(
                 lanes, self.supply.catalog, self.supply.credentials, self.settings
@@ -113,9 +114,10 @@ class Pool:
             draw=random.random,
             sent=hand.sent,
             history=lambda: self._history(claim.job_id),
+            deltas=lambda: self._deltas(claim.job_id),
             count=tokens.count,
             timeouts=self._timeouts,
-            siblings=self.supply.siblings(claim.credential),
+            siblings=lambda: self._siblings(claim),
             max_attempts=self.settings.max_attempts,
             free=self.supply.free(claim.credential),
         )
@@ -127,6 +129,13 @@ class Pool:
     async def _history(self, job_id: str) -> Sequence[Mapping[str, Any]]:
         record = await self._jobs.get(job_id, None) if self._jobs else None
         return record.attempts if record else ()
+
+    async def _deltas(self, job_id: str) -> Sequence[bytes]:
+        return await self._jobs.deltas(job_id) if self._jobs else ()
+
+    async def _siblings(self, claim: Claim) -> int:
+        others = self.supply.siblings(claim.credential)
+        return await self._lanes.living(claim.lane, others) if self._lanes and others else 0
 
 
 def _health(report: Report) -> str:

@@ -155,26 +155,32 @@ class Finish:
                 "o": usage.output_tokens,
                 "a": usage.audio_seconds,
             }
-            header["usage"] = usage_text(usage)
+            header["usage"] = usage_text(report.total or usage)
         if report.measured is not None:
             header["m"] = _measured(report.measured, usage)
-        if report.lane is not None:
-            header["lane"] = report.lane
-        narrowed = self.narrowed()
-        if narrowed:
-            header["sig"] = signed(*narrowed)[0]
         if report.cooldowns:
             header["cools"] = [
                 {"scope": c.scope, "for_ms": c.for_ms, "reason": c.reason, "dead": c.dead}
                 for c in report.cooldowns
             ]
-        if report.uncertain:
-            header["uncertain"] = True
+        header |= self._escape()
         if report.outbox:
             header["outbox"] = [job_header(job) | {"doc": put(job.doc)} for job in report.outbox]
         if report.attempt:
             header["att"] = put(orjson.dumps(report.attempt))
         return header | self._outcome(put)
+
+    def _escape(self) -> dict[str, Any]:
+        """Where the job may go from here, and what is said of it; None values are left out."""
+        report, narrowed = self.report, self.narrowed()
+        header = {
+            "uncertain": report.uncertain or None,
+            "away": report.blame_provider or None,
+            "resume": report.resume,
+            "lane": report.lane,
+            "sig": signed(*narrowed)[0] if narrowed else None,
+        }
+        return {name: value for name, value in header.items() if value is not None}
 
     def narrowed(self) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
         """The candidates left where this lane was found unable to serve the job; else None."""

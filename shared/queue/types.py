@@ -123,6 +123,10 @@ class Report:
     `reached` False: the request never left (its reservation is given back). `lane` moves the job to
     another lane (None: stays). `delay_ms` before it may be claimed again. `result` is the response
     body (JSON), `error` our error object (JSON); `attempt` the JSON record of this attempt.
+    `exclude_lane`: the job goes where it can be served first, in the order of escape: other models
+    of this provider before other providers, or after them where `blame_provider`.
+    `total` is what the job used, where `usage` is only this attempt's. `resume` tells whoever
+    follows the stream what becomes of the deltas so far.
     """
 
     verdict: Verdict
@@ -130,11 +134,13 @@ class Report:
     result: bytes | None = None
     error: dict[str, Any] | None = None
     usage: Usage | None = None
+    total: Usage | None = None
     cost_microusd: int = 0
     reached: bool = True
     lane: str | None = None
     delay_ms: int = 0
     exclude_lane: bool = False
+    blame_provider: bool = False
     cooldowns: Sequence[Cooldown] = ()
     learned: Sequence[Learned] = ()
     outbox: Sequence[NewJob] = ()
@@ -142,6 +148,7 @@ class Report:
     health: str = ""  # "ok" or "bad": what the deployment's breaker counts; "" says nothing of it
     uncertain: bool = False  # this attempt may have reached the provider and was not answered
     measured: Measured | None = None
+    resume: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Lanes: their configuration going in, what they look like coming out, moves between them."""
 
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -29,6 +29,7 @@ from shared.settings import Settings
 from shared.store import learned
 from shared.store.connect import messages, store_errors
 from shared.store.readings import (
+    DEAD_MS,
     PAID_CAP,
     expected_cost,
     groups_of,
@@ -167,6 +168,16 @@ class Lanes:
         with store_errors("learned"):
             rows = await self._client.hgetall(f"{self._prefix}learned")
         return {_text(name): text for name, text in rows.items()}
+
+    async def living(self, lane: str, credentials: Sequence[str]) -> int:
+        """How many of these credentials have not been set aside, in all or for this lane."""
+        scopes = [at + name for name in credentials for at in ("c:", f"l:{lane}|")]
+        with store_errors("living"):
+            found = await self._client.hmget(f"{self._prefix}cool", scopes)
+        dead = [
+            rest is not None and int(_text(rest).partition("|")[0]) >= DEAD_MS for rest in found
+        ]
+        return sum(not (dead[at] or dead[at + 1]) for at in range(0, len(dead), 2))
 
     async def _survey(self, **ask: Any) -> dict[str, Any]:
         with store_errors("survey"):

@@ -30,6 +30,13 @@ local function resting(lane, cred)
   return math.max(whole, mine, here)
 end
 
+-- When the first credential of a lane is awake: 0 now, math.huge where it has none.
+local function awake(lane)
+  local c, first = config(lane), math.huge
+  for _, cred in ipairs(c and c.creds or {}) do first = math.min(first, resting(lane, cred)) end
+  return first
+end
+
 local function need_of(text)
   local i, o, m, a = string.match(text, '^(%d+),(%d+),(%d+),(%d+)')
   return { i = tonumber(i), o = tonumber(o), m = tonumber(m), a = tonumber(a) }

@@ -115,13 +115,24 @@ local function breaker(h, health)
   end
 end
 
--- The candidate that opens first, other than the lane that will not serve.
-local function elsewhere(lane, sig)
-  local best, at = lane, math.huge
-  for _, other in ipairs(signature(sig).c) do
+-- When a lane could serve a job: 0 now, else the moment its rest ends.
+local function serves_at(name)
+  local l, rest = lane_of(name), awake(name)
+  local parked = l.parked and l.parked > NOW and l.parked or 0
+  return math.max(parked, rest < math.huge and rest > NOW and rest or 0)
+end
+
+-- The candidate that opens first, other than the lane that will not serve. Of those open now: another
+-- model of its provider before other providers, but after them where the provider is `away`; else as
+-- they were chosen. `before` is when it must open to be better than staying.
+local function elsewhere(lane, sig, away, before)
+  local best, at, rank = lane, before, math.huge
+  for i, other in ipairs(signature(sig).c) do
     if other ~= lane and config(other) then
-      local till = lane_of(other).parked or 0
-      if till < at then best, at = other, till end
+      local till = serves_at(other)
+      local near = (provider_of(other) == provider_of(lane)) ~= (away or false)
+      local place = (near and 0 or 1000) + i
+      if till < at or till == at and place < rank then best, at, rank = other, till, place end
     end
   end
   return best
@@ -143,9 +154,18 @@ local function retry_or_requeue(id, h, r, fields)
     h.sig = r.sig
     for _, v in ipairs({ 'sig', r.sig }) do fields[#fields + 1] = v end
   end
-  local lane = r.lane or (r.exclude and elsewhere(h.lane, h.sig)) or h.lane
+  local lane = r.lane
+  if not lane and r.exclude then
+    lane = elsewhere(h.lane, h.sig, r.away, math.huge)
+  elseif not lane and r.cools and awake(h.lane) > NOW then  -- no other credential of it can serve either
+    lane = elsewhere(h.lane, h.sig, false, awake(h.lane))
+  end
+  lane = lane or h.lane
   local delay = lane ~= h.lane and not r.lane and 0 or r.delay
-  event(id, h.watch, 'job.requeued', cjson.encode({ reason = r.reason, verdict = r.verdict, delay_ms = delay, lane = lane }))
+  local told = r.resume or {}
+  told.reason, told.verdict, told.delay_ms, told.lane = r.reason, r.verdict, delay, lane
+  told.streamed = h.streamed and true or nil
+  event(id, h.watch, 'job.requeued', cjson.encode(told))
   if lane ~= h.lane then
     event(id, h.watch, 'job.moved', cjson.encode({ from = h.lane, to = lane, reason = r.reason }))
   end
@@ -205,7 +225,8 @@ local function take_back(id, h, blame)
   local lost = plus(h, 'lost', blame and 1 or 0)
   f[#f + 1] = 'lost'
   f[#f + 1] = lost
-  event(id, h.watch, 'job.requeued', cjson.encode({ reason = blame and 'worker_lost' or 'reply_lost', lane = h.lane }))
+  event(id, h.watch, 'job.requeued', cjson.encode({ reason = blame and 'worker_lost' or 'reply_lost', lane = h.lane,
+    streamed = h.streamed and true or nil }))
   if blame and h.suspect then
     call('ZADD', P .. 'dead', NOW, id)
     return conclude(id, h, 'failed', f, DEAD, '{"reason":"dead_letter"}', string.sub(DEAD, 2))
