@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from api.administration import Administration
 from api.conversations import Conversations
 from api.errors import overfull
 from api.metrics import Metrics
@@ -67,6 +68,7 @@ class Wiring:
     router: Router
     keys: Keys
     usage: Usage
+    admin: Administration
     bounds: Bounds = Bounds()
     clock: Clock = field(default_factory=SystemClock)
     start: Callable[[], Awaitable[None]] = nothing
@@ -84,6 +86,7 @@ class Service:
         self.keys = wiring.keys
         self.usage = wiring.usage
         self.conversations = Conversations()
+        self.admin = wiring.admin
         self.bounds = wiring.bounds
         self.clock = wiring.clock
         self.metrics = Metrics()
