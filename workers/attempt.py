@@ -10,13 +10,15 @@ from typing import Any
 import orjson
 
 from shared.catalog import Catalog, Quirks
-from shared.core.decision import Decision, JobFacts, decide
+from shared.core.decision import Decision, JobFacts, cooldowns, decide
 from shared.core.model import Deployment, Kind, Usage, lane_deployment
 from shared.core.outcome import Failed, FailureKind, OnBreak, OnUncertain, Outcome, Succeeded
 from shared.credentials import Secret
 from shared.queue.types import Claim, Report
 from workers import calling, continuing, escape, reporting
 from workers.continuing import Seam
+from workers.hedging import Gate, Runner, race
+from workers.policy import Policy, asked_tokens, policy_of
 from workers.providers.base import Call, CountTokens
 from workers.providers.parameters import OnUnsupported, refused
 from workers.providers.registry import adapter_for
@@ -48,6 +50,14 @@ async def _none() -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class Hedge:
+    """When a second call may start, and who reserves it: the claim it would have, and if free."""
+
+    after_ms: int
+    reserve: Callable[[], Awaitable[tuple[Claim, bool] | None]]
+
+
+@dataclass(frozen=True, slots=True)
 class AttemptContext:
     """What an attempt needs from its process: one catalog snapshot, one transport, its hooks.
 
@@ -56,7 +66,7 @@ class AttemptContext:
     and `deltas` what they told the caller; both are asked only where it matters. `now_ms` is the
     store's clock, `draw` even in [0,1). `siblings` counts the other live credentials of the lane
     when an attempt has failed, `streak` is its failures in a row. `free`: the credential is on a
-    plan that costs nothing.
+    plan that costs nothing. `hedge`: a second call may be made where the first is slow.
     """
 
     catalog: Catalog
@@ -74,55 +84,121 @@ class AttemptContext:
     streak: int = 0
     max_attempts: int = 3
     free: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """The job's own wishes, from its document."""
-
-    max_attempts: int
-    on_uncertain: OnUncertain
-    on_break: OnBreak
-    timeouts: Timeouts
-    unsupported: OnUnsupported
+    hedge: Hedge | None = None
 
 
 async def run(claim: Claim, ctx: AttemptContext) -> Report:
     """Make one upstream call for `claim`; raises nothing expected. See `Report`."""
     doc = orjson.loads(claim.doc)
-    policy = _policy(doc.get("policy") or {}, ctx)
-    progress = Progress(ctx.now_ms(), asked_tokens=_asked(doc["request"]), free=ctx.free)
+    policy = policy_of(doc.get("policy") or {}, ctx.timeouts, ctx.max_attempts)
     deployment = ctx.catalog.by_id.get(lane_deployment(claim.lane))
-    stream = bool(doc.get("stream")) and claim.kind is not Kind.EMBEDDING
     if deployment is None:
+        progress = Progress(ctx.now_ms())
         outcome: Outcome = _unserved("the catalog no longer has this deployment")
-        decision = await _decided(outcome, claim, ctx, policy, None, progress)
-    else:
-        call = _call(claim, doc, deployment, stream, ctx, progress)
-        keep = stream and policy.on_break is OnBreak.CONTINUE
-        telling = Telling(ctx.emit, ctx.now_ms, progress, keep=keep)
-        outcome = await _outcome(call, claim, ctx, policy, progress, telling)
-        outcome = reporting.redacted(outcome, progress.secret)
-        if stream and isinstance(outcome, Failed):
-            telling.broke(call, policy.on_break, earlier=claim.streamed)
-        decision = await _decided(outcome, claim, ctx, policy, deployment, progress)
+        return await _reported(outcome, claim, ctx, policy, None, progress)
+    side = _side(claim, doc, deployment, ctx, policy, free=ctx.free)
+    hedge = ctx.hedge
+    if hedge is None or claim.streamed or policy.on_uncertain is OnUncertain.FAIL:
+        return await _side_reported(await _outcome(side, ctx, policy), side, ctx, policy)
+    return await _hedged(side, doc, ctx, policy, hedge)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Side:
+    """One call of an attempt: on whose claim, and what is known of it."""
+
+    claim: Claim
+    deployment: Deployment
+    call: Call
+    progress: Progress
+    telling: Telling
+
+
+def _side(
+    claim: Claim,
+    doc: Mapping[str, Any],
+    deployment: Deployment,
+    ctx: AttemptContext,
+    policy: Policy,
+    *,
+    free: bool,
+    gate: Gate | None = None,
+) -> Side:
+    stream = bool(doc.get("stream")) and claim.kind is not Kind.EMBEDDING
+    progress = Progress(ctx.now_ms(), asked_tokens=asked_tokens(doc["request"]), free=free)
+    keep = stream and policy.on_break is OnBreak.CONTINUE
+    telling = Telling(ctx.emit, ctx.now_ms, progress, keep=keep, gate=gate)
+    call = _call(claim, doc, deployment, stream, ctx, progress)
+    return Side(claim, deployment, call, progress, telling)
+
+
+async def _hedged(
+    first: Side, doc: Mapping[str, Any], ctx: AttemptContext, policy: Policy, hedge: Hedge
+) -> Report:
+    """An attempt that makes a second call elsewhere where the first is slow."""
+    gate = first.telling.gate = Gate()
+    sides: dict[Runner, Side] = {}
+
+    def runner(side: Side, context: AttemptContext) -> Runner:
+        made = Runner(lambda: _outcome(side, context, policy), side.telling)
+        sides[made] = side
+        return made
+
+    async def second() -> Runner | None:
+        found = await hedge.reserve()
+        if found is None:
+            return None
+        claim, free = found
+        deployment = ctx.catalog.by_id[lane_deployment(claim.lane)]
+        side = _side(claim, doc, deployment, ctx, policy, free=free, gate=gate)
+        return runner(side, replace(ctx, sent=_nothing))  # reserved when it is sent: no re-stamp
+
+    counts, other = await race(gate, runner(first, ctx), hedge.after_ms / 1_000, second)
+    side = sides[counts]
+    assert counts.outcome is not None  # noqa: S101 - it is the one that ended
+    report = await _side_reported(counts.outcome, side, ctx, policy)
+    if other is None:
+        return report
+    left = sides[other]
+    outcome = None if other.outcome is None else _redacted(other.outcome, left)
+    rests = cooldowns(outcome, JobFacts(), ctx.draw()) if isinstance(outcome, Failed) else ()
+    seconds = left if side is first else side
+    return reporting.hedged(report, left.claim, left.progress, outcome, rests, seconds.claim)
+
+
+def _redacted(outcome: Outcome, side: Side) -> Outcome:
+    return reporting.redacted(outcome, side.progress.secret)
+
+
+async def _side_reported(
+    outcome: Outcome, side: Side, ctx: AttemptContext, policy: Policy
+) -> Report:
+    outcome = _redacted(outcome, side)
+    if side.call.stream and isinstance(outcome, Failed):
+        side.telling.broke(side.call, policy.on_break, earlier=side.claim.streamed)
+    return await _reported(outcome, side.claim, ctx, policy, side.deployment, side.progress)
+
+
+async def _reported(
+    outcome: Outcome,
+    claim: Claim,
+    ctx: AttemptContext,
+    policy: Policy,
+    deployment: Deployment | None,
+    progress: Progress,
+) -> Report:
+    decision = await _decided(outcome, claim, ctx, policy, deployment, progress)
     history: Sequence[Mapping[str, Any]] = ()
     if reporting.names_attempts(decision.action):
         history = await ctx.history()
     return reporting.report(claim, outcome, decision, deployment, progress, ctx.now_ms(), history)
 
 
-async def _outcome(
-    call: Call,
-    claim: Claim,
-    ctx: AttemptContext,
-    policy: Policy,
-    progress: Progress,
-    telling: Telling,
-) -> Outcome:
+async def _outcome(side: Side, ctx: AttemptContext, policy: Policy) -> Outcome:
     """A first call, or one after deltas of an earlier one have reached the caller."""
+    call, claim, progress, telling = side.call, side.claim, side.progress, side.telling
     if not (call.stream and claim.streamed) or policy.on_break is OnBreak.RESTART:
-        return await _attempt(call, claim, ctx, policy, progress, telling)
+        return await _attempt(call, side, ctx, policy)
     lost = Failed(
         FailureKind.UNREACHABLE, "the stream broke with its worker", sent=False, uncertain=True
     )
@@ -137,31 +213,8 @@ async def _outcome(
     progress.continued_from = len(told.text)
     if told.finish_reason is not None:  # it was whole, and only its end was lost
         return telling.seam.whole(Succeeded(b"", Usage()))
-    call = continuing.resumed(call, told)
-    outcome = await _attempt(call, claim, ctx, policy, progress, telling)
+    outcome = await _attempt(continuing.resumed(call, told), side, ctx, policy)
     return telling.seam.whole(outcome) if isinstance(outcome, Succeeded) else outcome
-
-
-def _asked(request: Mapping[str, Any]) -> int | None:
-    """The output limit that the caller named, over all choices."""
-    asked = request.get("max_completion_tokens") or request.get("max_tokens")
-    return int(asked) * int(request.get("n") or 1) if asked else None
-
-
-def _policy(wishes: Mapping[str, Any], ctx: AttemptContext) -> Policy:
-    timeouts = ctx.timeouts
-    if wishes.get("attempt_timeout_s"):
-        total_ms = max(1, int(float(wishes["attempt_timeout_s"]) * 1_000))
-        timeouts = replace(
-            timeouts, total_ms=total_ms, first_byte_ms=min(timeouts.first_byte_ms, total_ms)
-        )
-    return Policy(
-        max_attempts=int(wishes.get("max_attempts") or ctx.max_attempts),
-        on_uncertain=OnUncertain(wishes.get("on_uncertain") or "retry"),
-        on_break=OnBreak(wishes.get("on_break") or "fail"),
-        timeouts=timeouts,
-        unsupported=OnUnsupported(wishes.get("unsupported") or "drop"),
-    )
 
 
 def _call(
@@ -186,15 +239,9 @@ def _call(
     )
 
 
-async def _attempt(
-    call: Call,
-    claim: Claim,
-    ctx: AttemptContext,
-    policy: Policy,
-    progress: Progress,
-    telling: Telling,
-) -> Outcome:
+async def _attempt(call: Call, side: Side, ctx: AttemptContext, policy: Policy) -> Outcome:
     """Build, send, read. Trouble of the expected kind is a value."""
+    claim, progress = side.claim, side.progress
     secret = ctx.secret(claim.credential) if claim.credential else None
     if claim.credential and secret is None:
         return Failed(FailureKind.UNAUTHORIZED, "this credential has no secret here", sent=False)
@@ -217,7 +264,7 @@ async def _attempt(
         progress.sent_ms = ctx.now_ms()
         ctx.sent()
 
-    line = calling.Line(ctx.transport, policy.timeouts, ctx.now_ms, sent, telling.tell)
+    line = calling.Line(ctx.transport, policy.timeouts, ctx.now_ms, sent, side.telling.tell)
     return await calling.exchange(adapter, call, request, line)
 
 

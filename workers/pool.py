@@ -33,6 +33,7 @@ from shared.store.tables import Rows, Tables
 from shared.supply import Base, Live, Supply, assemble
 from workers import attempt, checking
 from workers.checking import Check
+from workers.hedger import Hedger
 from workers.teaching import Teacher
 from workers.transport import Timeouts, Transport
 
@@ -60,6 +61,7 @@ class Pool:
         self._transport: Transport | None = None
         self._jobs: Jobs | None = None
         self._lanes: Lanes | None = None
+        self._hedger: Hedger | None = None
         self._teacher: Teacher | None = None
         self._tables: Tables | None = None
         self._live: Live | None = None
@@ -90,6 +92,8 @@ class Pool:
         self._take(await live.reload())
         live.start()
         lanes = self._lanes = Lanes(client, broker.prefix)
+        if self.settings.hedge_share:
+            self._hedger = Hedger(lanes, self.settings)
         if await lanes.version() is None:
             supply = live.current
             await publish_catalog(lanes, supply.catalog, supply.credentials, self.settings)
@@ -130,8 +134,13 @@ class Pool:
             siblings=lambda: self._siblings(claim, supply),
             max_attempts=self.settings.max_attempts,
             free=supply.free(claim.credential),
+            hedge=self._hedger.hedge(hand, supply, self.providers) if self._hedger else None,
         )
         report = await attempt.run(claim, context)
+        if report.hedge is not None and report.hedge.won:
+            claim = replace(claim, lane=report.hedge.lane, credential=report.hedge.credential)
+        if self._hedger is not None:
+            self._hedger.note(claim, report)
         if self._teacher is not None:
             await self._teacher.heed(claim, report)
         if report.learned:

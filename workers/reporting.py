@@ -20,7 +20,7 @@ from shared.core.decision import (
 )
 from shared.core.model import Deployment, Usage
 from shared.core.outcome import TABLE, Blame, Failed, Outcome, Succeeded
-from shared.queue.types import Claim, Measured, Report, Verdict
+from shared.queue.types import Claim, Cooldown, Hedged, Measured, Report, Verdict
 
 _MAX_MESSAGE_CHARS = 1_000
 _MAX_LINE_CHARS = 200
@@ -256,6 +256,42 @@ def _measured(
         list_microusd=cost,
         free=progress.free or deployment.price.free,
     )
+
+
+def hedged(
+    found: Report,
+    other: Claim,
+    progress: Progress,
+    outcome: Outcome | None,
+    cooldowns: Sequence[Cooldown],
+    second: Claim,
+) -> Report:
+    """The report of an attempt that made two calls. `other` is the one that does not count.
+
+    `second` is the later one of the two. What the other may have cost is not known.
+    """
+    reached = progress.sent_ms is not None
+    shown: dict[str, Any] = {
+        "deployment": other.lane.rpartition("@")[0],
+        "credential": other.credential,
+        "second": other is second,
+        "started_ms": progress.started_ms,
+        "sent": reached,
+        "outcome": "stopped",
+    }
+    match outcome:
+        case Failed():
+            shown |= _shown_failure(outcome, progress)
+        case Succeeded():
+            shown["outcome"] = "succeeded"
+        case None:
+            pass
+        case _:
+            assert_never(outcome)
+    ends = Hedged(second.lane, second.credential, other is not second, reached, cooldowns)
+    attempt = {**found.attempt, "hedge": shown}
+    unsure = reached and not (isinstance(outcome, Failed) and not outcome.uncertain)
+    return replace(found, hedge=ends, attempt=attempt, uncertain=found.uncertain or unsure)
 
 
 def redacted(outcome: Outcome, secret: str | None) -> Outcome:

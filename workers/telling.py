@@ -7,6 +7,7 @@ from shared.core.model import Usage
 from shared.core.outcome import OnBreak
 from workers import continuing
 from workers.continuing import NOTHING, Seam, Told
+from workers.hedging import Gate
 from workers.providers.base import Call
 from workers.reporting import Progress
 
@@ -17,7 +18,8 @@ DELTA_EVENT = "job.delta"
 class Telling:
     """Tells one attempt's chunks. `keep`: they are needed again where the stream breaks.
 
-    `before` is what earlier attempts told, `seam` joins this one to it.
+    `before` is what earlier attempts told, `seam` joins this one to it. Of two calls of an attempt
+    the `gate` lets one speak.
     """
 
     emit: Callable[[str, bytes], Awaitable[None]]
@@ -26,6 +28,7 @@ class Telling:
     keep: bool = False
     before: Told = NOTHING
     seam: Seam | None = None
+    gate: Gate | None = None
     chunks: list[bytes] = field(default_factory=list)
 
     async def tell(self, chunk: bytes) -> None:
@@ -33,6 +36,8 @@ class Telling:
         joined = chunk if self.seam is None else self.seam.join(chunk)
         if joined is None:
             return
+        if self.gate is not None:
+            await self.gate.enter(self)
         if self.progress.first_delta_ms is None:
             self.progress.first_delta_ms = self.now_ms()
         if self.keep:

@@ -8,7 +8,7 @@ import orjson
 
 from shared.core.model import Kind, Need, Priority, Usage
 from shared.queue.signature import signed
-from shared.queue.types import Claim, Measured, NewJob, Report, Verdict
+from shared.queue.types import Claim, Cooldown, Measured, NewJob, Report, Verdict
 
 ROW = 17
 FAILED = b'{"message":"failed","type":"server_error","code":"failed"}'
@@ -122,6 +122,13 @@ def _measured(measured: Measured, usage: Usage | None) -> dict[str, Any]:
     return {name: value for name, value in row.items() if value is not None}
 
 
+def _rests(cooldowns: Sequence[Cooldown]) -> list[dict[str, Any]]:
+    return [
+        {"scope": c.scope, "for_ms": c.for_ms, "reason": c.reason, "dead": c.dead}
+        for c in cooldowns
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class Finish:
     """A report on its way to the store, with the claim it is about."""
@@ -159,10 +166,13 @@ class Finish:
         if report.measured is not None:
             header["m"] = _measured(report.measured, usage)
         if report.cooldowns:
-            header["cools"] = [
-                {"scope": c.scope, "for_ms": c.for_ms, "reason": c.reason, "dead": c.dead}
-                for c in report.cooldowns
-            ]
+            header["cools"] = _rests(report.cooldowns)
+        if report.hedge is not None:
+            header["hedge"] = {
+                "won": report.hedge.won,
+                "reached": report.hedge.reached,
+                "cools": _rests(report.hedge.cooldowns),
+            }
         header |= self._escape()
         if report.outbox:
             header["outbox"] = [job_header(job) | {"doc": put(job.doc)} for job in report.outbox]
@@ -187,8 +197,10 @@ class Finish:
         claim, report = self.claim, self.report
         if report.lane is None or not report.exclude_lane:
             return None
+        hedge = report.hedge
+        mine = hedge.lane if hedge is not None and hedge.won else claim.lane
         lists = (claim.candidates, claim.paid_lanes)
-        left, paid = (tuple(name for name in lanes if name != claim.lane) for lanes in lists)
+        left, paid = (tuple(name for name in lanes if name != mine) for lanes in lists)
         return left, paid
 
     def _outcome(self, put: Callable[[bytes], int]) -> dict[str, Any]:

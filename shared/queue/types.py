@@ -117,6 +117,21 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
+class Hedged:
+    """Of an attempt that made two calls: who made the second, and what became of the other one.
+
+    `won`: the second call is the attempt's, the first is the other. `reached`: the other may have
+    reached its provider; `cooldowns` are for whom the other was made on.
+    """
+
+    lane: str
+    credential: str
+    won: bool
+    reached: bool
+    cooldowns: Sequence[Cooldown] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """What an attempt came to: the worker's decision, for the engine to apply.
 
@@ -149,6 +164,7 @@ class Report:
     uncertain: bool = False  # this attempt may have reached the provider and was not answered
     measured: Measured | None = None
     resume: dict[str, Any] | None = None
+    hedge: Hedged | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from shared.core.model import (
 )
 from shared.core.quota import priced, window_spec
 from shared.queue.scripts import Scripts
-from shared.queue.types import LaneView
+from shared.queue.types import Claim, LaneView
 from shared.settings import Settings
 from shared.store import learned
 from shared.store.connect import messages, store_errors
@@ -186,6 +186,21 @@ class Lanes:
             rest is not None and int(_text(rest).partition("|")[0]) >= DEAD_MS for rest in found
         ]
         return sum(not (dead[at] or dead[at + 1]) for at in range(0, len(dead), 2))
+
+    async def hedge(
+        self, claim: Claim, worker: str, lanes: Sequence[str], providers: Sequence[str]
+    ) -> tuple[str, str] | None:
+        """Reserves a second call for a running job: its lane and credential; None: no room."""
+        ask = {
+            "worker": worker,
+            "id": claim.job_id,
+            "fence": claim.fence,
+            "lanes": list(lanes),
+            "providers": list(providers),
+        }
+        with store_errors("hedge"):
+            found = await self._scripts("hedge", ask)
+        return (_text(found[0]), _text(found[1])) if found else None
 
     async def _survey(self, **ask: Any) -> dict[str, Any]:
         with store_errors("survey"):

@@ -12,16 +12,32 @@ local function credential(lane, id)
   end
 end
 
+-- The second call of a running job, as a job of its own lane and credential (hedge.lua); nil: none.
+local function hedged(h)
+  if not h.hedge then return nil end
+  local lane, cred, at = string.match(h.hedge, '^(.*)\n(.*)\n(%d+)$')
+  return { lane = lane, cred = cred, reserved = at, need = h.need }
+end
+
+local function free_place(lane, id)
+  local l = lane_of(lane)
+  put(l, 'run', math.max(0, l.run - 1))
+  bump('run', lane .. '|' .. (id or ''), -1)
+  unfill(l)
+  if l.parked and l.reason ~= 'unserved' then  -- it may rest for another credential than this one
+    local cred = credential(lane, id)
+    if cred and (cred.conc or cred.grow) and resting(lane, cred) <= NOW then unpark(l) end
+  end
+end
+
 -- Frees what a lease holds: the worker's set, the running counts, a full lane, the quarantine.
 local function release(id, h)
   call('SREM', P .. 'held:' .. h.worker, id)
-  local l = lane_of(h.lane)
-  put(l, 'run', math.max(0, l.run - 1))
-  bump('run', h.lane .. '|' .. (h.cred or ''), -1)
-  unfill(l)
-  if l.parked and l.reason ~= 'unserved' then  -- it may rest for another credential than this one
-    local cred = credential(h.lane, h.cred)
-    if cred and (cred.conc or cred.grow) and resting(h.lane, cred) <= NOW then unpark(l) end
+  free_place(h.lane, h.cred)
+  local second = hedged(h)
+  if second then
+    free_place(second.lane, second.cred)
+    call('HDEL', job_key(id), 'hedge')
   end
   if h.suspect then
     call('DEL', P .. 'quarantined')
@@ -172,6 +188,20 @@ local function retry_or_requeue(id, h, r, fields)
   back_to_queue(id, h, lane, delay, fields)
 end
 
+-- Of two calls the one that answered is the job's; the other may have been billed: what it reserved
+-- stays, unless it never left. Returns the other one.
+local function settle_hedge(h, r)
+  local other = hedged(h)
+  if not other or not r.hedge then return nil end
+  if r.hedge.won then
+    other, h.lane, h.cred, h.reserved = { lane = h.lane, cred = h.cred, reserved = h.reserved, need = h.need },
+      other.lane, other.cred, other.reserved
+    h.hedge = other.lane .. '\n' .. other.cred .. '\n' .. other.reserved
+  end
+  settle(other, { reached = r.hedge.reached, uncertain = true })
+  return other
+end
+
 -- Applies one report; false where it is stale and changed nothing.
 local function finish(r, worker)
   local id, h = r.id, job_of(r.id)
@@ -179,16 +209,22 @@ local function finish(r, worker)
     if h.worker ~= worker or h.status ~= 'in_progress' then call('SREM', P .. 'held:' .. worker, id) end
     return false
   end
+  local other = settle_hedge(h, r)
   settle(h, r)
   tally(h, r)
   adapt(h, r)
   release(id, h)
   for _, pause in ipairs(r.cools or {}) do cool(h, pause) end
+  for _, pause in ipairs(other and r.hedge.cools or {}) do cool(other, pause) end
   breaker(h, r.health)
   local f = {}
   local function note(name, value)
     f[#f + 1] = name
     f[#f + 1] = value
+  end
+  if other and r.hedge.won then
+    note('lane', h.lane)
+    note('cred', h.cred)
   end
   if r.att then note('a' .. (plus(h, 'attempts', 0) + plus(h, 'requeues', 0) + 1), ARGS[r.att]) end
   if r.uncertain then note('uncertain', plus(h, 'uncertain', 1)) end
