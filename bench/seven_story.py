@@ -32,7 +32,7 @@ LEAST_TOKENS = 8_000  # a window of a minute takes a long chat, whatever the siz
 CALLERS = 48  # at full size: an eighth of what the free keys start in a minute
 SUBMITTING = 32
 HELD_SHARE, HURRIED_SHARE = 0.45, 0.08
-HURRIED_MINUTES = 1.5
+HURRIED_MINUTES, LEAST_HURRY_S = 1.5, 3.0
 LOOK_S = 0.1
 DAY_US = 86_400_000_000
 FAR_US = 1 << 62
@@ -122,9 +122,10 @@ class Story:
         await until(lambda: self._over(redis), LATE_S)
         self.ended_s = time.time()
         records = await _all(jobs)
-        state = orjson.loads((await Client(self.address.admin_url).get("/state")).body)
+        state = await admin.state()
         for one in going:
             one.cancel()
+        await asyncio.gather(*going, return_exceptions=True)
         admin.close()
         await redis.aclose()
         return records, state
@@ -191,7 +192,10 @@ class Story:
         async def caller() -> None:
             for number in numbers:
                 job = await self._job(
-                    client, "hurried", number, deadline_s=HURRIED_MINUTES * 60 / self.speed
+                    client,
+                    "hurried",
+                    number,
+                    deadline_s=max(LEAST_HURRY_S, HURRIED_MINUTES * 60 / self.speed),
                 )
                 self.hurried.add(job)
 

@@ -30,8 +30,13 @@ class Admin:
 
     async def seen(self) -> dict[str, Seen]:
         """The counts of every provider now."""
-        state = orjson.loads((await self._client.get("/state")).body)
+        state = await self.state()
         return {name: _seen(one) for name, one in state["providers"].items()}
+
+    async def state(self) -> dict[str, Any]:
+        """Everything it has counted."""
+        found: dict[str, Any] = orjson.loads((await self._client.get("/state")).body)
+        return found
 
     async def count(self, **least: int) -> int:
         """How many ids have at least so many `received`, `admitted`, `answered`."""
