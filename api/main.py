@@ -11,7 +11,6 @@ from redis.asyncio import Redis
 
 from api.app import create_app
 from api.keys import FileKeys
-from api.routing import CatalogRouter
 from api.server import Server, config
 from api.wiring import Bounds, Service, Wiring
 from shared import catalog as catalogs
@@ -20,6 +19,7 @@ from shared.clock import SystemClock
 from shared.core.model import Paid, Priority
 from shared.credentials import ApiKeys
 from shared.errors import ConfigError, StoreError
+from shared.routing import CatalogRouter
 from shared.settings import Settings
 from shared.store import connect
 from shared.store.inbox import Inbox

@@ -4,15 +4,14 @@ The real ones are wired in `main.py`; tests wire fakes. Moments are epoch ms by 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from shared.core.books import Row
-from shared.core.candidates import Considered
 from shared.core.features import Features
 from shared.core.model import Kind, Status
 from shared.credentials import ApiKey
 from shared.queue.types import Accepted, Event, LaneView, NewJob
+from shared.routing import Route
 from shared.store.types import JobRecord, LaneState, Page, Waiting
 
 
@@ -127,24 +126,6 @@ class Keys(Protocol):
     def find(self, key: str) -> ApiKey | None:
         """Who a key belongs to; None if nobody."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Where a job goes: `first` is the lane it is queued in, `lanes` all free candidates in order.
-
-    `skipped` counts the others by reason.
-
-    `waiting` and `eta_ms` (p50, p95: spans from now) are estimates from the lanes as last read.
-    """
-
-    first: str
-    lanes: tuple[str, ...]
-    paid_lanes: tuple[str, ...]
-    considered: tuple[Considered, ...]
-    skipped: tuple[tuple[str, int], ...] = ()
-    waiting: Waiting | None = None
-    eta_ms: tuple[int, int] | None = None
 
 
 class Router(Protocol):

@@ -119,6 +119,7 @@ class LaneEventKind(StrEnum):
     SPENDING = "spending"  # the first money of a day was paid, or four fifths of the day's cap
     CAPPED = "capped"  # a lane rests because the day's cap is used up
     LIMITS = "limits"  # a deadline or wait limit is now the nearest of all
+    BATCH = "batch"  # a batch was handed in, or lines of one have ended
     LOST = "lost"  # messages may have been missed: look at everything
 
 

@@ -115,6 +115,12 @@ class Jobs:
             )
         if what == b"unknown":
             return None
+        if what == b"batch":
+            raise Refused(
+                f"job {job_id} is a line of a batch, which tells of it once: hand the line in again",
+                status=409,
+                code="not_replayable",
+            )
         if what != b"replayed":
             raise Refused(
                 f"job {job_id} is {'still live' if what == b'live' else 'completed'}; only failed,"

@@ -12,7 +12,6 @@ import httpx2
 import orjson
 
 from api.app import create_app
-from api.routing import CatalogRouter
 from api.wiring import Bounds, Service, Wiring
 from shared.catalog import build
 from shared.catalog_schema import Config
@@ -22,6 +21,7 @@ from shared.core.model import CredentialRef, Kind, Status, Usage
 from shared.credentials import ApiKey, ApiKeys, digest
 from shared.errors import Refused, StoreError
 from shared.queue.types import Acceptance, Accepted, Event, LaneView, NewJob
+from shared.routing import CatalogRouter
 from shared.store.types import JobRecord, LaneState, Page, Waiting
 
 START_MS = 1_790_000_000_123
