@@ -12,8 +12,14 @@ class Listen:
     """One subscription a turn: it ends with the connection, and `keep` opens the next."""
 
     def __init__(
-        self, store: SchedulerStore, rebalance: Bell, deadlines: Bell, spending: Bell
+        self,
+        store: SchedulerStore,
+        rebalance: Bell,
+        deadlines: Bell,
+        spending: Bell,
+        batches: Bell,
     ) -> None:
+        self._batches = batches
         self._spending = spending
         self._store = store
         self._rebalance = rebalance
@@ -36,6 +42,9 @@ class Listen:
                 self._deadlines.ring()
                 self._rebalance.ring()
                 self._spending.ring()
+                self._batches.ring()
+            case LaneEventKind.BATCH:
+                self._batches.ring()
             case LaneEventKind.SPENDING:
                 self._spending.ring()
             case LaneEventKind.CAPPED:

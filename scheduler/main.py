@@ -9,10 +9,13 @@ from typing import Any
 
 import structlog
 
+from scheduler.batch_lines import Limits
+from scheduler.batches import Batches, Bulk
 from scheduler.bell import Bell
 from scheduler.configure import Configure
 from scheduler.deadlines import Deadlines
 from scheduler.ending import end
+from scheduler.files import ExpiredFiles
 from scheduler.leading import RELEASE_WITHIN_S, Duties, Duty, lead_for_ever
 from scheduler.listen import Listen
 from scheduler.ports import SchedulerStore
@@ -22,11 +25,16 @@ from scheduler.retention import Retention
 from scheduler.spending import Spending
 from scheduler.store import Store
 from shared import catalog as catalogs
-from shared import credentials, log
+from shared import credentials, log, objects, tokens
+from shared.core.model import Paid
 from shared.core.spill import paid_costs
 from shared.errors import ConfigError
+from shared.routing import CatalogRouter
 from shared.settings import Settings
 from shared.store import connect
+from shared.store.batches import Batches as BatchStore
+from shared.store.files import Files
+from shared.store.jobs import Jobs
 from shared.store.lanes import Lanes, publish_catalog
 from shared.store.leader import Leader
 
@@ -40,14 +48,19 @@ def duties_of(
     publish: Callable[[], Awaitable[int]],
     lease_ms: int,
     cap_microusd: int | None = None,
+    bulk: Bulk | None = None,
 ) -> Duties:
     """What the leader of a fence does; each time with bells of its own, so nothing is left over."""
 
     def duties(fence: int) -> Mapping[str, Duty]:
-        work, limits, money = Bell(), Bell(), Bell()
-        return {
+        work, limits, money, lines = Bell(), Bell(), Bell(), Bell()
+        more: dict[str, Duty] = {}
+        if bulk is not None:
+            more["batches"] = Batches(bulk, lines, fence)
+            more["files"] = ExpiredFiles(bulk.files, bulk.store, bulk.objects, Bell())
+        return more | {
             "configure": Configure(publish, Bell()),
-            "listen": Listen(store, work, limits, money),
+            "listen": Listen(store, work, limits, money, lines),
             "spending": Spending(store, money, cap_microusd),
             "rebalance": Rebalance(store, work, fence),
             "deadlines": Deadlines(store, limits, fence),
@@ -74,6 +87,7 @@ async def serve(settings: Settings) -> None:
     refs = credentials.load(os.environ, catalog, config)
     client = connect.commands(settings.redis_url)
     listener = connect.pubsub(settings.redis_url)
+    producer = connect.producer(settings.redis_url)
     lease_ms = int(settings.dead_after_s * 1_000)
     cap_usd = settings.paid_daily_cap_usd
     cap_microusd = None if cap_usd is None else round(cap_usd * 1e6)
@@ -85,12 +99,27 @@ async def serve(settings: Settings) -> None:
     async def publish() -> int:
         return await publish_catalog(lanes, catalog, refs, settings)
 
-    duties = duties_of(store, publish, lease_ms, cap_microusd)
+    router = CatalogRouter(catalog, refs, margin=settings.context_margin)
+    bulk = Bulk(
+        store=BatchStore(client, PREFIX),
+        files=Files(client, PREFIX),
+        jobs=Jobs(producer, client, PREFIX),
+        lanes=lanes,
+        objects=objects.of_settings(settings),
+        router=lambda: router,
+        limits=Limits(
+            max_lines=settings.max_batch_lines,
+            paid=Paid.NEVER if cap_microusd == 0 else Paid(settings.paid),
+            cost_cap_microusd=cap_microusd,
+        ),
+    )
+    tokens.load()
+    duties = duties_of(store, publish, lease_ms, cap_microusd, bulk)
     try:
         await until_stopped(lead_for_ever(leader, duties))
     finally:
-        await client.aclose()
-        await listener.aclose()
+        for each in (client, listener, producer):
+            await each.aclose()
 
 
 async def until_stopped(work: Coroutine[Any, Any, None]) -> None:

@@ -103,7 +103,8 @@ class Batch:
     output_file_id: str | None = None
     error_file_id: str | None = None
     output_expires_s: int | None = None
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
+    collected: int = 0
     paid: str | None = None
     weight: int = 1
     allowed_models: tuple[str, ...] | None = None
@@ -139,24 +140,21 @@ class Pace:
 
 def next_step(batch: Batch, now_ms: int, pace: Pace, *, collect_now: bool = False) -> Step:
     """What to do. `collect_now`: what waits to be collected has waited long enough."""
-    if batch.status.final:
-        return Step.WAIT
-    if batch.status is BatchStatus.VALIDATING:
-        return Step.VALIDATE
-    if batch.chunk is not None:
-        return Step.FEED
     over = batch.over(now_ms)
-    still = batch.outstanding == 0
-    done = still and (over or batch.fed >= batch.total)
-    if batch.waiting >= pace.collect or (batch.waiting and (collect_now or done)):
-        return Step.COLLECT
-    if done:
-        return Step.FINISH
-    if batch.status is BatchStatus.CANCELLING:
-        return Step.STOP
-    if not over and batch.fed < batch.total and batch.outstanding <= pace.outstanding // 2:
-        return Step.FEED
-    return Step.WAIT
+    done = batch.outstanding == 0 and (over or batch.fed >= batch.total)
+    steps = {
+        Step.WAIT: batch.status.final,
+        Step.VALIDATE: batch.status is BatchStatus.VALIDATING,
+        Step.FEED: batch.chunk is not None,
+        Step.COLLECT: batch.waiting >= (1 if collect_now or done else pace.collect),
+        Step.FINISH: done,
+        Step.STOP: batch.status is BatchStatus.CANCELLING,
+    }
+    first = next((step for step, wanted in steps.items() if wanted), None)
+    if first is not None:
+        return first
+    room = batch.outstanding <= pace.outstanding // 2
+    return Step.FEED if room and not over and batch.fed < batch.total else Step.WAIT
 
 
 def ending(batch: Batch) -> BatchStatus:
@@ -170,11 +168,6 @@ def ending(batch: Batch) -> BatchStatus:
 def job_id(batch_id: str, line: int) -> str:
     """The id of a line's job: the same whenever the line is handed in."""
     return f"job_{batch_id.removeprefix('batch_')}_{line}"
-
-
-def line_of(job: str) -> int:
-    """The line of a job's id."""
-    return int(job.rpartition("_")[2])
 
 
 def file_id(batch_id: str, what: str) -> str:
