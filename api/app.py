@@ -14,11 +14,13 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import (
+    batches,
     chat,
     embeddings,
     errors,
     events,
     explain,
+    files,
     health,
     jobs,
     models,
@@ -48,6 +50,7 @@ class Endpoint:
         *,
         get: Handler | None = None,
         post: Handler | None = None,
+        delete: Handler | None = None,
         public: bool = False,
     ) -> None:
         self._service = service
@@ -58,6 +61,8 @@ class Endpoint:
             self._handlers |= {"GET": get, "HEAD": get}
         if post is not None:
             self._handlers["POST"] = post
+        if delete is not None:
+            self._handlers["DELETE"] = delete
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request, whatever happens."""
@@ -135,6 +140,12 @@ def _routes(service: Service) -> list[Route]:
         at("/v1/jobs/{id}/events", get=events.get),
         at("/v1/jobs/{id}/cancel", post=jobs.cancel),
         at("/v1/jobs/{id}/replay", post=jobs.replay),
+        at("/v1/files", get=files.index, post=files.create),
+        at("/v1/files/{id}", get=files.get, delete=files.delete),
+        at("/v1/files/{id}/content", get=files.content),
+        at("/v1/batches", get=batches.index, post=batches.create),
+        at("/v1/batches/{id}", get=batches.get),
+        at("/v1/batches/{id}/cancel", post=batches.cancel),
         at("/v1/models", get=models.index),
         at("/v1/models/{id:path}", get=models.get),
         at("/v1/route/explain", post=explain.explain),

@@ -152,7 +152,7 @@ class Batches:
         found: list[Batch] = []
         with store_errors("listing batches"):
             if after is not None:
-                place = await self._client.zrevrank(index, after)
+                place: Any = await self._client.zrevrank(index, after)
                 if place is None:
                     raise Refused(f"after: you have no batch {after}", param="after", status=404)
                 start = int(place) + 1

@@ -105,7 +105,7 @@ class Files:
         with store_errors("listing files"):
             if after is not None:
                 rank = self._client.zrank if ascending else self._client.zrevrank
-                place = await rank(index, after)
+                place: Any = await rank(index, after)
                 if place is None:
                     raise Refused(f"after: you have no file {after}", param="after", status=404)
                 start = int(place) + 1
