@@ -97,6 +97,7 @@ async def _check(service: Service, call: Call, asked: BatchRequest) -> None:
     if file is None:
         raise Refused(
             f"input_file_id: No such File object: {asked.input_file_id}",
+            status=404,
             param="input_file_id",
             code="file_not_found",
         )

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx2
 import orjson
+from bulk_fakes import fake_bulk
 
 from api.app import create_app
 from api.wiring import Bounds, Service, Wiring
@@ -156,6 +157,7 @@ class FakeStore:
         self.accepted = asyncio.Event()
         self.cancelled: list[str] = []
         self.inline_results = True
+        self.bulk = fake_bulk(self.clock.now_ms)
 
     # -- Jobs
 
@@ -341,6 +343,7 @@ def wiring(store: FakeStore, **bounds: Any) -> Wiring:
         router=CatalogRouter(build(CONFIG, base=Config()), REFS, draw=lambda: 0),
         keys=KEYS,
         usage=store.usage,
+        bulk=store.bulk,
         bounds=Bounds(**{"disconnect_grace_s": 0.0, "max_body_bytes": 100_000, **bounds}),
         clock=store.clock,
     )

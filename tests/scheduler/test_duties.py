@@ -132,7 +132,7 @@ async def test_retention_drops_in_batches_until_nothing_is_left(store):
 
 @pytest.mark.parametrize("kind", [kind for kind in LaneEventKind if kind is not LaneEventKind.LOST])
 async def test_each_announcement_rings_the_duty_it_is_for(store, kind):
-    bells = {"work": Bell(), "limits": Bell(), "money": Bell()}
+    bells = {"work": Bell(), "limits": Bell(), "money": Bell(), "batches": Bell()}
     turn = asyncio.create_task(Listen(store, *bells.values()).turn())
     await asyncio.sleep(0)
     for bell in bells.values():
@@ -140,6 +140,7 @@ async def test_each_announcement_rings_the_duty_it_is_for(store, kind):
     store.announced.put_nowait(LaneEvent(kind, A))
     heard = {
         LaneEventKind.LIMITS: {"limits"},
+        LaneEventKind.BATCH: {"batches"},
         LaneEventKind.SPENDING: {"money"},
         LaneEventKind.CAPPED: {"money", "work"},
     }.get(kind, {"work"})
@@ -154,7 +155,7 @@ async def test_each_announcement_rings_the_duty_it_is_for(store, kind):
 
 async def test_a_broken_subscription_makes_every_duty_look_anew(store):
     work, limits = Bell(), Bell()
-    turn = asyncio.create_task(Listen(store, work, limits, Bell()).turn())
+    turn = asyncio.create_task(Listen(store, work, limits, Bell(), Bell()).turn())
     await asyncio.sleep(0)
     await work.wait(1)
     await limits.wait(1)
