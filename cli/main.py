@@ -26,6 +26,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "scheduler": ("cli.processes", "run one scheduler process"),
     "submit": ("cli.submit", "hand in one text or many, and follow them"),
     "chat": ("cli.chat", "talk to a model; without a text, a conversation"),
+    "batch": ("cli.batch", "run a file of requests as one batch, and write its results"),
     "jobs": ("cli.jobs", "list, show, watch, cancel and replay jobs"),
     "catalog": ("cli.catalog", "check what is known of providers, or ask them anew"),
     "doctor": ("cli.doctor", "look for what is wrong and say what to do"),
