@@ -138,19 +138,7 @@ async def test_whoever_leads_next_goes_on_where_a_killed_leader_stopped(
     """The leader dies at its n-th change of the batch: before it, or with its reply on the way."""
     async with batch_world(valkey.url, pace=Pace(outstanding=400, collect=150)) as world:
         batch_id = await world.create([line(f"c{n}") for n in range(450)])
-        real, calls = world.store._change, 0
-
-        async def dying(**given: Any) -> Any:
-            nonlocal calls
-            calls += 1
-            if calls == times and times % 2:
-                raise Killed
-            reply = await real(**given)
-            if calls == times:
-                raise Killed
-            return reply
-
-        world.store._change = dying
+        world.store._change = dies_at(world.store._change, times)
         try:
             batch = await world.settle(batch_id)
         except Killed:
@@ -161,6 +149,56 @@ async def test_whoever_leads_next_goes_on_where_a_killed_leader_stopped(
         good = await world.read(batch.output_file_id)
         assert sorted(one["custom_id"] for one in good) == sorted(f"c{n}" for n in range(450))
         assert await world.world.client.zcard("{hr}:ix:t1:completed") == 450
+
+
+def dies_at(call: Any, times: int) -> Any:
+    """The same call, but the process is gone at its n-th time, with the call made or not."""
+    made = 0
+
+    async def dying(*given: Any, **named: Any) -> Any:
+        nonlocal made
+        made += 1
+        mine = made == times
+        if mine and times % 2:
+            raise Killed
+        reply = await call(*given, **named)
+        if mine:
+            raise Killed
+        return reply
+
+    return dying
+
+
+@pytest.mark.parametrize(("what", "times"), [
+    ("accept", 1), ("accept", 2), ("accept", 150), ("accept", 311),
+    ("put", 1), ("put", 2), ("put", 3), ("put", 4), ("delete", 1), ("delete", 2),
+])  # fmt: skip
+async def test_a_leader_may_die_between_the_lines_and_between_its_files(
+    world: BatchWorld, what: str, times: int
+) -> None:
+    world.pace = Pace(outstanding=400, collect=150)
+    await world.lead()
+    lines = [line(f"c{n}") for n in range(320)]
+    lines[5] = line("c5", body=line("c5")["body"] | {"n": 0})
+    batch_id = await world.create(lines)
+    place: Any = world.world.jobs if what == "accept" else world.objects
+    real = getattr(place, what)
+    setattr(place, what, dies_at(real, times))
+    try:
+        await world.settle(batch_id)
+        await world.turn(3)
+        raise AssertionError("it did not die")
+    except (Killed, BaseExceptionGroup):
+        setattr(place, what, real)
+        await world.work(most=40)
+        await world.lead()
+    batch = await world.settle(batch_id)
+    await world.turn(3)
+    assert (batch.total, batch.completed, batch.failed) == (320, 319, 1)
+    good, bad = await world.read(batch.output_file_id), await world.read(batch.error_file_id)
+    assert sorted(one["custom_id"] for one in good + bad) == sorted(f"c{n}" for n in range(320))
+    assert [one["custom_id"] for one in bad] == ["c5"]
+    assert not await world.store.to_sweep(9)
 
 
 async def test_a_leader_that_was_replaced_changes_nothing(world: BatchWorld) -> None:
