@@ -25,7 +25,7 @@ from scheduler.retention import Retention
 from scheduler.spending import Spending
 from scheduler.store import Store
 from shared import catalog as catalogs
-from shared import credentials, log, objects, tokens
+from shared import credentials, log, objects
 from shared.core.model import Paid
 from shared.core.spill import paid_costs
 from shared.errors import ConfigError
@@ -113,7 +113,6 @@ async def serve(settings: Settings) -> None:
             cost_cap_microusd=cap_microusd,
         ),
     )
-    tokens.load()
     duties = duties_of(store, publish, lease_ms, cap_microusd, bulk)
     try:
         await until_stopped(lead_for_ever(leader, duties))

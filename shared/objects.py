@@ -15,9 +15,9 @@ from obstore.store import LocalStore, MemoryStore, from_url
 from shared.errors import ConfigError, Refused, StoreError
 from shared.settings import Settings
 
-CHUNK_BYTES: Final = 1 << 20
-PART_BYTES: Final = 8 << 20
-PARTS_AT_ONCE: Final = 2  # of one upload in memory
+CHUNK_BYTES: Final = 256 * 1024
+PART_BYTES: Final = 5 << 20  # the least that S3 takes
+PARTS_AT_ONCE: Final = 1  # of one upload in memory
 
 
 class NoSuchObject(StoreError):  # noqa: N818 - the word of our vocabulary
