@@ -10,6 +10,7 @@ from batch_world import BatchWorld, answer, batch_world, failure, line
 from scheduler.batch_lines import Limits
 from shared.core.batch import BatchStatus, Pace, job_id
 from shared.errors import Refused, StoreError
+from shared.store.batches import Change
 from shared.store.leader import StaleFence
 
 
@@ -151,8 +152,9 @@ async def test_whoever_leads_next_goes_on_where_a_killed_leader_stopped(
         assert await world.world.client.zcard("{hr}:ix:t1:completed") == 450
 
 
-def dies_at(call: Any, times: int) -> Any:
+def dies_at(call: Any, times: int, how: BaseException | None = None) -> Any:
     """The same call, but the process is gone at its n-th time, with the call made or not."""
+    end = how or Killed()
     made = 0
 
     async def dying(*given: Any, **named: Any) -> Any:
@@ -160,10 +162,10 @@ def dies_at(call: Any, times: int) -> Any:
         made += 1
         mine = made == times
         if mine and times % 2:
-            raise Killed
+            raise end
         reply = await call(*given, **named)
         if mine:
-            raise Killed
+            raise end
         return reply
 
     return dying
@@ -199,6 +201,64 @@ async def test_a_leader_may_die_between_the_lines_and_between_its_files(
     assert sorted(one["custom_id"] for one in good + bad) == sorted(f"c{n}" for n in range(320))
     assert [one["custom_id"] for one in bad] == ["c5"]
     assert not await world.store.to_sweep(9)
+
+
+@pytest.mark.parametrize("times", range(1, 13))
+async def test_a_reply_of_the_store_that_is_lost_changes_nothing_twice(
+    world: BatchWorld, times: int
+) -> None:
+    world.pace = Pace(outstanding=400, collect=150)
+    await world.lead()
+    batch_id = await world.create([line(f"c{n}") for n in range(420)])
+    lost = StoreError("changing a batch: the connection broke")
+    world.store._change = dies_at(world.store._change, times, lost)
+    batch = await world.settle(batch_id)
+    assert (batch.total, batch.completed, batch.collected) == (420, 420, 420)
+    good = await world.read(batch.output_file_id)
+    assert sorted(one["custom_id"] for one in good) == sorted(f"c{n}" for n in range(420))
+
+
+async def test_a_line_that_became_a_job_is_not_refused_by_who_leads_next(
+    world: BatchWorld,
+) -> None:
+    """The first leader dies between a line's job and the end of its chunk; then the model goes."""
+    batch_id = await world.create([line(f"c{n}") for n in range(10)])
+    await world.turn()
+    real = world.store._change
+
+    async def dying(**given: Any) -> Any:
+        if b"drop" in given["args"][0]:  # every line was handed in, and this was to say so
+            raise Killed
+        return await real(**given)
+
+    world.store._change = dying
+    with pytest.raises(Killed):
+        await world.turn(2)
+    world.store._change = real
+    jobs = await world.world.client.zcard("{hr}:ix:t1:live")
+
+    class Gone(Away):
+        def route(self, *_given: Any) -> Any:
+            raise Refused("it is gone", status=404, param="model", code="model_not_found")
+
+    world.router = Gone(world.router)
+    await world.lead()
+    batch = await world.settle(batch_id)
+    assert (batch.completed, batch.failed) == (jobs, 10 - jobs) == (10, 0)
+
+
+async def test_a_change_of_what_has_changed_meanwhile_changes_nothing(world: BatchWorld) -> None:
+    batch_id = await world.create([line("a")])
+    await world.turn()
+    for change in (
+        Change(from_=(BatchStatus.VALIDATING,), set={"total": 9}),
+        Change(from_=(BatchStatus.IN_PROGRESS,), expect={"offset": "7"}, set={"total": 9}),
+        Change(from_=(BatchStatus.IN_PROGRESS,), expect={"total": ""}, incr={"total": 9}),
+    ):
+        assert not await world.store.change(batch_id, change, world.fence)
+    with pytest.raises(StaleFence):
+        await world.store.change(batch_id, Change(from_=tuple(BatchStatus)), world.fence - 1)
+    assert (await world.get(batch_id)).total == 1
 
 
 async def test_a_leader_that_was_replaced_changes_nothing(world: BatchWorld) -> None:
