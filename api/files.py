@@ -20,6 +20,7 @@ MOST: Final = 10_000
 EXPIRY_S: Final = range(3_600, 30 * 86_400 + 1)
 ANCHOR: Final = "expires_after[anchor]"
 SECONDS: Final = "expires_after[seconds]"
+FIELDS: Final = ("purpose", ANCHOR, SECONDS)
 WHOLE: Final = re.compile(r"\d{1,9}")
 
 
@@ -55,7 +56,7 @@ async def create(service: Service, call: Call) -> None:
         _expiry_s(fields)
         return bounds.file_bytes(fields["purpose"])
 
-    upload = Upload(call.receive, call.headers, check)
+    upload = Upload(call.receive, call.headers, FIELDS, check)
     file_id = f"file-{os.urandom(12).hex()}"
     name = object_name(file_id)
     await service.bulk.objects.put(name, upload.parts())

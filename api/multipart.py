@@ -1,7 +1,7 @@
 """An upload in `multipart/form-data`: small fields kept, the one file passed on as it comes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from typing import Any, Final
 
 from python_multipart.exceptions import MultipartParseError
@@ -11,7 +11,6 @@ from api.body import DISCARD_BYTES, ClientGone
 from shared.errors import Refused
 
 QUIET_S: Final = 60.0
-MOST_FIELDS: Final = 20
 FIELD_BYTES: Final = 4_096
 NAME_CHARS: Final = 255
 FRAME_BYTES: Final = 256 * 1024  # of a body, around its file
@@ -19,6 +18,8 @@ FRAME_BYTES: Final = 256 * 1024  # of a body, around its file
 
 class Upload:
     """One upload. `parts` is read once; after it, `fields`, `filename` and `size` are complete.
+
+    Of the fields only `known` ones are kept; newer SDKs may send others.
 
     `check` is called when the file begins, with the fields before it, and returns the most bytes it
     may have; what it raises ends the upload.
@@ -28,9 +29,11 @@ class Upload:
         self,
         receive: Any,
         headers: dict[bytes, bytes],
+        known: Collection[str],
         check: Callable[[dict[str, str]], int],
     ) -> None:
         self._receive = receive
+        self._known = frozenset(known)
         self._check = check
         self._limit: int | None = None
         self._head: dict[str, bytes] = {}
@@ -116,14 +119,10 @@ class Upload:
         self._header = (bytearray(), bytearray())
 
     def _headers_finished(self) -> None:
-        kind, options = parse_options_header(self._head.get("content-disposition", b""))
+        _, options = parse_options_header(self._head.get("content-disposition", b""))
         name = options.get(b"name", b"").decode("utf-8", "replace")
-        if kind != b"form-data" or not name:
-            raise Refused("a part of the form has no name", code="invalid_form")
         if name != "file":
-            if len(self.fields) >= MOST_FIELDS:
-                raise Refused(f"the form has more than {MOST_FIELDS} fields", param=name[:64])
-            self._field = (name, bytearray())
+            self._field = (name, bytearray()) if name in self._known else None
             return
         if self.filename is not None:
             raise Refused("file: only one file is taken at a time", param="file")
@@ -139,13 +138,13 @@ class Upload:
             name, value = self._field
             value.extend(data[start:end])
             if len(value) > FIELD_BYTES:
-                raise Refused(f"{name[:64]} is longer than {FIELD_BYTES} bytes", param=name[:64])
+                raise Refused(f"{name} is longer than {FIELD_BYTES} bytes", param=name)
 
     def _part_end(self) -> None:
         if self._field is not None:
             name, value = self._field
             if name in self.fields:
-                raise Refused(f"{name[:64]} is given twice", param=name[:64])
+                raise Refused(f"{name} is given twice", param=name)
             self.fields[name] = value.decode("utf-8", "replace")
         self._in_file, self._field = False, None
 
