@@ -50,10 +50,9 @@ async def create(service: Service, call: Call) -> None:
     bounds = service.bounds
 
     def check(fields: Mapping[str, str]) -> int:
-        if "purpose" not in fields:  # it may come after the file
+        if "purpose" not in fields:  # it may come after the file, as may all others
             return bounds.max_file_bytes
         _purpose(fields)
-        _expiry_s(fields)
         return bounds.file_bytes(fields["purpose"])
 
     upload = Upload(call.receive, call.headers, FIELDS, check)

@@ -132,6 +132,10 @@ class Keys(Protocol):
         """Who a key belongs to; None if nobody."""
         ...
 
+    def all(self) -> tuple[ApiKey, ...]:
+        """Those of the configuration and of files: they are changed there."""
+        ...
+
 
 class Router(Protocol):
     """Selection over one catalog snapshot."""
@@ -163,10 +167,6 @@ class Router(Protocol):
 
     def models(self) -> tuple[dict[str, Any], ...]:
         """What `/v1/models` lists."""
-        ...
-
-    def providers(self, lanes: tuple[LaneView, ...]) -> tuple[dict[str, Any], ...]:
-        """What `/v1/providers` lists."""
         ...
 
     @property

@@ -71,12 +71,6 @@ def _submission(asked: JobRequest, raw: bytes) -> Submission:
             param="webhook",
             code="not_supported",
         )
-    if asked.on_break == "continue":
-        raise Refused(
-            "on_break: continuing on another provider is not offered yet; send fail or restart",
-            param="on_break",
-            code="not_supported",
-        )
     more: dict[str, Any] = {
         "max_wait_s": asked.max_wait_s,
         "extra": _extra(asked),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from api.administration import Administration
 from api.conversations import Conversations
 from api.errors import overfull
 from api.metrics import Metrics
@@ -75,6 +76,7 @@ class Wiring:
     keys: Keys
     usage: Usage
     bulk: Bulk
+    admin: Administration
     bounds: Bounds = Bounds()
     clock: Clock = field(default_factory=SystemClock)
     start: Callable[[], Awaitable[None]] = nothing
@@ -93,6 +95,7 @@ class Service:
         self.usage = wiring.usage
         self.bulk = wiring.bulk
         self.conversations = Conversations()
+        self.admin = wiring.admin
         self.bounds = wiring.bounds
         self.clock = wiring.clock
         self.metrics = Metrics()

@@ -28,6 +28,8 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "chat": ("cli.chat", "talk to a model; without a text, a conversation"),
     "batch": ("cli.batch", "run a file of requests as one batch, and write its results"),
     "jobs": ("cli.jobs", "list, show, watch, cancel and replay jobs"),
+    "providers": ("cli.providers", "list, test, add and remove providers and their keys"),
+    "keys": ("cli.callers", "list, create, rotate and revoke API keys"),
     "catalog": ("cli.catalog", "check what is known of providers, or ask them anew"),
     "doctor": ("cli.doctor", "look for what is wrong and say what to do"),
     "simulate": ("cli.simulate", "run rate-limited fake providers"),

@@ -14,8 +14,11 @@ class Listen:
     def __init__(
         self,
         store: SchedulerStore,
+        *,
         rebalance: Bell,
         deadlines: Bell,
+        evacuate: Bell,
+        probes: Bell,
         spending: Bell,
         batches: Bell,
     ) -> None:
@@ -24,6 +27,8 @@ class Listen:
         self._store = store
         self._rebalance = rebalance
         self._deadlines = deadlines
+        self._evacuate = evacuate
+        self._probes = probes
 
     async def turn(self) -> None:
         """Hears until the connection breaks; what may have been missed rings every bell."""
@@ -39,12 +44,16 @@ class Listen:
             case LaneEventKind.LIMITS:
                 self._deadlines.ring()
             case LaneEventKind.LOST:
-                self._deadlines.ring()
-                self._rebalance.ring()
+                for bell in (self._deadlines, self._rebalance, self._evacuate, self._probes):
+                    bell.ring()
                 self._spending.ring()
                 self._batches.ring()
             case LaneEventKind.BATCH:
                 self._batches.ring()
+            case LaneEventKind.UNSERVED:
+                self._evacuate.ring()
+            case LaneEventKind.DIED:
+                self._probes.ring()
             case LaneEventKind.SPENDING:
                 self._spending.ring()
             case LaneEventKind.CAPPED:

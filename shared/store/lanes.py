@@ -1,7 +1,8 @@
 """Lanes: their configuration going in, what they look like coming out, moves between them."""
 
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -24,11 +25,12 @@ from shared.core.model import (
 )
 from shared.core.quota import priced, window_spec
 from shared.queue.scripts import Scripts
-from shared.queue.types import LaneView
+from shared.queue.types import Claim, LaneView
 from shared.settings import Settings
 from shared.store import learned
 from shared.store.connect import messages, store_errors
 from shared.store.readings import (
+    DEAD_MS,
     PAID_CAP,
     expected_cost,
     groups_of,
@@ -54,15 +56,19 @@ def lane_config(
 ) -> dict[str, Any]:
     """One lane as configure.lua writes it: every credential with all its windows.
 
-    The day's cap on paid use is a window too, one for all credentials that cost money.
+    Credentials of a higher priority stand first; `tiers` says how many of each stand together. The
+    day's cap on paid use is a window too, one for all credentials that cost money.
     """
-    made = []
-    for ref in credentials:
+    ranked = sorted(credentials, key=lambda credential: -credential.priority)
+    creds = []
+    for ref in ranked:
         entry = learned.entry(deployment, ref, deployment.limits(ref.plan) or Limits(), now_ms)
         if cap_microusd is not None and not is_free(deployment, (ref,)):
             entry["win"] = [*entry["win"], _cap(deployment, cap_microusd, now_ms)]
-        made.append(entry)
-    return {"creds": made}
+        creds.append(entry)
+    tiers = Counter(credential.priority for credential in ranked)
+    made: dict[str, Any] = {"creds": creds}
+    return made | {"tiers": list(tiers.values())} if len(tiers) > 1 else made
 
 
 def _cap(deployment: Deployment, cap_microusd: int, now_ms: int) -> dict[str, Any]:
@@ -88,8 +94,8 @@ def lane_configs(
     return {
         lane_id(deployment.id, pool): lane_config(deployment, members, now_ms, cap_microusd)
         for deployment in deployments
-        for (provider, pool), members in pools.items()
-        if provider == deployment.provider
+        for (_, pool), held in pools.items()
+        if (members := [credential for credential in held if credential.serves(deployment)])
     }
 
 
@@ -117,6 +123,7 @@ async def publish_catalog(
             "interactive_recent_ms": int(settings.interactive_recent_s * 1000),
             "breaker_failures": settings.breaker_failures,
             "breaker_open_ms": int(settings.breaker_open_s * 1000),
+            "unserved_ms": int(settings.unserved_s * 1000),
         },
         catalog.version,
     )
@@ -167,6 +174,33 @@ class Lanes:
         with store_errors("learned"):
             rows = await self._client.hgetall(f"{self._prefix}learned")
         return {_text(name): text for name, text in rows.items()}
+
+    async def living(self, lane: str, credentials: Sequence[str]) -> int:
+        """How many of these credentials have not been set aside, in all or for this lane."""
+        if not credentials:
+            return 0
+        scopes = [at + name for name in credentials for at in ("c:", f"l:{lane}|")]
+        with store_errors("living"):
+            found = await self._client.hmget(f"{self._prefix}cool", scopes)
+        dead = [
+            rest is not None and int(_text(rest).partition("|")[0]) >= DEAD_MS for rest in found
+        ]
+        return sum(not (dead[at] or dead[at + 1]) for at in range(0, len(dead), 2))
+
+    async def hedge(
+        self, claim: Claim, worker: str, lanes: Sequence[str], providers: Sequence[str]
+    ) -> tuple[str, str] | None:
+        """Reserves a second call for a running job: its lane and credential; None: no room."""
+        ask = {
+            "worker": worker,
+            "id": claim.job_id,
+            "fence": claim.fence,
+            "lanes": list(lanes),
+            "providers": list(providers),
+        }
+        with store_errors("hedge"):
+            found = await self._scripts("hedge", ask)
+        return (_text(found[0]), _text(found[1])) if found else None
 
     async def _survey(self, **ask: Any) -> dict[str, Any]:
         with store_errors("survey"):
