@@ -43,6 +43,7 @@ class NewJob:
     join_live: bool = False
     watcher: str | None = None
     follow: bool = True
+    batch: tuple[str, str] | None = None  # the batch it is a line of, and its custom id there
 
 
 class Acceptance(StrEnum):

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx2
 import orjson
+from bulk_fakes import fake_bulk
 
 from api.administration import Administration
 from api.app import create_app
@@ -158,6 +159,7 @@ class FakeStore:
         self.accepted = asyncio.Event()
         self.cancelled: list[str] = []
         self.inline_results = True
+        self.bulk = fake_bulk(self.clock.now_ms)
         self.tables = FakeTables()
 
     # -- Jobs
@@ -406,6 +408,7 @@ def wiring(store: FakeStore, *, allow_private: bool = False, **bounds: Any) -> W
         keys=LiveKeys(KEYS, admin.live),
         admin=admin,
         usage=store.usage,
+        bulk=store.bulk,
         bounds=Bounds(**{"disconnect_grace_s": 0.0, "max_body_bytes": 100_000, **bounds}),
         clock=store.clock,
     )

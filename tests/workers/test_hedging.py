@@ -14,7 +14,7 @@ from shared.credentials import Secret
 from shared.queue.types import Verdict
 from workers import attempt
 from workers.attempt import Hedge
-from workers.hedging import FEW, MOST_SAVED, Budget, Latencies
+from workers.hedging import FEW, MOST_SAVED, Budget, Gate, Latencies
 from workers.transport import AioTransport, Transport
 
 ALPHA, BETA = "alpha/m1@shared", "beta/m1@shared"
@@ -174,6 +174,19 @@ async def test_cancelling_closes_both_sockets(transport):
         assert task.cancelled()
         for server in (one, two):
             await asyncio.wait_for(server.gone.wait(), 5)
+
+
+async def test_who_comes_second_to_the_gate_never_speaks():
+    gate = Gate()
+    await gate.enter("first")
+    await gate.enter("first")
+    late = asyncio.create_task(gate.enter("second"))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not late.done()
+    late.cancel()
+    await asyncio.wait([late])
+    assert gate.speaker == "first"
 
 
 def test_second_calls_are_never_more_than_their_share_of_the_first():
