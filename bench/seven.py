@@ -24,13 +24,13 @@ from simulator import SimulatorConfig, headrace_config, load_config, running
 from simulator.config import SimulatedProvider
 
 COMPLETE, FREE, COST = 0.999, 0.90, 0.5
-QUICK = 150
+QUICK, QUICK_SPEED = 80, 120.0
 FAR_MS = 1 << 50
 
 
 def run(options: Options) -> Result:
     """One story on a fresh simulator and a fresh stack."""
-    return tell(options.size(FULL, QUICK))
+    return tell(options.size(FULL, QUICK), QUICK_SPEED if options.quick else None)
 
 
 def tell(jobs: int, speed: float | None = None) -> Result:
