@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from api import conversations
+from api import conversations, hooks
 from api.call import Call
 from api.errors import overfull
 from api.options import Options
@@ -18,6 +18,7 @@ from shared.core.model import Kind, Need, Priority
 from shared.credentials import ApiKey
 from shared.errors import Refused
 from shared.queue.types import Acceptance, Accepted, NewJob
+from shared.wire.webhooks import JobWebhook
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Submission:
     max_wait_s: float | None = None
     request_type: str | None = None
     conversation: tuple[str, bool] | None = None
+    webhook: JobWebhook | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
 
@@ -101,6 +103,9 @@ async def draft(
     key, features, route = call.key, choice.features, choice.route
     body = hashlib.sha256(call.path.encode() + b"\n" + asked.raw).hexdigest()[:32]
     doc = document(asked, choice)
+    hook = None
+    if asked.webhook is not None:
+        hook, doc["webhook"] = await hooks.own(service, key.tenant, asked.webhook)
     if choice.conversation is not None:
         service.conversations.keep(choice.conversation, route.first)
     job = NewJob(
@@ -121,6 +126,7 @@ async def draft(
         join_live=held and options.retry,
         watcher=service.inbox.id if held else None,
         follow=asked.stream,
+        hook=hook,
     )
     return Draft(job, doc, route)
 

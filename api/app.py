@@ -26,6 +26,7 @@ from api import (
     queues,
     submit,
     usage,
+    webhooks,
 )
 from api.auth import authenticate
 from api.body import ClientGone
@@ -48,6 +49,7 @@ class Endpoint:
         *,
         get: Handler | None = None,
         post: Handler | None = None,
+        delete: Handler | None = None,
         public: bool = False,
     ) -> None:
         self._service = service
@@ -58,6 +60,8 @@ class Endpoint:
             self._handlers |= {"GET": get, "HEAD": get}
         if post is not None:
             self._handlers["POST"] = post
+        if delete is not None:
+            self._handlers["DELETE"] = delete
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request, whatever happens."""
@@ -135,12 +139,22 @@ def _routes(service: Service) -> list[Route]:
         at("/v1/jobs/{id}/events", get=events.get),
         at("/v1/jobs/{id}/cancel", post=jobs.cancel),
         at("/v1/jobs/{id}/replay", post=jobs.replay),
+        at("/v1/jobs/{id}/redeliver", post=webhooks.redeliver),
         at("/v1/models", get=models.index),
         at("/v1/models/{id:path}", get=models.get),
         at("/v1/route/explain", post=explain.explain),
         at("/v1/usage", get=usage.get),
         at("/v1/queues", get=queues.queues),
         at("/v1/providers", get=queues.providers),
+        at("/v1/webhook_endpoints", get=webhooks.index, post=webhooks.create),
+        at(
+            "/v1/webhook_endpoints/{id}",
+            get=webhooks.get,
+            post=webhooks.update,
+            delete=webhooks.delete,
+        ),
+        at("/v1/webhook_endpoints/{id}/rotate_secret", post=webhooks.rotate),
+        at("/v1/webhook_endpoints/{id}/test", post=webhooks.test),
         at("/healthz", get=health.alive, public=True),
         at("/readyz", get=health.ready, public=True),
         at("/metrics", get=health.metrics, public=True),

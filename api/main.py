@@ -22,6 +22,7 @@ from shared.credentials import ApiKeys
 from shared.errors import ConfigError, StoreError
 from shared.settings import Settings
 from shared.store import connect
+from shared.store.hooks import Hooks
 from shared.store.inbox import Inbox
 from shared.store.jobs import Jobs
 from shared.store.lanes import Lanes
@@ -64,6 +65,7 @@ def wire(settings: Settings) -> Wiring:
         jobs=Jobs(writes, reads),
         lanes=lanes,
         usage=lanes.usage,
+        hooks=Hooks(reads),
         inbox=inbox,
         router=CatalogRouter(catalog, held.refs, margin=settings.context_margin),
         keys=FileKeys(load_keys, settings.api_keys_file, clock),
@@ -81,6 +83,7 @@ def bounds(settings: Settings) -> Bounds:
         max_body_bytes=settings.max_body_bytes,
         hold_s=settings.hold_s,
         keepalive_s=settings.keepalive_s,
+        private_webhooks=settings.allow_private_webhooks,
         paid=Paid(settings.paid),
         paid_cap_microusd=None if cap_usd is None else round(cap_usd * 1e6),
         deadlines_s={

@@ -9,7 +9,7 @@ import structlog
 from api.conversations import Conversations
 from api.errors import overfull
 from api.metrics import Metrics
-from api.ports import Inbox, Jobs, Keys, Lanes, Router, Usage
+from api.ports import Hooks, Inbox, Jobs, Keys, Lanes, Router, Usage
 from shared.clock import Clock, SystemClock
 from shared.core.model import Paid, Priority
 from shared.errors import Refused, StoreError
@@ -37,6 +37,7 @@ class Bounds:
     first_byte_s: float = 10.0  # a stream's status line comes at its first token, or now
     disconnect_grace_s: float = 2.0  # an SDK that dropped comes back within it
     max_held: int = 10_000
+    private_webhooks: bool = False
     paid: Paid = Paid.DEADLINE
     paid_cap_microusd: int | None = None
     deadlines_s: dict[Priority, float | None] = field(default_factory=lambda: dict(DEADLINES_S))
@@ -67,6 +68,7 @@ class Wiring:
     router: Router
     keys: Keys
     usage: Usage
+    hooks: Hooks
     bounds: Bounds = Bounds()
     clock: Clock = field(default_factory=SystemClock)
     start: Callable[[], Awaitable[None]] = nothing
@@ -83,6 +85,7 @@ class Service:
         self.router = wiring.router
         self.keys = wiring.keys
         self.usage = wiring.usage
+        self.hooks = wiring.hooks
         self.conversations = Conversations()
         self.bounds = wiring.bounds
         self.clock = wiring.clock

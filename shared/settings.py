@@ -105,6 +105,14 @@ class Settings(BaseSettings):
     private_networks: bool = Field(
         default=True, description="providers may be at private addresses; webhooks may not"
     )
+    allow_private_webhooks: bool = Field(
+        default=False,
+        description="webhooks may go to private addresses and over plain http: for a receiver on"
+        " the same machine or network",
+    )
+    webhook_timeout_s: Annotated[float, Field(ge=0.1, le=30)] = Field(
+        default=20, description="one try to tell a webhook"
+    )
 
     # Quotas and shares
     bulk_share: Share = Field(default=0.05, description="of claims, so that bulk never starves")

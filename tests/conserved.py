@@ -10,7 +10,8 @@ KNOWN = {
     "job", "doc", "res", "ev", "ix", "alive", "done", "held", "workers", "turns", "beat", "run",
     "cool", "brk", "lane", "ring", "q", "grp", "ready", "park", "full", "delay", "limits", "armed",
     "quarantine", "quarantined", "wake", "ctl", "idem", "live", "tenants", "sigs", "cfg", "set",
-    "quota", "quotalog", "usage", "spent", "pace", "dead", "testing", "leader",
+    "quota", "quotalog", "usage", "spent", "pace", "dead", "testing", "leader", "hooks", "hooked",
+    "told",
 }  # fmt: skip
 
 

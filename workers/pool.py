@@ -25,12 +25,14 @@ from shared.queue.engine import EngineSettings, Hand
 from shared.queue.scripts import Scripts
 from shared.queue.types import Report, Verdict
 from shared.settings import Settings
-from shared.store import connect
+from shared.store import connect, hooks
+from shared.store.hooks import Hooks
 from shared.store.jobs import Jobs
 from shared.store.lanes import Lanes, publish_catalog
 from workers import attempt
 from workers.teaching import Teacher
 from workers.transport import Timeouts, Transport
+from workers.webhooks import Teller
 
 logger = structlog.get_logger(__name__)
 
@@ -74,6 +76,7 @@ class Pool:
         self._transport: Transport | None = None
         self._jobs: Jobs | None = None
         self._teacher: Teacher | None = None
+        self._teller: Teller | None = None
         self._timeouts = Timeouts(
             connect_ms=int(settings.connect_timeout_s * 1000),
             total_ms=int(settings.attempt_timeout_s * 1000),
@@ -86,6 +89,12 @@ class Pool:
         self._transport = Transport(max_reply_bytes=self.settings.max_response_bytes)
         self._teacher = Teacher(
             Scripts(client, broker.prefix), self.supply.catalog, self.supply.credentials
+        )
+        self._teller = Teller(
+            Hooks(client, broker.prefix),
+            self._transport,
+            allow_private=self.settings.allow_private_webhooks,
+            timeout_ms=int(self.settings.webhook_timeout_s * 1000),
         )
         lanes = Lanes(client, broker.prefix)
         if await lanes.version() is None:
@@ -124,6 +133,11 @@ class Pool:
             await self._teacher.heed(claim, report)
         return replace(report, health=_health(report))
 
+    async def deliver(self, **told: Any) -> Report:
+        """One try to tell a webhook of an end."""
+        assert self._teller is not None  # noqa: S101 - set_up ran
+        return await self._teller.deliver(**told)
+
     async def _history(self, job_id: str) -> Sequence[Mapping[str, Any]]:
         record = await self._jobs.get(job_id, None) if self._jobs else None
         return record.attempts if record else ()
@@ -158,15 +172,13 @@ def build(settings: Settings, providers: Sequence[str] | None = None) -> EventBr
     )
     broker = EventBroker(settings.redis_url)
     broker.add_middleware(EngineMiddleware(list(providers or known), engine, pool.set_up))
-    for kind in (Kind.CHAT, Kind.EMBEDDING):
-        AsyncActor(
-            pool.attempt,
-            broker=broker,
-            actor_name=kind.value,
-            queue_name="jobs",
-            priority=0,
-            options={},
-        )
+    actors: list[tuple[str, str, Callable[..., Awaitable[Report]]]] = [
+        (Kind.CHAT.value, "jobs", pool.attempt),
+        (Kind.EMBEDDING.value, "jobs", pool.attempt),
+        (hooks.ACTOR, hooks.QUEUE, pool.deliver),
+    ]
+    for name, queue, run in actors:
+        AsyncActor(run, broker=broker, actor_name=name, queue_name=queue, priority=0, options={})
     return broker
 
 

@@ -24,6 +24,7 @@ from yarl import URL
 from shared.core.outcome import FailureKind
 from workers.bodies import ReplyStream, RequestBody, Writing
 from workers.failures import MaybeSent, NotSent, TransportFailure, failure
+from workers.guard import PublicOnly, refuse_literal
 from workers.providers.base import HttpRequest
 
 MAX_REPLY_BYTES = 64 << 20
@@ -64,7 +65,7 @@ class AioTransport(httpx2.AsyncBaseTransport):
         self._ssl = ssl_context
         self._proxies = dict(getproxies_environment() if proxies is None else proxies)
         self._places: dict[str, tuple[URL, URL | None]] = {}
-        self._session: aiohttp.ClientSession | None = None
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}
 
     async def exchange(
         self, request: HttpRequest, timeouts: Timeouts, writing: Writing
@@ -76,7 +77,10 @@ class AioTransport(httpx2.AsyncBaseTransport):
         """
         try:
             url, proxy = self._place(request.url)
-            reply = await self._open_session().request(
+            guarded = request.guarded and proxy is None  # a proxy decides where it goes
+            if guarded:
+                refuse_literal(url)
+            reply = await self._open_session(guarded).request(
                 request.method,
                 url,
                 headers=request.headers,
@@ -116,8 +120,8 @@ class AioTransport(httpx2.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         """Close the pool. Calls in flight fail."""
-        session, self._session = self._session, None
-        if session is not None:
+        sessions, self._sessions = self._sessions, {}
+        for session in sessions.values():
             await session.close()
 
     def _place(self, url: str) -> tuple[URL, URL | None]:
@@ -135,10 +139,12 @@ class AioTransport(httpx2.AsyncBaseTransport):
             return None
         return URL(address if "://" in address else f"http://{address}")
 
-    def _open_session(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
+    def _open_session(self, guarded: bool) -> aiohttp.ClientSession:
+        session = self._sessions.get(guarded)
+        if session is None:
+            session = self._sessions[guarded] = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
+                    resolver=PublicOnly() if guarded else None,
                     limit=self._max_connections,
                     keepalive_timeout=KEEPALIVE_S,
                     ssl=True if self._ssl is None else self._ssl,
@@ -149,7 +155,7 @@ class AioTransport(httpx2.AsyncBaseTransport):
                 skip_auto_headers=_OWN_HEADERS,
                 read_bufsize=_READ_BUFFER_BYTES,
             )
-        return self._session
+        return session
 
 
 class Exchange:

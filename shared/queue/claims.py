@@ -99,6 +99,7 @@ def job_header(job: NewJob) -> dict[str, Any]:
         "idem": job.idempotency,
         "live": job.live,
         "join": job.join_live or None,
+        "hook": job.hook,
         "watch": job.watcher if job.follow or job.watcher is None else f"!{job.watcher}",
     }
     return {name: value for name, value in header.items() if value is not None}

@@ -22,6 +22,7 @@ class HttpRequest:
     """A request to send as it is. `headers` may hold a secret: it is never shown or logged.
 
     `dropped` names the caller's parameters that this provider does not take (`parameters.Fitted`).
+    `guarded` ones are not sent to a private address.
     """
 
     method: str
@@ -29,6 +30,7 @@ class HttpRequest:
     headers: Mapping[str, str]
     body: bytes = b""
     dropped: tuple[str, ...] = ()
+    guarded: bool = False
 
     def __repr__(self) -> str:
         return f"HttpRequest({self.method} {self.url}, {len(self.body)} bytes)"
