@@ -14,7 +14,9 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import (
+    callers,
     chat,
+    credentials,
     embeddings,
     errors,
     events,
@@ -23,6 +25,7 @@ from api import (
     jobs,
     models,
     openapi,
+    providers,
     queues,
     submit,
     usage,
@@ -49,6 +52,7 @@ class Endpoint:
         *,
         get: Handler | None = None,
         post: Handler | None = None,
+        patch: Handler | None = None,
         delete: Handler | None = None,
         public: bool = False,
     ) -> None:
@@ -58,10 +62,9 @@ class Endpoint:
         self._handlers: dict[str, Handler] = {}
         if get is not None:
             self._handlers |= {"GET": get, "HEAD": get}
-        if post is not None:
-            self._handlers["POST"] = post
-        if delete is not None:
-            self._handlers["DELETE"] = delete
+        for method, handler in (("POST", post), ("PATCH", patch), ("DELETE", delete)):
+            if handler is not None:
+                self._handlers[method] = handler
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request, whatever happens."""
@@ -145,7 +148,6 @@ def _routes(service: Service) -> list[Route]:
         at("/v1/route/explain", post=explain.explain),
         at("/v1/usage", get=usage.get),
         at("/v1/queues", get=queues.queues),
-        at("/v1/providers", get=queues.providers),
         at("/v1/webhook_endpoints", get=webhooks.index, post=webhooks.create),
         at(
             "/v1/webhook_endpoints/{id}",
@@ -155,6 +157,24 @@ def _routes(service: Service) -> list[Route]:
         ),
         at("/v1/webhook_endpoints/{id}/rotate_secret", post=webhooks.rotate),
         at("/v1/webhook_endpoints/{id}/test", post=webhooks.test),
+        at("/v1/providers", get=providers.index, post=providers.create),
+        at(
+            "/v1/providers/{id}",
+            get=providers.get,
+            patch=providers.change,
+            delete=providers.delete,
+        ),
+        at("/v1/credentials", get=credentials.index, post=credentials.create),
+        at(
+            "/v1/credentials/{id}",
+            get=credentials.get,
+            patch=credentials.change,
+            delete=credentials.delete,
+        ),
+        at("/v1/credentials/{id}/test", post=credentials.test),
+        at("/v1/keys", get=callers.index, post=callers.create),
+        at("/v1/keys/{id}", get=callers.get, patch=callers.change, delete=callers.delete),
+        at("/v1/keys/{id}/rotate", post=callers.rotate),
         at("/healthz", get=health.alive, public=True),
         at("/readyz", get=health.ready, public=True),
         at("/metrics", get=health.metrics, public=True),

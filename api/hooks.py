@@ -7,11 +7,13 @@ from api.views import attempt_view, seconds, until
 from api.wiring import Service
 from shared import addresses
 from shared.core.model import Status
+from shared.credentials import Secret
 from shared.errors import Refused
 from shared.store.hooks import Endpoint, SigningSecret, endpoint_id, own_hook
 from shared.store.types import JobRecord
 from shared.wire.webhooks import JobWebhook, new_secret
 
+HINT_CHARS: Final = 4
 STATUS: Final = {
     Status.QUEUED: "pending",
     Status.IN_PROGRESS: "pending",
@@ -28,8 +30,15 @@ async def own(service: Service, tenant: str, asked: JobWebhook) -> tuple[str, di
     endpoint = endpoint_id(tenant, asked.url)
     if not asked.secrets:
         await _with_secret(service, tenant, endpoint, asked.url)
+    sealed = [sealed_secret(service, endpoint, secret).sealed for secret in asked.secrets]
     shown = {"endpoint": endpoint, "url": asked.url, "events": list(asked.types)}
-    return own_hook(endpoint, asked.url, asked.types, asked.secrets), shown
+    return own_hook(endpoint, asked.url, asked.types, sealed), shown
+
+
+def sealed_secret(service: Service, endpoint: str, secret: str) -> SigningSecret:
+    """A secret as the store keeps it. Refused (503) where there is no master key."""
+    text = service.admin.sealing().seal(Secret(secret), endpoint)
+    return SigningSecret(text, f"…{secret[-HINT_CHARS:]}")
 
 
 async def check_address(service: Service, url: str, param: str) -> None:
@@ -57,7 +66,7 @@ async def _with_secret(service: Service, tenant: str, endpoint: str, url: str) -
     now_ms = service.clock.now_ms()
     if known is not None and (known.disabled or known.signing(now_ms)):
         return
-    secrets = (SigningSecret(new_secret()),)
+    secrets = (sealed_secret(service, endpoint, new_secret()),)
     made = Endpoint(endpoint, tenant, url, "", (), secrets, now_ms, now_ms)
     if await service.hooks.put(known, made) == "full":
         raise Refused(

@@ -32,6 +32,10 @@ class FileKeys:
             self._look()
         return self._keys.find(key)
 
+    def all(self) -> tuple[ApiKey, ...]:
+        """All of them."""
+        return self._keys.all()
+
     def _look(self) -> None:
         self._next_look_ms = self._clock.monotonic_ms() + LOOK_MS
         stamp = self._stamp()

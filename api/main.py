@@ -9,13 +9,13 @@ from typing import Final
 import structlog
 from redis.asyncio import Redis
 
+from api.administration import Administration
 from api.app import create_app
 from api.keys import FileKeys
-from api.routing import CatalogRouter
+from api.live import LiveKeys, LiveRouter
 from api.server import Server, config
 from api.wiring import Bounds, Service, Wiring
-from shared import catalog as catalogs
-from shared import credentials, log, tokens
+from shared import log, tokens
 from shared.clock import SystemClock
 from shared.core.model import Paid, Priority
 from shared.credentials import ApiKeys
@@ -26,6 +26,8 @@ from shared.store.hooks import Hooks
 from shared.store.inbox import Inbox
 from shared.store.jobs import Jobs
 from shared.store.lanes import Lanes
+from shared.store.tables import Tables
+from shared.supply import Base, Live
 
 logger = structlog.get_logger(__name__)
 
@@ -51,28 +53,29 @@ def wire(settings: Settings) -> Wiring:
     url = settings.redis_url
     if not url:
         raise ConfigError("REDIS_URL is not set: `headrace up` brings its own store")
-    catalog, configured = catalogs.load(settings.config, settings.refreshed)
-    held = credentials.load(os.environ, catalog, configured)
+    base = Base.of_settings(settings, os.environ)
     clock = SystemClock()
 
     def load_keys() -> ApiKeys:
-        return ApiKeys.from_config(configured, os.environ, settings.api_keys_file)
+        return ApiKeys.from_config(base.config, os.environ, settings.api_keys_file)
 
-    clients = (connect.producer(url), connect.commands(url), connect.pubsub(url))
-    writes, reads, subscriber = clients
-    inbox, lanes = Inbox(subscriber, reads), Lanes(reads)
+    clients = (connect.producer(url), connect.commands(url), *map(connect.pubsub, (url, url)))
+    writes, reads, subscriber, ears = clients
+    inbox, lanes, tables = Inbox(subscriber, reads), Lanes(reads), Tables(reads)
+    live = Live(base, tables, Tables(ears))
     return Wiring(
         jobs=Jobs(writes, reads),
         lanes=lanes,
         usage=lanes.usage,
         hooks=Hooks(reads),
         inbox=inbox,
-        router=CatalogRouter(catalog, held.refs, margin=settings.context_margin),
-        keys=FileKeys(load_keys, settings.api_keys_file, clock),
+        router=LiveRouter(live, margin=settings.context_margin),
+        keys=LiveKeys(FileKeys(load_keys, settings.api_keys_file, clock), live),
+        admin=Administration(live, tables, base.vault),
         bounds=bounds(settings),
         clock=clock,
-        start=_start(inbox),
-        stop=_stop(inbox, clients),
+        start=_start(inbox, live),
+        stop=_stop(inbox, live, clients),
     )
 
 
@@ -94,18 +97,21 @@ def bounds(settings: Settings) -> Bounds:
     )
 
 
-def _start(inbox: Inbox) -> Callable[[], Awaitable[None]]:
+def _start(inbox: Inbox, live: Live) -> Callable[[], Awaitable[None]]:
     async def start() -> None:
         try:
             await inbox.start()
+            await live.reload()
         except StoreError as problem:  # it goes on trying; until then /readyz says what is missing
             logger.warning("store_not_there_yet", error=str(problem))
+        live.start()
 
     return start
 
 
-def _stop(inbox: Inbox, clients: tuple[Redis, ...]) -> Callable[[], Awaitable[None]]:
+def _stop(inbox: Inbox, live: Live, clients: tuple[Redis, ...]) -> Callable[[], Awaitable[None]]:
     async def stop() -> None:
+        await live.close()
         await inbox.close()
         for client in clients:
             await client.aclose()

@@ -157,6 +157,10 @@ class Keys(Protocol):
         """Who a key belongs to; None if nobody."""
         ...
 
+    def all(self) -> tuple[ApiKey, ...]:
+        """Those of the configuration and of files: they are changed there."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -206,10 +210,6 @@ class Router(Protocol):
 
     def models(self) -> tuple[dict[str, Any], ...]:
         """What `/v1/models` lists."""
-        ...
-
-    def providers(self, lanes: tuple[LaneView, ...]) -> tuple[dict[str, Any], ...]:
-        """What `/v1/providers` lists."""
         ...
 
     @property

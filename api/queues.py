@@ -1,4 +1,4 @@
-"""`/v1/queues` and `/v1/providers`: what waits where, until when, and how much is left."""
+"""`/v1/queues`: what waits where, until when, and how much is left."""
 
 from typing import Any
 
@@ -29,35 +29,14 @@ def lane_view(lane: LaneView) -> dict[str, Any]:
 
 async def queues(service: Service, call: Call) -> None:
     """Every lane's depth, rate, windows, and the moment it reopens."""
-    lanes = await _visible(service, call)
+    lanes = await visible(service, call)
     await call.json(200, {"object": "list", "data": [lane_view(lane) for lane in lanes]})
 
 
-async def providers(service: Service, call: Call) -> None:
-    """Every provider there is a credential for, and the state of its lanes."""
-    lanes = await _visible(service, call)
-    data = [
-        {
-            **one,
-            "status": _status(one["lanes"]),
-            "lanes": [lane_view(lane) for lane in one["lanes"]],
-        }
-        for one in service.router.providers(lanes)
-    ]
-    await call.json(200, {"object": "list", "data": data})
-
-
-async def _visible(service: Service, call: Call) -> tuple[LaneView, ...]:
+async def visible(service: Service, call: Call) -> tuple[LaneView, ...]:
     """All lanes for an admin; else the shared ones and those of the caller's own credentials."""
     lanes = await service.lanes.lanes()
     scope = scope_of(call.key)
     if scope is None:
         return lanes
     return tuple(lane for lane in lanes if lane.lane.rpartition("@")[2] in (SHARED, scope))
-
-
-def _status(lanes: list[LaneView]) -> str:
-    """`open` where any lane takes work, `parked` where all wait, `idle` where none was used yet."""
-    if not lanes:
-        return "idle"
-    return "open" if any(not lane.parked_until_ms for lane in lanes) else "parked"

@@ -24,7 +24,6 @@ from shared.core.selection import (
     select,
 )
 from shared.errors import Refused
-from shared.queue.types import LaneView
 from shared.store.types import JobRecord, LaneState, Waiting
 
 TURNS: Final = 20
@@ -129,24 +128,6 @@ class CatalogRouter:
         state = lanes.get(record.lane)
         ahead = 0 if state is None else sum(state.backlog[: int(record.priority)])
         return _eta(state, ahead if position is None else position, now_ms)
-
-    def providers(self, lanes: tuple[LaneView, ...]) -> tuple[dict[str, Any], ...]:
-        """Every served provider with what its lanes tell."""
-        by_provider: dict[str, list[LaneView]] = {}
-        for lane in lanes:
-            by_provider.setdefault(lane.lane.partition("/")[0], []).append(lane)
-        return tuple(
-            {
-                "id": provider.name,
-                "object": "provider",
-                "type": provider.type,
-                "title": provider.title or provider.name,
-                "deployments": len(self._catalog.by_provider.get(provider.name, ())),
-                "credentials": sum(ref.provider == provider.name for ref in self._refs),
-                "lanes": by_provider.get(provider.name, []),
-            }
-            for provider in self._catalog.providers
-        )
 
     def _unknown(self, found: UnknownModel) -> Refused:
         there = self._all.resolve(found.model)

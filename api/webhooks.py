@@ -10,19 +10,18 @@ from api.body import parse
 from api.call import Call
 from api.errors import not_found
 from api.hold import TERMINAL
-from api.hooks import check_address
+from api.hooks import check_address, sealed_secret
 from api.jobs import found, limit_of, shown
 from api.outcome import job_headers
 from api.views import seconds
 from api.wiring import Service
 from shared.core.model import Priority, Status
 from shared.errors import Refused
-from shared.store.hooks import Endpoint, SigningSecret, endpoint_id, telling_job
+from shared.store.hooks import Endpoint, endpoint_id, telling_job
 from shared.wire.webhooks import EndpointChange, NewEndpoint, Rotation, Trial, new_secret, read
 
 MOST_ATTEMPTS: Final = 5
 TRIAL_S: Final = 40.0
-HINT_CHARS: Final = 4
 MOST_ID_CHARS: Final = 64
 
 
@@ -32,7 +31,8 @@ async def create(service: Service, call: Call) -> None:
     asked = read(NewEndpoint, parse(await call.body(service.bounds.max_body_bytes)))
     await check_address(service, asked.url, "url")
     tenant, now_ms = call.key.tenant, service.clock.now_ms()
-    known = await service.hooks.get(tenant, endpoint_id(tenant, asked.url))
+    id_ = endpoint_id(tenant, asked.url)
+    known = await service.hooks.get(tenant, id_)
     if known is not None and known.name:
         raise Refused(
             f"url: the endpoint {known.id} has this address already; change that one",
@@ -40,19 +40,19 @@ async def create(service: Service, call: Call) -> None:
             param="url",
             code="webhook_exists",
         )
-    secret = SigningSecret(asked.secret or new_secret())
+    secret = asked.secret or new_secret()
     made = Endpoint(
-        id=endpoint_id(tenant, asked.url),
+        id=id_,
         tenant=tenant,
         url=asked.url,
         name=asked.name,
         event_types=tuple(dict.fromkeys(asked.event_types)),
-        secrets=(secret,),
+        secrets=(sealed_secret(service, id_, secret),),
         created_ms=now_ms,
         updated_ms=now_ms,
     )
     await _put(service, known, made)
-    await call.json(200, view(made) | {"signing_secret": secret.secret})
+    await call.json(200, view(made) | {"signing_secret": secret})
 
 
 async def index(service: Service, call: Call) -> None:
@@ -121,7 +121,8 @@ async def rotate(service: Service, call: Call) -> None:
     keep_old = asked.keep_old_secret_active_for_24_hours
 
     def change(known: Endpoint) -> Endpoint:
-        return known.rotated(secret, service.clock.now_ms(), keep_old=keep_old)
+        sealed = sealed_secret(service, known.id, secret)
+        return known.rotated(sealed, service.clock.now_ms(), keep_old=keep_old)
 
     changed = await _changed(service, call, change)
     await call.json(200, view(changed) | {"signing_secret": secret})
@@ -167,6 +168,8 @@ async def _tried(service: Service, told: dict[str, Any]) -> int:
             event = await watch.next(left_s)
             if event is not None and event.type in TERMINAL:
                 break
+    except StopAsyncIteration:
+        pass
     finally:
         watch.close()
     record = await service.jobs.get(job.id, None)
@@ -218,7 +221,9 @@ async def _known(service: Service, call: Call) -> Endpoint:
     known = await service.hooks.get(call.key.tenant, given) if len(given) <= MOST_ID_CHARS else None
     if known is None:
         raise not_found(
-            f"there is no webhook endpoint {given[:MOST_ID_CHARS]}", param="id", code="webhook_not_found"
+            f"there is no webhook endpoint {given[:MOST_ID_CHARS]}",
+            param="id",
+            code="webhook_not_found",
         )
     return known
 
@@ -255,14 +260,13 @@ def _busy() -> Refused:
 
 def view(endpoint: Endpoint) -> dict[str, Any]:
     """OpenAI's endpoint object; `disabled` says why nothing is sent there, or null."""
-    secret = endpoint.secrets[0].secret if endpoint.secrets else ""
     return {
         "id": endpoint.id,
         "object": "webhook_endpoint",
         "name": endpoint.name,
         "url": endpoint.url,
         "event_types": list(endpoint.event_types),
-        "signing_secret_hint": f"…{secret[-HINT_CHARS:]}" if secret else None,
+        "signing_secret_hint": endpoint.secrets[0].hint if endpoint.secrets else None,
         "created_at": seconds(endpoint.created_ms),
         "updated_at": seconds(endpoint.updated_ms),
         "disabled": endpoint.disabled or None,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from api.administration import Administration
 from api.conversations import Conversations
 from api.errors import overfull
 from api.metrics import Metrics
@@ -69,6 +70,7 @@ class Wiring:
     keys: Keys
     usage: Usage
     hooks: Hooks
+    admin: Administration
     bounds: Bounds = Bounds()
     clock: Clock = field(default_factory=SystemClock)
     start: Callable[[], Awaitable[None]] = nothing
@@ -87,6 +89,7 @@ class Service:
         self.usage = wiring.usage
         self.hooks = wiring.hooks
         self.conversations = Conversations()
+        self.admin = wiring.admin
         self.bounds = wiring.bounds
         self.clock = wiring.clock
         self.metrics = Metrics()

@@ -122,6 +122,12 @@ class Api:
             return _json(await self._send("POST", path, content=content, headers=headers))
         return await self._patiently("POST", path, content=content, headers=headers)
 
+    async def change(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """A PATCH's or DELETE's JSON; never repeated."""
+        content = b"" if body is None else orjson.dumps(body)
+        headers = {"Content-Type": "application/json"} if content else {}
+        return _json(await self._send(method, path, content=content, headers=headers))
+
     async def job(self, job_id: str, *, wait_s: int | None = None) -> dict[str, Any]:
         """A job as it stands; with `wait_s`, held until it ends or that time has passed."""
         return await self.get(f"/v1/jobs/{quote(job_id, safe='')}", wait=wait_s)

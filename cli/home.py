@@ -2,7 +2,8 @@
 
 `up.lock` is held by the running `headrace up`. `api-keys.json` (0600) holds digests of the keys the
 API accepts (HEADRACE_API_KEYS_FILE), `client-key` (0600) a key in plain for the command line on
-this machine, `address` where the last `headrace up` served, `valkey/` the embedded store.
+this machine, `address` where the last `headrace up` served, `valkey/` the embedded store,
+`secret-key` (0600) what seals the credentials in it (HEADRACE_SECRET_KEY).
 """
 
 import contextlib

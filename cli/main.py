@@ -27,6 +27,8 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "submit": ("cli.submit", "hand in one text or many, and follow them"),
     "chat": ("cli.chat", "talk to a model; without a text, a conversation"),
     "jobs": ("cli.jobs", "list, show, watch, cancel and replay jobs"),
+    "providers": ("cli.providers", "list, test, add and remove providers and their keys"),
+    "keys": ("cli.callers", "list, create, rotate and revoke API keys"),
     "catalog": ("cli.catalog", "check what is known of providers, or ask them anew"),
     "doctor": ("cli.doctor", "look for what is wrong and say what to do"),
     "simulate": ("cli.simulate", "run rate-limited fake providers"),

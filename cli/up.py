@@ -11,6 +11,7 @@ from cli.home import Home, write_private
 from cli.keys import make_keys
 from cli.supervise import Program, Supervisor, describe
 from cli.tied import tie
+from shared import vault
 from shared.credentials import Secret
 from shared.errors import ConfigError
 from shared.settings import Settings
@@ -51,6 +52,8 @@ def up(
         settings = settings.model_copy(
             update={"port": address.claimable(settings.host, settings.port)}
         )
+        if settings.secret_key is None:
+            vault.make_key_file(home.path)
         admin = None if settings.api_keys_file else make_keys(home, anew=new_key)
         out = output.standard(quiet=quiet)
         try:

@@ -12,12 +12,21 @@ class Listen:
     """One subscription a turn: it ends with the connection, and `keep` opens the next."""
 
     def __init__(
-        self, store: SchedulerStore, rebalance: Bell, deadlines: Bell, spending: Bell
+        self,
+        store: SchedulerStore,
+        *,
+        rebalance: Bell,
+        deadlines: Bell,
+        evacuate: Bell,
+        probes: Bell,
+        spending: Bell,
     ) -> None:
         self._spending = spending
         self._store = store
         self._rebalance = rebalance
         self._deadlines = deadlines
+        self._evacuate = evacuate
+        self._probes = probes
 
     async def turn(self) -> None:
         """Hears until the connection breaks; what may have been missed rings every bell."""
@@ -33,9 +42,13 @@ class Listen:
             case LaneEventKind.LIMITS:
                 self._deadlines.ring()
             case LaneEventKind.LOST:
-                self._deadlines.ring()
-                self._rebalance.ring()
+                for bell in (self._deadlines, self._rebalance, self._evacuate, self._probes):
+                    bell.ring()
                 self._spending.ring()
+            case LaneEventKind.UNSERVED:
+                self._evacuate.ring()
+            case LaneEventKind.DIED:
+                self._probes.ring()
             case LaneEventKind.SPENDING:
                 self._spending.ring()
             case LaneEventKind.CAPPED:

@@ -13,22 +13,25 @@ from scheduler.bell import Bell
 from scheduler.configure import Configure
 from scheduler.deadlines import Deadlines
 from scheduler.ending import end
+from scheduler.evacuate import Evacuate
 from scheduler.leading import RELEASE_WITHIN_S, Duties, Duty, lead_for_ever
 from scheduler.listen import Listen
 from scheduler.ports import SchedulerStore
+from scheduler.probes import Probes
 from scheduler.reaper import Reaper
 from scheduler.rebalance import Rebalance
 from scheduler.retention import Retention
 from scheduler.spending import Spending
 from scheduler.store import Store
-from shared import catalog as catalogs
-from shared import credentials, log
+from shared import log
 from shared.core.spill import paid_costs
 from shared.errors import ConfigError
 from shared.settings import Settings
 from shared.store import connect
 from shared.store.lanes import Lanes, publish_catalog
 from shared.store.leader import Leader
+from shared.store.tables import Tables
+from shared.supply import Base, Live, Supply
 
 logger = structlog.get_logger(__name__)
 
@@ -40,15 +43,25 @@ def duties_of(
     publish: Callable[[], Awaitable[int]],
     lease_ms: int,
     cap_microusd: int | None = None,
+    *,
+    changed: Bell | None = None,
+    probe_ms: int = 60_000,
 ) -> Duties:
-    """What the leader of a fence does; each time with bells of its own, so nothing is left over."""
+    """What the leader of a fence does; each time with bells of its own, so nothing is left over.
+
+    `changed` rings where what is to be published may have changed.
+    """
 
     def duties(fence: int) -> Mapping[str, Duty]:
-        work, limits, money = Bell(), Bell(), Bell()
+        work, limits, money, left, died = (Bell() for _ in range(5))
         return {
-            "configure": Configure(publish, Bell()),
-            "listen": Listen(store, work, limits, money),
+            "configure": Configure(publish, changed or Bell()),
+            "evacuate": Evacuate(store, left, fence),
+            "probes": Probes(store, died, probe_ms),
             "spending": Spending(store, money, cap_microusd),
+            "listen": Listen(
+                store, rebalance=work, deadlines=limits, evacuate=left, probes=died, spending=money
+            ),
             "rebalance": Rebalance(store, work, fence),
             "deadlines": Deadlines(store, limits, fence),
             "reap": Reaper(store, Bell(), fence, lease_ms),
@@ -70,27 +83,43 @@ async def serve(settings: Settings) -> None:
     """Wires one process and runs it until it is asked to stop; then gives its lease up."""
     if settings.redis_url is None:
         raise ConfigError("REDIS_URL is not set: say where the store is, or run `headrace up`")
-    catalog, config = catalogs.load(settings.config, settings.refreshed)
-    refs = credentials.load(os.environ, catalog, config)
+    base = Base.of_settings(settings, os.environ)
     client = connect.commands(settings.redis_url)
     listener = connect.pubsub(settings.redis_url)
     lease_ms = int(settings.dead_after_s * 1_000)
     cap_usd = settings.paid_daily_cap_usd
     cap_microusd = None if cap_usd is None else round(cap_usd * 1e6)
-    costs = paid_costs(catalog.deployments, refs, capped=cap_microusd is not None)
-    store = Store(client, listener, PREFIX, lease_ms, costs)
+    store = Store(client, listener, PREFIX, lease_ms)
     lanes = Lanes(client, PREFIX)
     leader = Leader(client, PREFIX, f"{os.getpid()}-{uuid.uuid4().hex[:12]}")
+    ears = connect.pubsub(settings.redis_url)
+    live, changed = Live(base, Tables(client, PREFIX), Tables(ears, PREFIX)), Bell()
+
+    def heed(supply: Supply) -> None:
+        served = supply.catalog.deployments
+        store.price(paid_costs(served, supply.credentials, capped=cap_microusd is not None))
+        changed.ring()
+
+    heed(live.current)
+    live.on_change(heed)
 
     async def publish() -> int:
-        return await publish_catalog(lanes, catalog, refs, settings)
+        supply = await live.reload()
+        # a key that died and was replaced in the environment or a file is another key
+        for credential in await live.tables.replaced(supply.prints()):
+            await live.tables.set_health(credential, all_lanes=True)
+            logger.info("credential_replaced", credential=credential)
+        return await publish_catalog(lanes, supply.catalog, supply.credentials, settings)
 
-    duties = duties_of(store, publish, lease_ms, cap_microusd)
+    probe_ms = int(settings.probe_s * 1_000)
+    duties = duties_of(store, publish, lease_ms, cap_microusd, changed=changed, probe_ms=probe_ms)
+    live.start()
     try:
         await until_stopped(lead_for_ever(leader, duties))
     finally:
-        await client.aclose()
-        await listener.aclose()
+        await live.close()
+        for each in (client, listener, ears):
+            await each.aclose()
 
 
 async def until_stopped(work: Coroutine[Any, Any, None]) -> None:

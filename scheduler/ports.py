@@ -46,6 +46,28 @@ class Spent:
     capped: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Evacuated:
+    """Jobs taken off lanes nobody serves; `next_ms` (a span) is when others may fail, None: none.
+
+    `more` if the bound stopped it.
+    """
+
+    moved: int
+    failed: int
+    next_ms: int | None
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """A credential that is set aside: `tries` probes were asked for, the last one at `at_ms`."""
+
+    credential: str
+    tries: int = 0
+    at_ms: int | None = None
+
+
 class SchedulerStore(Protocol):
     """The store's side of scheduling."""
 
@@ -79,6 +101,22 @@ class SchedulerStore(Protocol):
 
     async def spending(self) -> Spent:
         """What was paid today."""
+        ...
+
+    async def evacuate(self, fence: int, most: int) -> Evacuated:
+        """Moves or fails at most `most` jobs that wait on lanes nobody serves any more."""
+        ...
+
+    async def dead(self) -> tuple[Dead, ...]:
+        """Every credential that is set aside until a probe or an edit."""
+        ...
+
+    async def note_probe(self, credential: str, tries: int, at_ms: int) -> None:
+        """Keeps that a dead credential was seen (0 tries) or probed."""
+        ...
+
+    async def probe(self, credential: str, tries: int) -> None:
+        """Asks a worker to test the credential."""
         ...
 
     def events(self) -> AsyncIterator[LaneEvent]:

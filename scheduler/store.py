@@ -1,5 +1,6 @@
 """The port on a real store: `Lanes` for what it has, scripts to end and to take back jobs."""
 
+import hashlib
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,14 +10,18 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 import shared.store
-from scheduler.ports import Cleaned, Expired, Reaped, Spent
+from scheduler.ports import Cleaned, Dead, Evacuated, Expired, Reaped, Spent
 from shared.core.backlog import LaneEvent, Move, Snapshot
 from shared.errors import StoreError
 from shared.queue.scripts import Scripts
+from shared.queue.tasks import CHECK_CREDENTIAL, task
 from shared.store.connect import store_errors
+from shared.store.jobs import Jobs
 from shared.store.lanes import NOTHING, Lanes
 from shared.store.leader import StaleFence
+from shared.store.tables import Tables
 
+PROBE_DEADLINE_MS = 300_000
 CLEAN = Path(shared.store.__file__).parent / "lua" / "clean.lua"
 
 
@@ -54,7 +59,12 @@ class Store:
         self._scripts = Scripts(client, prefix)
         self._clean: Any = client.register_script(CLEAN.read_text())
         self._lanes = Lanes(client, prefix)
+        self._tables = Tables(client, prefix)
         self._heard = Lanes(listener, prefix)
+
+    def price(self, costs: Mapping[str, int]) -> None:
+        """What a job should cost in each paid lane from now on, in microusd."""
+        self._costs = costs
 
     async def now_ms(self) -> int:
         """The store's clock."""
@@ -98,6 +108,34 @@ class Store:
         day = await books.today()
         capped = any(lane.capped for lane in await self._lanes.lanes())
         return Spent(day, await books.spent_microusd(day), capped)
+
+    async def evacuate(self, fence: int, most: int) -> Evacuated:
+        """Takes queued jobs off lanes that nobody serves."""
+        with _fenced("evacuating lanes"):
+            row = await self._scripts("evacuate", {"most": most, "fence": fence})
+        moved, failed, wait, more = (int(each) for each in row)
+        return Evacuated(moved, failed, None if wait < 0 else wait, bool(more))
+
+    async def dead(self) -> tuple[Dead, ...]:
+        """Every credential that is set aside."""
+        rests, probes = await self._tables.rests(), await self._tables.probes()
+        names = [scope[2:] for scope, rest in rests.items() if rest.dead and scope[:2] == "c:"]
+        return tuple(Dead(name, *probes.get(name, ())) for name in sorted(names))
+
+    async def note_probe(self, credential: str, tries: int, at_ms: int) -> None:
+        """Keeps that a dead credential was seen or probed."""
+        await self._tables.note_probe(credential, tries, at_ms)
+
+    async def probe(self, credential: str, tries: int) -> None:
+        """Asks a worker to test the credential."""
+        named = hashlib.sha256(credential.encode()).hexdigest()[:16]
+        wanted = task(
+            CHECK_CREDENTIAL,
+            {"credential": credential},
+            job_id=f"job_probe_{named}_{tries}_{await self.now_ms()}",
+            deadline_ms=PROBE_DEADLINE_MS,
+        )
+        await Jobs(self._client, self._client, self._prefix).accept(wanted)
 
     def events(self) -> AsyncIterator[LaneEvent]:
         """Announcements as they come."""

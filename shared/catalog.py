@@ -43,6 +43,8 @@ class Quirks:
     `auth_format` holds `{key}`; an empty `auth_header` means no authentication. `rate_dialect`
     names how rate-limit headers are read: one of `catalog_types.DIALECTS`. Paths begin with a slash
     and follow the base URL, `{model}` in them is the model's id; an empty path: not offered.
+    `check_path` is a cheap GET that tells a good key from a bad one, for hosts whose list of models
+    asks for none.
 
     `takes` are the only fields of a chat request this host takes (by the caller's names; empty:
     any), `message_takes` the only fields of a message, by role. `values` spells a field's values
@@ -68,6 +70,7 @@ class Quirks:
     embeddings_path: str = "/embeddings"
     models_path: str = "/models"
     transcription_path: str = "/audio/transcriptions"
+    check_path: str = ""
     takes: frozenset[str] = frozenset()
     message_takes: tuple[tuple[str, frozenset[str]], ...] = ()
     values: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
@@ -89,6 +92,7 @@ class Provider:
     `default_plan` is what a key without a plan is on. `no_auth` providers need no credential.
     `window_kinds` says how a window of a name is counted: (name, kind, anchor); others slide.
     `needs` are variables its address is made of that are not set: without them it is not served.
+    `guarded`: it was added through the API and may not be at a private address.
     """
 
     name: str
@@ -103,6 +107,7 @@ class Provider:
     no_auth: bool = False
     window_kinds: tuple[tuple[str, WindowKind, str], ...] = ()
     needs: tuple[str, ...] = ()
+    guarded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,6 +124,7 @@ class QuirksDoc(Doc):
     embeddings_path: str = "/embeddings"
     models_path: str = "/models"
     transcription_path: str = "/audio/transcriptions"
+    check_path: str = ""
     takes: list[str] = []
     message_takes: dict[str, list[str]] = {}
     values: dict[str, dict[str, str]] = {}
@@ -142,11 +143,15 @@ class QuirksDoc(Doc):
             raise ValueError(unknown(value, WIRES, "wire"))
         return value
 
-    @field_validator("chat_path", "embeddings_path", "models_path", "transcription_path")
+    @field_validator(
+        "chat_path", "embeddings_path", "models_path", "transcription_path", "check_path"
+    )
     @classmethod
     def _path(cls, value: str) -> str:
         if value and not value.startswith("/"):
             raise ValueError(f"should begin with a slash: /{value}")
+        if not (value.isascii() and value.isprintable()) or " " in value:
+            raise ValueError("should be a path, with everything but ASCII letters %-encoded")
         return value
 
     @field_validator("auth_format")

@@ -10,7 +10,8 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
@@ -26,6 +27,9 @@ from shared.nearest import problems, unknown
 
 MASK = "***"
 API_KEY_PREFIX = "hr_"
+MOST_NUMBERED = 99
+TAIL_CHARS = 4
+_LEAST_SHOWN = 12
 _MIN_KEY_CHARS = 16
 
 
@@ -93,10 +97,14 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """All upstream credentials: `refs` without secrets, `secret(id)` for the transport."""
+    """All upstream credentials: `refs` without secrets, `secret(id)` for the transport.
+
+    `sources` says where each came from: `configuration`, `environment`, `none` (needs no key).
+    """
 
     refs: tuple[CredentialRef, ...]
     secrets: Mapping[str, Secret]
+    sources: Mapping[str, str] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[CredentialRef]:
         return iter(self.refs)
@@ -113,34 +121,35 @@ class Credentials:
 def load(env: Mapping[str, str], catalog: Catalog, config: Config) -> Credentials:
     """The upstream keys of the environment and of the configuration.
 
-    A provider's environment names may each hold several keys, comma-separated: `groq-1`,
-    `groq-2` and so on. The configuration's keys come first and keep their ids; an id that two
-    providers use becomes `provider:id` for both. The same key twice is one credential. Raises
-    ConfigError for a `key_env` that is not set, a plan nobody knows, a key no header can carry.
+    A provider's environment names may each hold several keys, comma-separated, and be numbered
+    (GROQ_API_KEY_1 to _99, gaps allowed): `groq-1`, `groq-2` and so on. The configuration's keys
+    come first and keep their ids; an id that two providers use becomes `provider:id` for both. The
+    same key twice is one credential. Raises ConfigError for a `key_env` that is not set, a plan
+    nobody knows, a key no header can carry.
     """
-    found: list[tuple[CredentialRef, Secret]] = []
+    found: list[tuple[CredentialRef, Secret, str]] = []
     for provider in catalog.providers:
         doc = config.providers.get(provider.name)
         listed = (doc.credentials or []) if doc else []
         keys = _configured(provider, listed, env)
-        keys += _from_env(provider, env, keys)
-        if not keys and provider.no_auth:
+        found += [(ref, key, "configuration") for ref, key in keys]
+        more = _from_env(provider, env, keys)
+        found += [(ref, key, "environment") for ref, key in more]
+        if not keys and not more and provider.no_auth:
             ref = CredentialRef(f"{provider.name}-1", provider.name, provider.default_plan)
-            keys = [(ref, Secret(""))]
-        found += keys
-    ids = [ref.id for ref, _ in found]
+            found.append((ref, Secret(""), "none"))
+    ids = [ref.id for ref, *_ in found]
     shared = {id_ for id_ in ids if ids.count(id_) > 1}
-    named = [(_qualified(ref) if ref.id in shared else ref, key) for ref, key in found]
+    named = [(_qualified(ref) if ref.id in shared else ref, key, via) for ref, key, via in found]
     return Credentials(
-        refs=tuple(ref for ref, _ in named),
-        secrets=MappingProxyType({ref.id: key for ref, key in named}),
+        refs=tuple(ref for ref, *_ in named),
+        secrets=MappingProxyType({ref.id: key for ref, key, _ in named}),
+        sources=MappingProxyType({ref.id: source for ref, _, source in named}),
     )
 
 
 def _qualified(ref: CredentialRef) -> CredentialRef:
-    return CredentialRef(
-        f"{ref.provider}:{ref.id}", ref.provider, ref.plan, ref.tenant, ref.organisation
-    )
+    return replace(ref, id=f"{ref.provider}:{ref.id}")
 
 
 def _configured(
@@ -155,8 +164,10 @@ def _configured(
         base = doc.id or f"{provider.name}-{index + 1}"
         for number, key in enumerate(keys, start=1):
             id_ = base if number == 1 else f"{base}-{number}"
-            ref = CredentialRef(id_, provider.name, plan, doc.tenant, doc.organisation)
-            found.append((ref, _sendable(key, path)))
+            ref = CredentialRef(
+                id_, provider.name, plan, doc.tenant, doc.organisation, doc.plan is not None
+            )
+            found.append((ref, sendable(key, path)))
     return found
 
 
@@ -168,9 +179,9 @@ def _from_env(
     ids = {ref.id for ref, _ in taken}
     found: list[tuple[CredentialRef, Secret]] = []
     number = 0
-    for name in provider.env:
+    for name in chain.from_iterable(_numbered(usual, env) for usual in provider.env):
         for value in _split(env.get(name, "")):
-            key = _sendable(value, name)
+            key = sendable(value, name)
             if key in held:
                 continue
             held.add(key)
@@ -180,6 +191,11 @@ def _from_env(
             ref = CredentialRef(f"{provider.name}-{number}", provider.name, provider.default_plan)
             found.append((ref, key))
     return found
+
+
+def _numbered(name: str, env: Mapping[str, str]) -> list[str]:
+    """The name itself, then NAME_1 to NAME_99 as far as they are set."""
+    return [name, *(each for n in range(1, MOST_NUMBERED + 1) if (each := f"{name}_{n}") in env)]
 
 
 def _split(value: str) -> list[str]:
@@ -195,19 +211,28 @@ def _required(name: str | None, env: Mapping[str, str], path: str) -> str:
     return value
 
 
-def _sendable(key: str, path: str) -> Secret:
+def sendable(key: str, path: str) -> Secret:
     """A key a header can carry; the message never shows it."""
     if not (key.isascii() and key.isprintable()) or " " in key:
         raise ConfigError(f"{path}: the key holds a space, control or non-ASCII character")
     return Secret(key)
 
 
+def tail(secret: Secret) -> str:
+    """The last four characters of a key, as it may be shown; "" of one too short for that."""
+    plain = secret.reveal()
+    return plain[-TAIL_CHARS:] if len(plain) >= _LEAST_SHOWN else ""
+
+
 def _plan(provider: Provider, plan: str | None, path: str) -> str:
-    if plan is None:
-        return provider.default_plan
+    return provider.default_plan if plan is None else known_plan(provider, plan, f"{path}.plan")
+
+
+def known_plan(provider: Provider, plan: str, path: str) -> str:
+    """`plan`, where the provider may have such a one. ConfigError names the nearest."""
     known = {*provider.plans, "free", "paid"}
     if provider.plans and plan not in known:
-        raise ConfigError(f"{path}.plan: {unknown(plan, known, 'plan')}")
+        raise ConfigError(f"{path}: {unknown(plan, known, 'plan')}")
     return plan
 
 
@@ -269,6 +294,10 @@ class ApiKeys:
         sought = digest(key)
         found = self.by_digest.get(sought)
         return found if found and hmac.compare_digest(found.digest, sought) else None
+
+    def all(self) -> tuple[ApiKey, ...]:
+        """All of them."""
+        return tuple(self)
 
     def __iter__(self) -> Iterator[ApiKey]:
         return iter(self.by_digest.values())

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.credentials import Secret
 from shared.errors import ConfigError
 from shared.nearest import Problem, problems, unknown
 
@@ -58,6 +59,11 @@ class Settings(BaseSettings):
     api_keys_file: Path | None = Field(
         default=None, description="callers' keys beside the configuration's: JSON, digests only"
     )
+    secret_key: Secret | None = Field(
+        default=None,
+        repr=False,
+        description="seals credentials in the store; None: the data directory's `secret-key`",
+    )
     host: str = Field(default="127.0.0.1", description="the address to listen on")
     port: int = Field(default=8080, ge=0, le=65535, description="0 takes a free one")
 
@@ -102,8 +108,16 @@ class Settings(BaseSettings):
     backoff_cap_s: Seconds = Field(default=30, description="never longer than this")
     breaker_failures: Count = Field(default=5, description="in a row open the breaker")
     breaker_open_s: Seconds = Field(default=60, description="until it lets one probe through")
-    private_networks: bool = Field(
-        default=True, description="providers may be at private addresses; webhooks may not"
+    allow_private_providers: bool = Field(
+        default=False,
+        description="providers added through the API may be at private addresses; those of a"
+        " configuration file always may",
+    )
+    probe_s: Annotated[float, Field(ge=0.1, le=86_400)] = Field(
+        default=60, description="until a dead key is tried again; doubled each time, up to 6 h"
+    )
+    unserved_s: Seconds = Field(
+        default=10, description="a queued job whose last lane was taken away fails after it"
     )
     allow_private_webhooks: bool = Field(
         default=False,

@@ -95,7 +95,12 @@ WIRES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "parts": "mistral",
             "strict_order": True,
         },
-        "openrouter": {"reasoning_back": "always", "reasoning_field": "reasoning"},
+        # its list of models is public; GET /key tells of the key
+        "openrouter": {
+            "reasoning_back": "always",
+            "reasoning_field": "reasoning",
+            "check_path": "/key",
+        },
         # api-docs.deepseek.com/guides/thinking_mode (2026-11): reasoning of turns with tool calls
         # must come back, other reasoning is not looked at
         "deepseek": {"reasoning_back": "tools", "rate_dialect": "none"},

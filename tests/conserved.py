@@ -10,8 +10,9 @@ KNOWN = {
     "job", "doc", "res", "ev", "ix", "alive", "done", "held", "workers", "turns", "beat", "run",
     "cool", "brk", "lane", "ring", "q", "grp", "ready", "park", "full", "delay", "limits", "armed",
     "quarantine", "quarantined", "wake", "ctl", "idem", "live", "tenants", "sigs", "cfg", "set",
-    "quota", "quotalog", "usage", "spent", "pace", "dead", "testing", "leader", "hooks", "hooked",
-    "told",
+    "quota", "quotalog", "usage", "spent", "pace", "dead", "testing", "leader", "unserved", "again",
+    "admin", "credentials", "providers", "apikeys", "plans", "checks", "probes", "prints",
+    "hooks", "hooked", "told",
 }  # fmt: skip
 
 

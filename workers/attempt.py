@@ -175,6 +175,9 @@ async def _attempt(
     if isinstance(request, Failed):
         return request
     progress.dropped = request.dropped
+    provider = ctx.catalog.provider(call.deployment.provider)
+    if provider is not None and provider.guarded:
+        request = replace(request, guarded=True)
     if request.dropped and policy.unsupported is OnUnsupported.REFUSE:
         return refused(request.dropped, call.deployment.id)
 

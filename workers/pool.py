@@ -1,35 +1,39 @@
 """One worker process: a pool of provider queues, wired to the store and to the network."""
 
+import asyncio
 import gc
 import os
 import random
 import signal
 import threading
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import dramatiq
+import orjson
 import structlog
 
-from shared import catalog as catalogs
-from shared import credentials, log, tokens
-from shared.catalog import Catalog
-from shared.core.candidates import FREE_PLANS
-from shared.core.model import Kind
+from shared import log, tokens
+from shared.core.model import Kind, lane_deployment
 from shared.core.outcome import TABLE, Blame, FailureKind
-from shared.credentials import Credentials, Secret
-from shared.errors import ConfigError
+from shared.core.plans import detected
+from shared.errors import ConfigError, StoreError
 from shared.queue.broker import AsyncActor, EngineMiddleware, EventBroker
 from shared.queue.engine import EngineSettings, Hand
 from shared.queue.scripts import Scripts
-from shared.queue.types import Report, Verdict
+from shared.queue.tasks import CHECK_CREDENTIAL, QUEUE
+from shared.queue.types import Claim, Report, Verdict
 from shared.settings import Settings
 from shared.store import connect, hooks
 from shared.store.hooks import Hooks
 from shared.store.jobs import Jobs
 from shared.store.lanes import Lanes, publish_catalog
-from workers import attempt
+from shared.store.tables import Rows, Tables
+from shared.supply import Base, Live, Supply, assemble
+from workers import attempt, checking
+from workers.checking import Check
 from workers.teaching import Teacher
 from workers.transport import Timeouts, Transport
 from workers.webhooks import Teller
@@ -42,81 +46,88 @@ BLAMED_ON_DEPLOYMENT = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Supply:
-    """What attempts draw on: one snapshot of the catalog and the keys."""
-
-    catalog: Catalog
-    credentials: Credentials
-
-    def secret(self, credential_id: str) -> Secret | None:
-        """The secret of a credential; None where this process has none."""
-        return self.credentials.secrets.get(credential_id)
-
-    def siblings(self, credential_id: str) -> int:
-        """How many other credentials share its lanes."""
-        mine = next((ref for ref in self.credentials if ref.id == credential_id), None)
-        if mine is None:
-            return 0
-        shared = [ref for ref in self.credentials.of(mine.provider) if ref.pool == mine.pool]
-        return len(shared) - 1
-
-    def free(self, credential_id: str) -> bool:
-        """Whether a credential is on a plan that costs nothing."""
-        mine = next((ref for ref in self.credentials if ref.id == credential_id), None)
-        return mine is not None and mine.plan in FREE_PLANS
-
-
 class Pool:
-    """Runs attempts on the engine's loop."""
+    """Runs attempts on the engine's loop, each on the supply that was the newest at its start.
 
-    def __init__(self, settings: Settings, supply: Supply) -> None:
+    `only` names the providers it serves; None serves whatever there is a credential for.
+    """
+
+    def __init__(
+        self, settings: Settings, base: Base, supply: Supply, only: Sequence[str] | None = None
+    ) -> None:
         self.settings = settings
         self.supply = supply
+        self._base = base
+        self._only = None if only is None else list(only)
         self._transport: Transport | None = None
         self._jobs: Jobs | None = None
         self._teacher: Teacher | None = None
         self._teller: Teller | None = None
+        self._tables: Tables | None = None
+        self._live: Live | None = None
+        self._serve: Callable[[Sequence[str]], None] = lambda _providers: None
         self._timeouts = Timeouts(
             connect_ms=int(settings.connect_timeout_s * 1000),
             total_ms=int(settings.attempt_timeout_s * 1000),
         )
 
+    @property
+    def providers(self) -> list[str]:
+        """The providers it serves now."""
+        return list(self.supply.providers) if self._only is None else self._only
+
+    def told_to(self, serve: Callable[[Sequence[str]], None]) -> None:
+        """`serve` is called with the providers whenever they may have changed."""
+        self._serve = serve
+
     async def set_up(self, broker: EventBroker) -> Callable[[], Awaitable[None]]:
         """Opens connections; publishes the lanes where no scheduler has done so yet."""
-        client = connect.commands(broker.url)
+        client, listener = connect.commands(broker.url), connect.pubsub(broker.url)
         self._jobs = Jobs(client, client, broker.prefix)
+        self._tables = Tables(client, broker.prefix)
         self._transport = Transport(max_reply_bytes=self.settings.max_response_bytes)
-        self._teacher = Teacher(
-            Scripts(client, broker.prefix), self.supply.catalog, self.supply.credentials
-        )
+        self._teacher = Teacher(Scripts(client, broker.prefix), self.supply)
         self._teller = Teller(
             Hooks(client, broker.prefix),
             self._transport,
+            self._base.vault,
             allow_private=self.settings.allow_private_webhooks,
             timeout_ms=int(self.settings.webhook_timeout_s * 1000),
         )
+        live = self._live = Live(self._base, self._tables, Tables(listener, broker.prefix))
+        live.on_change(self._take)
+        self._take(await live.reload())
+        live.start()
         lanes = Lanes(client, broker.prefix)
         if await lanes.version() is None:
-            await publish_catalog(
-                lanes, self.supply.catalog, self.supply.credentials, self.settings
-            )
+            supply = live.current
+            await publish_catalog(lanes, supply.catalog, supply.credentials, self.settings)
 
         async def close() -> None:
+            await live.close()
             if self._transport:
                 await self._transport.aclose()
             await client.aclose()
+            await listener.aclose()
 
         return close
+
+    def _take(self, supply: Supply) -> None:
+        """From now on attempts start on this supply."""
+        self.supply = supply
+        if self._teacher is not None:
+            self._teacher.take(supply)
+        self._serve(self.providers)
 
     async def attempt(self, hand: Hand) -> Report:
         """One upstream call for a claimed job."""
         assert self._transport is not None  # noqa: S101 - set_up ran
         claim = hand.claim
+        supply = await self._supply_for(claim)
         context = attempt.AttemptContext(
-            catalog=self.supply.catalog,
+            catalog=supply.catalog,
             transport=self._transport,
-            secret=self.supply.secret,
+            secret=supply.secret,
             emit=hand.emit,
             now_ms=hand.now_ms,
             draw=random.random,
@@ -124,19 +135,83 @@ class Pool:
             history=lambda: self._history(claim.job_id),
             count=tokens.count,
             timeouts=self._timeouts,
-            siblings=self.supply.siblings(claim.credential),
+            siblings=supply.siblings(claim.credential),
             max_attempts=self.settings.max_attempts,
             free=self.supply.free(claim.credential),
         )
         report = await attempt.run(claim, context)
         if self._teacher is not None:
             await self._teacher.heed(claim, report)
+        if report.learned:
+            await self._heed_plan(supply, claim, report)
         return replace(report, health=_health(report))
 
     async def deliver(self, **told: Any) -> Report:
         """One try to tell a webhook of an end."""
         assert self._teller is not None  # noqa: S101 - set_up ran
         return await self._teller.deliver(**told)
+
+    async def _supply_for(self, claim: Claim) -> Supply:
+        """The newest supply; read anew where a claim was quicker here than the news of its lane."""
+        supply = self.supply
+        there = lane_deployment(claim.lane) in supply.catalog.by_id
+        keyed = not claim.credential or supply.secret(claim.credential) is not None
+        return supply if (there and keyed) or self._live is None else await self._live.reload()
+
+    async def _heed_plan(self, supply: Supply, claim: Claim, report: Report) -> None:
+        """A plan nobody declared is what the announced limits say it is."""
+        ref = supply.ref(claim.credential)
+        deployment = supply.catalog.by_id.get(lane_deployment(claim.lane))
+        if ref is None or ref.plan_declared or deployment is None or self._tables is None:
+            return
+        plan = detected(deployment, report.learned)
+        if plan is None or plan == ref.plan:
+            return
+        try:
+            await self._tables.put_plan(ref.id, supply.rows.plans.get(ref.id), plan)
+        except StoreError as problem:
+            logger.warning("plan_not_noted", credential=ref.id, error=str(problem)[:200])
+        else:
+            logger.info("plan_detected", credential=ref.id, plan=plan, was=ref.plan)
+
+    async def check(self, credential: str) -> Report:
+        """Tests one credential by a real call; a good one that was set aside is taken back."""
+        assert self._transport is not None  # noqa: S101 - set_up ran
+        assert self._tables is not None  # noqa: S101
+        assert self._live is not None  # noqa: S101
+        supply = await self._live.reload()  # what was added a moment ago is to be tested
+        held = next((one for one in supply.held if one.ref.id == credential), None)
+        provider = supply.whole.provider(held.ref.provider) if held else None
+        secret = supply.stored_secret(credential)
+        if held is None or provider is None or secret is None:
+            why = held.problem if held and held.problem else "this worker does not have it"
+            found = Check(None, "unexpected", f"{credential}: {why}")
+        else:
+            found = await checking.check(provider, secret or None, self._transport)
+            await self._heed_check(credential, found)
+        shown = {
+            "valid": found.valid,
+            "status": found.status,
+            "message": found.message,
+            "http_status": found.http_status,
+            "models": list(found.models),
+            "latency_ms": found.latency_ms,
+            "checked_ms": time.time_ns() // 1_000_000,
+        }
+        kept = {**shown, "models": len(found.models)}
+        await self._tables.note_check(credential, kept)
+        return Report(Verdict.COMPLETE, result=orjson.dumps(shown))
+
+    async def _heed_check(self, credential: str, found: Check) -> None:
+        """A bad key rests until a probe or an edit; a good one that rested for ever is back."""
+        assert self._tables is not None  # noqa: S101 - its caller looked
+        rest = (await self._tables.rests()).get(f"c:{credential}")
+        if found.valid is False and not (rest and rest.dead):
+            await self._tables.set_health(credential, dead="unauthorized")
+            logger.warning("credential_set_aside", credential=credential, reason="unauthorized")
+        elif found.valid and rest and rest.dead:
+            await self._tables.set_health(credential)
+            logger.info("credential_taken_back", credential=credential)
 
     async def _history(self, job_id: str) -> Sequence[Mapping[str, Any]]:
         record = await self._jobs.get(job_id, None) if self._jobs else None
@@ -154,32 +229,49 @@ def build(settings: Settings, providers: Sequence[str] | None = None) -> EventBr
     """The broker of a worker process, with its actors; ConfigError for what is set wrong."""
     if not settings.redis_url:
         raise ConfigError("REDIS_URL is not set: `headrace up` brings its own store")
-    catalog, configured = catalogs.load(settings.config, settings.refreshed)
-    held = credentials.load(os.environ, catalog, configured)
-    served = catalog.served(held)
-    known = sorted(provider.name for provider in served.providers)
-    unknown = sorted(set(providers or ()) - set(known))
+    base = Base.of_settings(settings, os.environ)
+    supply = assemble(base, _rows(settings.redis_url) if providers else Rows())
+    unknown = sorted(set(providers or ()) - set(supply.providers))
     if unknown:
         raise ConfigError(
             f"--providers names {', '.join(unknown)}, for which there is no credential;"
-            f" there is one for: {', '.join(known) or 'none'}"
+            f" there is one for: {', '.join(supply.providers) or 'none'}"
         )
-    pool = Pool(settings, Supply(served, held))
+    pool = Pool(settings, base, supply, providers or None)
     engine = EngineSettings(
         max_inflight=settings.max_inflight,
         lease_ms=int(settings.dead_after_s * 1000),
         beat_ms=int(settings.heartbeat_s * 1000),
     )
     broker = EventBroker(settings.redis_url)
-    broker.add_middleware(EngineMiddleware(list(providers or known), engine, pool.set_up))
+    middleware = EngineMiddleware(pool.providers, engine, pool.set_up)
+    pool.told_to(middleware.serve)
+    broker.add_middleware(middleware)
     actors: list[tuple[str, str, Callable[..., Awaitable[Report]]]] = [
         (Kind.CHAT.value, "jobs", pool.attempt),
         (Kind.EMBEDDING.value, "jobs", pool.attempt),
+        (CHECK_CREDENTIAL, QUEUE, pool.check),
         (hooks.ACTOR, hooks.QUEUE, pool.deliver),
     ]
     for name, queue, run in actors:
         AsyncActor(run, broker=broker, actor_name=name, queue_name=queue, priority=0, options={})
     return broker
+
+
+def _rows(url: str) -> Rows:
+    """What is administered, read once before the loop runs; nothing where no store answers yet."""
+
+    async def read() -> Rows:
+        client = connect.commands(url)
+        try:
+            return await Tables(client).rows()
+        finally:
+            await client.aclose()
+
+    try:
+        return asyncio.run(read())
+    except StoreError:
+        return Rows()
 
 
 def run(settings: Settings, providers: Sequence[str] | None = None) -> None:

@@ -17,15 +17,15 @@ import orjson
 import structlog
 from redis.exceptions import RedisError
 
-from shared.catalog import Catalog
 from shared.core import estimate
 from shared.core.estimate import Trail, Trouble
 from shared.core.learn import Evidence, Known, concurrency_told, learn
-from shared.core.model import CredentialRef, Dimension, lane_deployment
+from shared.core.model import Dimension, lane_deployment
 from shared.core.outcome import FailureKind, Learned
 from shared.queue.scripts import Scripts
 from shared.queue.types import Claim, Report, Verdict
 from shared.store import learned
+from shared.supply import Supply
 
 log = structlog.get_logger(__name__)
 
@@ -71,14 +71,16 @@ class Look:
 class Teacher:
     """Applies what reports tell. Never raises: a lesson lost is told again by the next answer."""
 
-    def __init__(
-        self, scripts: Scripts, catalog: Catalog, credentials: Iterable[CredentialRef]
-    ) -> None:
+    def __init__(self, scripts: Scripts, supply: Supply) -> None:
         self._scripts = scripts
-        self._catalog = catalog
-        self._refs = {ref.id: ref for ref in credentials}
+        self.take(supply)
         self._beliefs: defaultdict[tuple[str, str], Belief] = defaultdict(Belief)
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def take(self, supply: Supply) -> None:
+        """From now on specs are made of this supply."""
+        self._catalog = supply.catalog
+        self._refs = {ref.id: ref for ref in supply.credentials}
 
     async def heed(self, claim: Claim, report: Report) -> None:
         """Learns from one attempt; from a refusal beside it, so that its cooldown comes first."""
@@ -104,7 +106,7 @@ class Teacher:
                 await self._refused(place, belief, claim, report)
             elif report.verdict is Verdict.COMPLETE and belief.unproven:
                 await self._quiet(place, belief)
-        except (RedisError, OSError) as error:
+        except (KeyError, RedisError, OSError) as error:  # KeyError: taken away meanwhile
             log.warning("lesson_lost", lane=claim.lane, error=str(error)[:200])
 
     async def _read(self, place: tuple[str, str], belief: Belief) -> None:

@@ -16,6 +16,7 @@ from shared.core.webhooks import Again, Answer, Delivered, GaveUp, Gone, after, 
 from shared.queue.broker import holding
 from shared.queue.types import Report, Verdict
 from shared.store.hooks import Endpoint, Hooks
+from shared.vault import Unreadable, Vault
 from shared.wire import webhooks as wire
 from workers.failures import TransportFailure
 from workers.guard import refuse_literal
@@ -29,20 +30,27 @@ MOST_CONNECT_MS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """Whom to tell: the address and the secrets that sign."""
+    """Whom to tell: the address and the sealed secrets that sign."""
 
     url: str
-    secrets: tuple[str, ...]
+    sealed: tuple[str, ...]
 
 
 class Teller:
     """Tells endpoints of ends on the engine's loop."""
 
     def __init__(
-        self, hooks: Hooks, transport: Transport, *, allow_private: bool, timeout_ms: int
+        self,
+        hooks: Hooks,
+        transport: Transport,
+        vault: Vault | None,
+        *,
+        allow_private: bool,
+        timeout_ms: int,
     ) -> None:
         self._hooks = hooks
         self._transport = transport
+        self._vault = vault
         self._allow_private = allow_private
         self._timeouts = Timeouts(
             total_ms=timeout_ms,
@@ -70,10 +78,7 @@ class Teller:
         whom = _whom(known, own, began_ms)
         if isinstance(whom, str):
             return _ended(whom, {"outcome": "not_sent", "message": whom})
-        body = wire.event_body(dict(event))
-        headers = wire.headers(str(event["id"]), began_ms // 1000, body, whom.secrets)
-        request = HttpRequest("POST", whom.url, headers, body, guarded=not self._allow_private)
-        answer = await self._ask(request, began_ms)
+        answer = await self._tell(whom, endpoint, event, began_ms)
         record = _record(answer, began_ms, hand.now_ms())
         if trial:
             return _tried(answer, record)
@@ -81,6 +86,21 @@ class Teller:
             await self._disable(tenant, endpoint, whom.url, began_ms)
         next_ = after(answer, hand.claim.attempts + 1, random.random())
         return _report(next_, answer, record)
+
+    async def _tell(
+        self, whom: Told, endpoint: str, event: Mapping[str, Any], now_ms: int
+    ) -> Answer:
+        if self._vault is None:
+            return Answer(None, "HEADRACE_SECRET_KEY is not set where the workers run")
+        try:
+            signing = [self._vault.unseal(text, endpoint).reveal() for text in whom.sealed]
+        except Unreadable as problem:
+            return Answer(None, str(problem))
+        body = wire.event_body(dict(event))
+        headers = wire.headers(str(event["id"]), now_ms // 1000, body, signing)
+        guarded = not self._allow_private
+        request = HttpRequest("POST", whom.url, headers, body, guarded=guarded)
+        return await self._ask(request, now_ms)
 
     async def _ask(self, request: HttpRequest, now_ms: int) -> Answer:
         if not self._allow_private:

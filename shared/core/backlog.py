@@ -118,6 +118,8 @@ class LaneEventKind(StrEnum):
     CONFIGURED = "configured"  # lanes or limits changed
     SPENDING = "spending"  # the first money of a day was paid, or four fifths of the day's cap
     CAPPED = "capped"  # a lane rests because the day's cap is used up
+    UNSERVED = "unserved"  # work is left on a lane that nobody serves any more
+    DIED = "died"  # a credential (named in the lane's place) was set aside
     LIMITS = "limits"  # a deadline or wait limit is now the nearest of all
     LOST = "lost"  # messages may have been missed: look at everything
 

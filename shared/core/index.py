@@ -137,12 +137,17 @@ class Index:
         own = features.own_pool
         pools = [own] if own and own != SHARED else []
         pools += [SHARED] if features.shared_pool else []
-        held = [(pool, self._pools.get((deployment.provider, pool), ())) for pool in pools]
+        held = [(pool, self._held(deployment, pool)) for pool in pools]
         if not any(refs for _, refs in held):
             return [], Skip.NO_CREDENTIAL
         made = [candidate_of(deployment, pool, refs) for pool, refs in held if refs]
         lanes = [candidate for candidate in made if candidate is not None]
         return lanes, None if lanes else Skip.NO_QUOTA
+
+    def _held(self, deployment: Deployment, pool: str) -> tuple[CredentialRef, ...]:
+        """The credentials of a pool that may be used for a deployment."""
+        refs = self._pools.get((deployment.provider, pool), ())
+        return tuple(ref for ref in refs if ref.serves(deployment))
 
 
 CHECKS = {skip: position for position, skip in enumerate(Skip)}

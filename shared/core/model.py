@@ -157,13 +157,28 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class CredentialRef:
-    """An upstream key without its secret. `tenant` None is shared by all tenants."""
+    """An upstream key without its secret. `tenant` None is shared by all tenants.
+
+    `plan_declared` is False where the plan is assumed or was detected. `allowed_models` (None: all)
+    are deployment ids, model ids, families, or `provider/*`. Of the keys of one lane those with a
+    higher `priority` are used first.
+    """
 
     id: str
     provider: str
     plan: str = "free"
     tenant: str | None = None
     organisation: str | None = None
+    plan_declared: bool = False
+    allowed_models: frozenset[str] | None = None
+    priority: int = 0
+
+    def serves(self, deployment: Deployment) -> bool:
+        """Whether it may be used for this deployment of its provider."""
+        if self.provider != deployment.provider:
+            return False
+        names = (deployment.id, deployment.model, deployment.family, f"{deployment.provider}/*")
+        return self.allowed_models is None or not self.allowed_models.isdisjoint(names)
 
     @property
     def pool(self) -> str:

@@ -253,6 +253,12 @@ class EngineMiddleware(Middleware):
         self._thread: threading.Thread | None = None
         self._up = threading.Event()
 
+    def serve(self, providers: Sequence[str]) -> None:
+        """Claims for these providers from now on; on the engine's loop once it runs."""
+        self.providers = list(providers)
+        if self.engine is not None:
+            self.engine.serve_providers([*providers, "own"])
+
     def after_worker_boot(self, broker: Broker, worker: Any) -> None:  # noqa: ARG002
         """Runs the engine on a loop of its own; raises what its set-up raised."""
         assert isinstance(broker, EventBroker)  # noqa: S101

@@ -89,6 +89,15 @@ class Engine:
         self._sent.append((claim, at_ms))
         self._kick.set()
 
+    def serve_providers(self, providers: Sequence[str]) -> None:
+        """Claims for these providers from the next turn on. What runs is not touched."""
+        if set(providers) == set(self.providers):
+            return
+        self.providers[:] = providers
+        log.info("engine_serves", worker=self.worker, providers=self.providers)
+        self._listening.listen_to(self.providers)
+        self._look()
+
     async def serve(self) -> None:
         """Works until `stop`; what is in flight then is finished or given back."""
         helpers = [

@@ -10,8 +10,9 @@ from contextlib import suppress
 
 from redis.exceptions import RedisError
 
-from shared.store.connect import blocking
+from shared.store.connect import blocking, commands
 
+AGAIN_MS = 60_000
 FIRST_BACKOFF_S = 0.05
 MOST_BACKOFF_S = 1.0
 
@@ -35,15 +36,39 @@ class Listening:
     ) -> None:
         self.room = asyncio.Event()
         self._url = url
+        self._prefix = prefix
         self._own = f"{prefix}ctl:{worker}"
-        self._wakes = [f"{prefix}wake:{name}" for name in providers]
+        self._again = f"{prefix}again:{worker}"
+        self._wakes: list[str] = []
+        self._changed = asyncio.Event()
+        self.listen_to(providers)
         self._block_s = block_ms / 1000
         self._woken = woken
         self._told = told
 
+    def listen_to(self, providers: Sequence[str]) -> None:
+        """The wake lists of these providers, from now on."""
+        self._wakes = [*(f"{self._prefix}wake:{name}" for name in providers), self._again]
+        self._changed.set()
+
     async def serve(self) -> None:
         """Listens until cancelled."""
-        await asyncio.gather(self._hear_wakes(), self._hear_words())
+        self._changed.clear()
+        await asyncio.gather(self._hear_wakes(), self._hear_words(), self._call_back())
+
+    async def _call_back(self) -> None:
+        """Ends a wait for lists that are no longer all: by a token of our own, none is lost."""
+        client = commands(self._url, max_connections=1)
+        try:
+            while True:
+                await self._changed.wait()
+                self._changed.clear()
+                with suppress(RedisError, OSError):
+                    await client.lpush(self._again, "1")
+                    await client.pexpire(self._again, AGAIN_MS)
+        finally:
+            with suppress(RedisError, OSError):
+                await client.aclose()
 
     async def _hear_wakes(self) -> None:
         client = blocking(self._url, self._block_s)

@@ -23,6 +23,7 @@ QUEUE: Final = "webhooks"
 LANE: Final = f"own/{QUEUE}@shared"
 MOST_ENDPOINTS: Final = 1_000
 MOST_TOLD: Final = 20
+MOST_SECRETS: Final = 4
 KEPT_OLD_MS: Final = 86_400_000
 
 Written = Literal["done", "changed", "full"]
@@ -30,9 +31,13 @@ Written = Literal["done", "changed", "full"]
 
 @dataclass(frozen=True, slots=True)
 class SigningSecret:
-    """One secret that signs, until `until_ms` where it is on its way out."""
+    """A secret that signs, sealed for its endpoint's id; until `until_ms` where it is replaced.
 
-    secret: str = field(repr=False)
+    `hint` are its last characters.
+    """
+
+    sealed: str = field(repr=False)
+    hint: str = ""
     until_ms: int | None = None
 
 
@@ -56,21 +61,20 @@ class Endpoint:
     raw: bytes = field(default=b"", repr=False, compare=False)
 
     def signing(self, now_ms: int) -> tuple[str, ...]:
-        """The secrets that sign now, newest first."""
+        """The sealed secrets that sign now, newest first."""
         return tuple(
-            one.secret for one in self.secrets if one.until_ms is None or now_ms < one.until_ms
+            one.sealed for one in self.secrets if one.until_ms is None or now_ms < one.until_ms
         )
 
-    def rotated(self, secret: str, now_ms: int, *, keep_old: bool) -> "Endpoint":
-        """With a new secret; the one before it signs too for 24 h where it is kept."""
+    def rotated(self, secret: SigningSecret, now_ms: int, *, keep_old: bool) -> "Endpoint":
+        """With a new secret; those before it sign too for 24 h at most where they are kept."""
+        end_ms = now_ms + KEPT_OLD_MS
         old = [
-            SigningSecret(
-                one.secret, min(one.until_ms or now_ms + KEPT_OLD_MS, now_ms + KEPT_OLD_MS)
-            )
-            for one in self.secrets[:3]
-            if keep_old and one.secret != secret and (one.until_ms or now_ms + 1) > now_ms
+            replace(one, until_ms=min(one.until_ms or end_ms, end_ms))
+            for one in self.secrets[: MOST_SECRETS - 1]
+            if keep_old and (one.until_ms is None or now_ms < one.until_ms)
         ]
-        return replace(self, secrets=(SigningSecret(secret), *old), updated_ms=now_ms)
+        return replace(self, secrets=(secret, *old), updated_ms=now_ms)
 
 
 def endpoint_id(tenant: str, url: str) -> str:
@@ -81,7 +85,7 @@ def endpoint_id(tenant: str, url: str) -> str:
 
 
 def own_hook(endpoint: str, url: str, types: Sequence[str], secrets: Sequence[str]) -> str:
-    """A job's own webhook as its hash keeps it (`NewJob.hook`)."""
+    """A job's own webhook as its hash keeps it (`NewJob.hook`); `secrets` are sealed."""
     return orjson.dumps(
         {"id": endpoint, "types": spaced(types), "url": url, "secrets": list(secrets)}
     ).decode()
@@ -189,7 +193,7 @@ def _endpoint(tenant: str, text: bytes | str) -> Endpoint:
         url=row["url"],
         name=row["name"],
         event_types=tuple(row["event_types"]),
-        secrets=tuple(SigningSecret(one["secret"], one["until_ms"]) for one in row["secrets"]),
+        secrets=tuple(SigningSecret(**one) for one in row["secrets"]),
         created_ms=row["created_ms"],
         updated_ms=row["updated_ms"],
         disabled=row["disabled"],

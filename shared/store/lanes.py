@@ -1,6 +1,7 @@
 """Lanes: their configuration going in, what they look like coming out, moves between them."""
 
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -54,15 +55,19 @@ def lane_config(
 ) -> dict[str, Any]:
     """One lane as configure.lua writes it: every credential with all its windows.
 
-    The day's cap on paid use is a window too, one for all credentials that cost money.
+    Credentials of a higher priority stand first; `tiers` says how many of each stand together. The
+    day's cap on paid use is a window too, one for all credentials that cost money.
     """
-    made = []
-    for ref in credentials:
+    ranked = sorted(credentials, key=lambda credential: -credential.priority)
+    creds = []
+    for ref in ranked:
         entry = learned.entry(deployment, ref, deployment.limits(ref.plan) or Limits(), now_ms)
         if cap_microusd is not None and not is_free(deployment, (ref,)):
             entry["win"] = [*entry["win"], _cap(deployment, cap_microusd, now_ms)]
-        made.append(entry)
-    return {"creds": made}
+        creds.append(entry)
+    tiers = Counter(credential.priority for credential in ranked)
+    made: dict[str, Any] = {"creds": creds}
+    return made | {"tiers": list(tiers.values())} if len(tiers) > 1 else made
 
 
 def _cap(deployment: Deployment, cap_microusd: int, now_ms: int) -> dict[str, Any]:
@@ -88,8 +93,8 @@ def lane_configs(
     return {
         lane_id(deployment.id, pool): lane_config(deployment, members, now_ms, cap_microusd)
         for deployment in deployments
-        for (provider, pool), members in pools.items()
-        if provider == deployment.provider
+        for (_, pool), held in pools.items()
+        if (members := [credential for credential in held if credential.serves(deployment)])
     }
 
 
@@ -117,6 +122,7 @@ async def publish_catalog(
             "interactive_recent_ms": int(settings.interactive_recent_s * 1000),
             "breaker_failures": settings.breaker_failures,
             "breaker_open_ms": int(settings.breaker_open_s * 1000),
+            "unserved_ms": int(settings.unserved_s * 1000),
         },
         catalog.version,
     )

@@ -11,18 +11,21 @@ from typing import Any
 import httpx2
 import orjson
 
+from api.administration import Administration
 from api.app import create_app
-from api.routing import CatalogRouter
+from api.live import LiveKeys, LiveRouter
 from api.wiring import Bounds, Service, Wiring
-from shared.catalog import build
 from shared.catalog_schema import Config
 from shared.clock import ManualClock
 from shared.core import books
-from shared.core.model import CredentialRef, Kind, Status, Usage
-from shared.credentials import ApiKey, ApiKeys, digest
+from shared.core.model import Kind, Status, Usage
+from shared.credentials import ApiKey, ApiKeys, Secret, digest
 from shared.errors import Refused, StoreError
 from shared.queue.types import Acceptance, Accepted, Event, LaneView, NewJob
+from shared.store.tables import Rest, Rows
 from shared.store.types import JobRecord, LaneState, Page, Waiting
+from shared.supply import Base, Live
+from shared.vault import Vault
 
 START_MS = 1_790_000_000_123
 FINAL_EVENT = {
@@ -77,7 +80,6 @@ CONFIG = Config.model_validate(
         }
     }
 )
-REFS = (CredentialRef("a1", "alpha"),)
 
 
 @dataclass
@@ -156,6 +158,7 @@ class FakeStore:
         self.accepted = asyncio.Event()
         self.cancelled: list[str] = []
         self.inline_results = True
+        self.tables = FakeTables()
 
     # -- Jobs
 
@@ -318,6 +321,15 @@ class FakeStore:
         )  # fmt: skip
         self.end(job_id, Status.COMPLETED, body if self.inline_results else None)
 
+    def test(self, job_id: str, **found: Any) -> None:
+        """Plays the worker that tests a credential."""
+        self.start(job_id)
+        result = {
+            "valid": True, "status": "valid", "message": "", "http_status": 200,
+            "models": ["sim", "tiny"], "latency_ms": 12, "checked_ms": START_MS, **found,
+        }  # fmt: skip
+        self.complete(job_id, result)
+
     def fail(self, job_id: str, error: dict[str, Any]) -> None:
         self.rows[job_id].record = replace(self.rows[job_id].record, error=error)
         self.end(job_id, Status.FAILED)
@@ -333,13 +345,66 @@ class FakeStore:
         return job_id
 
 
-def wiring(store: FakeStore, **bounds: Any) -> Wiring:
+class FakeTables:
+    """What is administered, in memory, with the promises of shared/store/tables.py."""
+
+    def __init__(self) -> None:
+        self.nouns: dict[str, dict[str, Any]] = {
+            "credentials": {}, "providers": {}, "apikeys": {}, "plans": {},
+        }  # fmt: skip
+        self.version = 0
+        self.resting: dict[str, Rest] = {}
+        self.tests: dict[str, Any] = {}
+        self.breakers: dict[str, int] = {}
+
+    async def rows(self) -> Rows:
+        return Rows(self.version, **{noun: dict(rows) for noun, rows in self.nouns.items()})
+
+    async def put(self, noun: str, id_: str, was: Any, now: Any) -> str:
+        rows = self.nouns[noun]
+        if rows.get(id_) != was:
+            return "changed"
+        if now is None:
+            rows.pop(id_, None)
+        else:
+            rows[id_] = now
+        self.version += 1
+        return "done"
+
+    async def rests(self) -> Mapping[str, Rest]:
+        return self.resting
+
+    async def failures(self) -> Mapping[str, int]:
+        return self.breakers
+
+    async def checks(self) -> Mapping[str, Any]:
+        return self.tests
+
+    async def set_health(self, credential: str, **_more: Any) -> int:
+        self.resting.pop(f"c:{credential}", None)
+        return 0
+
+    async def forget(self, credential: str) -> None:
+        self.tests.pop(credential, None)
+
+
+MASTER = Vault(Secret("a master key of thirty-two letters"))
+
+
+def administration(tables: Any, *, vault: Vault | None = MASTER, **more: Any) -> Administration:
+    base = Base.of(CONFIG, {}, ours=Config(), vault=vault, **more)
+    return Administration(Live(base, tables), tables, vault)
+
+
+def wiring(store: FakeStore, *, allow_private: bool = False, **bounds: Any) -> Wiring:
+    admin = administration(store.tables, allow_private=allow_private)
     return Wiring(
         jobs=store,
         lanes=store,
         inbox=store,
-        router=CatalogRouter(build(CONFIG, base=Config()), REFS, draw=lambda: 0),
-        keys=KEYS,
+        router=LiveRouter(admin.live, draw=lambda: 0),
+        keys=LiveKeys(KEYS, admin.live),
+        admin=admin,
         usage=store.usage,
         bounds=Bounds(**{"disconnect_grace_s": 0.0, "max_body_bytes": 100_000, **bounds}),
         clock=store.clock,

@@ -17,15 +17,18 @@ def served() -> FakeStore:
     store = FakeStore()
 
     def work(job_id: str) -> None:
-        store.start(job_id)
         kind = store.rows[job_id].record.kind
-        store.complete(job_id, COMPLETION if kind is Kind.CHAT else EMBEDDING)
+        if kind is Kind.TASK:
+            return store.test(job_id)
+        store.start(job_id)
+        return store.complete(job_id, COMPLETION if kind is Kind.CHAT else EMBEDDING)
 
     store.on_accept = work
     return store
 
 
-APP, _ = application(served(), keepalive_s=0.01, max_body_bytes=20_000_000)
+# addresses are not looked up: names are made up by the thousand
+APP, _ = application(served(), allow_private=True, keepalive_s=0.01, max_body_bytes=20_000_000)
 SCHEMA = schemathesis.openapi.from_dict(orjson.loads(document()))
 SCHEMA.app = APP
 
@@ -66,6 +69,13 @@ def holds_whole_float(value):
     return isinstance(value, float) and value.is_integer()
 
 
+def names_a_model_twice(body):
+    """No schema can say that the ids of a list differ: the description does."""
+    models = body.get("models") if isinstance(body, dict) else None
+    ids = [one.get("id") for one in models or () if isinstance(one, dict)]
+    return any(ids.count(one) > 1 for one in ids[:20])
+
+
 def is_valid(case):
     return case.meta is not None and case.meta.generation.mode.is_positive
 
@@ -77,5 +87,6 @@ def test_the_document_tells_the_truth(case):
     # nobody refuses headers it does not know, and 1.0 is no whole number on OpenAI's wire
     assume("x-schemathesis-unknown-property" not in case.headers)
     assume(not holds_whole_float(case.body))
+    assume(not (is_valid(case) and names_a_model_twice(case.body)))
     assume(not (is_valid(case) and float(case.headers.get("x-headrace-wait-s", 9)) < 1))
     case.call_and_validate()

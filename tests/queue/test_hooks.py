@@ -157,7 +157,7 @@ async def test_a_change_of_an_endpoint_is_compare_and_set(world: World) -> None:
     assert await hooks.put(None, first) == "changed"
     stands = await hooks.get("t1", "wh_a")
     assert stands == first
-    changed = stands.rotated("y" * 24, 5, keep_old=True)
+    changed = stands.rotated(SigningSecret("y" * 24), 5, keep_old=True)
     assert await hooks.put(stands, changed) == "done"
     assert await hooks.put(stands, changed) == "changed"
     now = await hooks.get("t1", "wh_a")

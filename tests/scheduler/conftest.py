@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from scheduler.ports import Cleaned, Expired, Reaped, Spent
+from scheduler.ports import Cleaned, Dead, Evacuated, Expired, Reaped, Spent
 from shared.core.backlog import Group, LaneEvent, LaneEventKind, Snapshot
 from shared.core.model import Priority
 from shared.errors import StoreError
@@ -30,6 +30,9 @@ class FakeStore:
         self.limits = []
         self.stale_entries = 0
         self.announced = asyncio.Queue()
+        self.left_behind = 0
+        self.dead_credentials = {}
+        self.probed = []
         self.now = NOW_MS
         self.spent = Spent(1, 0, False)
 
@@ -95,6 +98,23 @@ class FakeStore:
     async def spending(self):
         self._called("spending")
         return self.spent
+
+    async def evacuate(self, fence, most):
+        self._called("evacuate", fence)
+        moved, self.left_behind = min(most, self.left_behind), max(0, self.left_behind - most)
+        return Evacuated(moved, 0, None, self.left_behind > 0)
+
+    async def dead(self):
+        self._called("dead")
+        return tuple(Dead(name, *noted) for name, noted in self.dead_credentials.items())
+
+    async def note_probe(self, credential, tries, at_ms):
+        self._called("note_probe")
+        self.dead_credentials[credential] = (tries, at_ms)
+
+    async def probe(self, credential, tries):
+        self._called("probe")
+        self.probed.append((credential, tries))
 
     async def events(self):
         self._called("events")

@@ -7,8 +7,10 @@ import pytest
 
 from scheduler.bell import Bell
 from scheduler.deadlines import Deadlines
+from scheduler.evacuate import Evacuate
 from scheduler.listen import Listen
 from scheduler.ports import Spent
+from scheduler.probes import Probes
 from scheduler.reaper import Reaper
 from scheduler.rebalance import MOVE_BATCH, Rebalance
 from scheduler.retention import Retention
@@ -130,39 +132,74 @@ async def test_retention_drops_in_batches_until_nothing_is_left(store):
     assert (store.stale_entries, store.calls.count("clean")) == (0, 3)
 
 
+def bells():
+    return {name: Bell() for name in ("rebalance", "deadlines", "evacuate", "probes", "spending")}
+
+
+HEARD_BY = {
+    LaneEventKind.LIMITS: ("deadlines",),
+    LaneEventKind.UNSERVED: ("evacuate",),
+    LaneEventKind.DIED: ("probes",),
+    LaneEventKind.SPENDING: ("spending",),
+    LaneEventKind.CAPPED: ("spending", "rebalance"),
+}
+
+
 @pytest.mark.parametrize("kind", [kind for kind in LaneEventKind if kind is not LaneEventKind.LOST])
 async def test_each_announcement_rings_the_duty_it_is_for(store, kind):
-    bells = {"work": Bell(), "limits": Bell(), "money": Bell()}
-    turn = asyncio.create_task(Listen(store, *bells.values()).turn())
+    ears = bells()
+    turn = asyncio.create_task(Listen(store, **ears).turn())
     await asyncio.sleep(0)
-    for bell in bells.values():
-        assert await bell.wait(1)  # after (re)connecting
+    assert all([await bell.wait(1) for bell in ears.values()])  # after (re)connecting
     store.announced.put_nowait(LaneEvent(kind, A))
-    heard = {
-        LaneEventKind.LIMITS: {"limits"},
-        LaneEventKind.SPENDING: {"money"},
-        LaneEventKind.CAPPED: {"money", "work"},
-    }.get(kind, {"work"})
-    for name in heard:
-        assert await bells[name].wait(1)
-    for name in bells.keys() - heard:
-        assert not await bells[name].wait(0.01)
+    for name in HEARD_BY.get(kind, ("rebalance",)):
+        assert await ears.pop(name).wait(1)
+    assert not any([await bell.wait(0.01) for bell in ears.values()])
     turn.cancel()
     with pytest.raises(asyncio.CancelledError):
         await turn
 
 
 async def test_a_broken_subscription_makes_every_duty_look_anew(store):
-    work, limits = Bell(), Bell()
-    turn = asyncio.create_task(Listen(store, work, limits, Bell()).turn())
+    ears = bells()
+    turn = asyncio.create_task(Listen(store, **ears).turn())
     await asyncio.sleep(0)
-    await work.wait(1)
-    await limits.wait(1)
+    for bell in ears.values():
+        await bell.wait(1)
     store.announced.put_nowait(StoreError("the connection broke"))
     with pytest.raises(StoreError):
         await turn
-    assert await work.wait(1)
-    assert await limits.wait(1)
+    assert all([await bell.wait(1) for bell in ears.values()])
+
+
+async def test_lanes_nobody_serves_are_emptied_in_batches(store):
+    store.left_behind = 1_234
+    bell = Bell()
+    bell.ring()
+    await Evacuate(store, bell, FENCE).turn()
+    assert (store.left_behind, store.calls.count("evacuate")) == (0, 3)
+
+
+async def test_a_dead_credential_is_probed_at_growing_intervals_and_its_count_is_kept(store):
+    store.dead_credentials = {"a1": ()}
+    bell = Bell()
+    for wait_ms, tries in ((0, 0), (999, 0), (1, 1), (1_999, 1), (1, 2), (4_000, 3)):
+        store.now += wait_ms
+        bell.ring()
+        await Probes(store, bell, 1_000).turn()
+        assert len(store.probed) == tries
+        assert store.dead_credentials["a1"][0] == tries
+    assert store.probed == [("a1", 1), ("a1", 2), ("a1", 3)]
+
+
+async def test_without_a_dead_credential_nothing_is_probed_until_one_dies(store):
+    bell = Bell()
+    turn = asyncio.create_task(Probes(store, bell, 1).turn())
+    await asyncio.sleep(0.02)
+    assert not turn.done()
+    bell.ring()
+    await turn
+    assert store.calls == ["dead"]
 
 
 class TestSpending:

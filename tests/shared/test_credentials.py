@@ -67,6 +67,13 @@ def test_several_keys_in_one_variable_are_several_credentials(ours):
     assert [ref.provider for ref in found] == ["groq", "groq"]
 
 
+def test_numbered_variables_are_read_in_order_over_gaps(ours):
+    env = {"GROQ_API_KEY_3": "gsk_c", "GROQ_API_KEY_1": "gsk_a,gsk_b", "GROQ_API_KEY_100": "no"}
+    found = credentials.load(env, ours, Config())
+    assert [key.reveal() for key in found.secrets.values()] == ["gsk_a", "gsk_b", "gsk_c"]
+    assert set(found.sources.values()) == {"environment"}
+
+
 def test_a_key_is_on_the_free_plan_where_there_is_one(ours):
     env = {"GROQ_API_KEY": "g", "OPENAI_API_KEY": "o", "CO_API_KEY": "c"}
     plans = {ref.provider: ref.plan for ref in credentials.load(env, ours, Config())}
@@ -84,7 +91,7 @@ def test_the_configuration_says_plan_tenant_and_organisation():
     )
     found = credentials.load({"MY_KEY": "gsk_1"}, catalog.build(own), own)
     assert found.refs == (
-        CredentialRef("mine", "groq", "developer", "t"),
+        CredentialRef("mine", "groq", "developer", "t", plan_declared=True),
         CredentialRef("groq-2", "groq", "free", None, "acme"),
     )
     assert found.refs[0].pool == "t"

@@ -30,6 +30,13 @@ local function resting(lane, cred)
   return math.max(whole, mine, here)
 end
 
+-- When the first credential of a lane is awake: 0 now, math.huge where it has none.
+local function awake(lane)
+  local c, first = config(lane), math.huge
+  for _, cred in ipairs(c and c.creds or {}) do first = math.min(first, resting(lane, cred)) end
+  return first
+end
+
 local function need_of(text)
   local i, o, m, a = string.match(text, '^(%d+),(%d+),(%d+),(%d+)')
   return { i = tonumber(i), o = tonumber(o), m = tonumber(m), a = tonumber(a) }
@@ -87,15 +94,18 @@ local function fit(l, c, need, class)
     return nil, math.huge, 'concurrency', nil
   end
   local at, why, who = math.huge, 'concurrency', nil
-  local never, share = #c.creds > 0, held_back(l, class)
-  for i = 0, #c.creds - 1 do
-    local cred = c.creds[(l.claims + i) % #c.creds + 1]
-    local t, w = opens(l.name, cred, need, class, share)
-    if t == NOW then return cred end
-    if t ~= NEVER then
-      never = false
-      if t < at then at, why, who = t, w, cred end
+  local never, share, before = #c.creds > 0, held_back(l, class), 0
+  for _, size in ipairs(c.tiers or { #c.creds }) do  -- turns are taken by keys of one priority
+    for i = 0, size - 1 do
+      local cred = c.creds[before + (l.claims + i) % size + 1]
+      local t, w = opens(l.name, cred, need, class, share)
+      if t == NOW then return cred end
+      if t ~= NEVER then
+        never = false
+        if t < at then at, why, who = t, w, cred end
+      end
     end
+    before = before + size
   end
   if never then return nil, NEVER, 'too_large', nil end
   return nil, at, why, who
@@ -238,7 +248,7 @@ local function claim_from(out, l, worker)
   local c = config(l.name)
   if not c then
     park(l, NOW + 60000, 'unserved', '', 3)
-    announce('throttled', l.name)
+    unserved(l.name)
     return false, 0
   end
   local order = class_order(l.claims)

@@ -92,8 +92,8 @@ local function cool(h, pause)
   if cooling(scope) >= till then return end
   COOL[scope] = string.format('%.0f', till) .. '|' .. pause.reason
   call('HSET', P .. 'cool', scope, COOL[scope])
-  local c, earliest = config(h.lane), math.huge
-  for _, cred in ipairs(c and c.creds or {}) do earliest = math.min(earliest, resting(h.lane, cred)) end
+  if pause.dead and pause.scope == 'credential' then announce('died', h.cred) end
+  local earliest = awake(h.lane)
   if earliest > NOW and earliest < math.huge then
     park(lane_of(h.lane), earliest, 'cooldown', pause.reason, 3)
     announce('cooled_down', h.lane)

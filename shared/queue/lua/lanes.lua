@@ -5,7 +5,8 @@
 -- ring:<lane>:<class> zset tenant -> virtual time; q:<lane>:<class>:<tenant> zset id -> score
 -- grp:<lane> hash "<sig>:<class>[:<due by, ms>]" -> queued (due: jobs that may be paid for in time); ready:<provider> zset open lanes with work -> turn
 -- park zset lane -> until; full set of lanes; delay zset id -> due; limits zset id -> expiry check,
--- armed (ms) when the scheduler looks at them next; quarantine zset id -> score
+-- armed (ms) when the scheduler looks at them next; quarantine zset id -> score;
+-- unserved zset lane -> since (ms): nobody serves it any more and work was left there
 
 local LANES, RINGED, DUES_CHANGED, ENDED  -- DUES_CHANGED: delay or park was written; ENDED: see conclude
 fresh[#fresh + 1] = function() LANES, RINGED, DUES_CHANGED, ENDED = {}, {}, false, {} end
@@ -66,6 +67,11 @@ local function flush_lanes()
     if next(l.changed) then show(l) end
     l.changed = {}
   end
+end
+
+-- Work is left on a lane that has no configuration: the scheduler takes it elsewhere (evacuate.lua).
+local function unserved(name)
+  if call('ZADD', P .. 'unserved', 'NX', NOW, name) == 1 then announce('unserved', name) end
 end
 
 local function flush()

@@ -1,0 +1,196 @@
+"""What is administered while everything runs: credentials, providers, callers' keys. One hash each.
+
+A row is JSON; who changes one says what stood there (`admin.lua`), and every process hears of it.
+Health is beside it: `cool` (resting scopes), `checks` (the last test of a credential), `probes`.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+import orjson
+from redis.asyncio import Redis
+
+from shared.queue.scripts import Scripts
+from shared.store.connect import messages, store_errors
+
+Noun = Literal["credentials", "providers", "apikeys", "plans"]
+Row = dict[str, Any]
+MOST_ROWS: Final[Mapping[Noun, int]] = {
+    "credentials": 5_000,
+    "providers": 200,
+    "apikeys": 20_000,
+    "plans": 10_000,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Everything administered, as it stood at one moment. Plans are texts, the rest is JSON."""
+
+    version: int = 0
+    credentials: Mapping[str, Row] = field(default_factory=dict)
+    providers: Mapping[str, Row] = field(default_factory=dict)
+    apikeys: Mapping[str, Row] = field(default_factory=dict)
+    plans: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """A scope of the store's cooldowns: until when (ms) and why."""
+
+    until_ms: int
+    reason: str
+
+    @property
+    def dead(self) -> bool:
+        """Whether it is set aside without a time."""
+        return self.until_ms >= DEAD_MS
+
+
+DEAD_MS: Final = 10**15
+
+
+class Tables:
+    """The tables of one store. All methods raise StoreError where it does not answer."""
+
+    def __init__(self, client: Redis, prefix: str = "{hr}:") -> None:
+        self._client = client
+        self._scripts = Scripts(client, prefix)
+        self._prefix = prefix
+
+    async def rows(self) -> Rows:
+        """All tables, read at one moment."""
+        pipe = self._client.pipeline(transaction=True)
+        pipe.get(f"{self._prefix}admin:version")
+        for noun in MOST_ROWS:
+            pipe.hgetall(f"{self._prefix}{noun}")
+        with store_errors("reading what is administered"):
+            version, credentials, providers, apikeys, plans = await pipe.execute()
+        return Rows(
+            int(version or 0),
+            _parsed(credentials),
+            _parsed(providers),
+            _parsed(apikeys),
+            {name.decode(): plan.decode() for name, plan in plans.items()},
+        )
+
+    async def put(self, noun: Noun, id_: str, was: Row | None, now: Row | None) -> str:
+        """Writes a row where `was` stands; `done`, `changed` (it does not), `full`."""
+        with store_errors(f"writing {noun}"):
+            return await self._put(noun, id_, _dumped(was), _dumped(now))
+
+    async def put_plan(self, credential: str, was: str | None, now: str | None) -> str:
+        """Writes the detected plan of a credential, as `put` does."""
+        with store_errors("writing plans"):
+            return await self._put("plans", credential, was, now)
+
+    async def _put(self, noun: Noun, id_: str, was: str | None, now: str | None) -> str:
+        header = {"noun": noun, "id": id_, "was": was, "now": now, "most": MOST_ROWS[noun]}
+        found: bytes = await self._scripts("admin", header)
+        return found.decode()
+
+    async def changes(self) -> AsyncIterator[None]:
+        """One item at once, and one a change. StoreError when the connection breaks."""
+        subscription = self._client.pubsub()
+        try:
+            with store_errors("listening for changes"):
+                await subscription.subscribe(f"{self._prefix}admin")
+            yield None
+            async for _ in messages(subscription):
+                yield None
+        finally:
+            await subscription.aclose()  # type: ignore[no-untyped-call]
+
+    # -- health
+
+    async def rests(self) -> Mapping[str, Rest]:
+        """Resting scopes: `c:<credential>`, `l:<lane>|<credential>`, `d:<deployment>`."""
+        with store_errors("reading cooldowns"):
+            found = await self._hash("cool")
+        return {scope: _rest(text) for scope, text in found.items()}
+
+    async def failures(self) -> Mapping[str, int]:
+        """Failures in a row by deployment: what its circuit breaker counts."""
+        with store_errors("reading breakers"):
+            found = await self._hash("brk")
+        return {name: int(count) for name, count in found.items()}
+
+    async def set_health(
+        self, credential: str, dead: str | None = None, *, all_lanes: bool = False
+    ) -> int:
+        """Sets a credential aside (`dead`: why), or takes it back; the lanes changed by it."""
+        header = {"cred": credential, "dead": dead, "all": all_lanes or None}
+        with store_errors("setting health"):
+            return int(await self._scripts("health", header))
+
+    async def checks(self) -> Mapping[str, Row]:
+        """The last test of each credential."""
+        with store_errors("reading checks"):
+            found = await self._hash("checks")
+        return {name: orjson.loads(text) for name, text in found.items()}
+
+    async def _hash(self, name: str) -> dict[str, str]:
+        found = await self._client.hgetall(f"{self._prefix}{name}")
+        return {_text(field): _text(value) for field, value in found.items()}
+
+    async def note_check(self, credential: str, check: Row) -> None:
+        """Keeps the last test of a credential."""
+        with store_errors("writing a check"):
+            await self._client.hset(f"{self._prefix}checks", credential, orjson.dumps(check))
+
+    async def probes(self) -> Mapping[str, tuple[int, int]]:
+        """The probes of dead credentials so far: (tries, when the last one was asked for, ms)."""
+        with store_errors("reading probes"):
+            found = await self._hash("probes")
+        pairs = {name: text.partition("|") for name, text in found.items()}
+        return {name: (int(tries), int(at)) for name, (tries, _, at) in pairs.items()}
+
+    async def note_probe(self, credential: str, tries: int, at_ms: int) -> None:
+        """Keeps how often a credential was probed."""
+        with store_errors("writing a probe"):
+            await self._client.hset(f"{self._prefix}probes", credential, f"{tries}|{at_ms}")
+
+    async def replaced(self, prints: Mapping[str, str]) -> tuple[str, ...]:
+        """The credentials whose key is another than when this was asked last; notes all of them.
+
+        `prints` tells keys apart, and says nothing of them.
+        """
+        with store_errors("comparing keys"):
+            known = await self._hash("prints")
+        gone = sorted(known.keys() - prints.keys())
+        new = {name: value for name, value in prints.items() if known.get(name) != value}
+        pipe = self._client.pipeline(transaction=False)
+        if gone:
+            pipe.hdel(f"{self._prefix}prints", *gone)
+        if new:
+            pipe.hset(f"{self._prefix}prints", mapping=new)  # type: ignore[arg-type]  # invariant in its key
+        with store_errors("noting keys"):
+            await pipe.execute()
+        return tuple(sorted(new.keys() & known.keys()))
+
+    async def forget(self, credential: str) -> None:
+        """Drops what is kept beside a credential that has gone."""
+        await self.set_health(credential, all_lanes=True)
+        pipe = self._client.pipeline(transaction=False)
+        for name in ("checks", "probes", "plans"):
+            pipe.hdel(f"{self._prefix}{name}", credential)
+        with store_errors("forgetting a credential"):
+            await pipe.execute()
+
+
+def _parsed(rows: Mapping[bytes, bytes]) -> dict[str, Row]:
+    return {name.decode(): orjson.loads(text) for name, text in rows.items()}
+
+
+def _dumped(row: Row | None) -> str | None:
+    return None if row is None else orjson.dumps(row, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def _text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value.decode()
+
+
+def _rest(text: str) -> Rest:
+    until, _, reason = text.partition("|")
+    return Rest(int(until), reason)

@@ -1,0 +1,89 @@
+"""Providers and keys come and go while the whole system runs: no restart, no lost work."""
+
+import os
+import subprocess
+
+import pytest
+from openai import AuthenticationError, OpenAI
+from whole import until
+
+from bench.stack import KEY
+from cli import address
+
+ALLOWED = {"HEADRACE_ALLOW_PRIVATE_PROVIDERS": "true", "HEADRACE_PROBE_S": "0.2",
+           "HEADRACE_UNSERVED_S": "0"}  # fmt: skip
+CHAT = [{"role": "user", "content": "Say hello."}]
+
+
+def without_beta(config):
+    del config["providers"]["beta"]
+
+
+def chat(system, model):
+    return system.sdk(max_retries=0).chat.completions.create(model=model, messages=CHAT)
+
+
+@pytest.fixture
+def system(start):
+    return start("unlimited", configure=without_beta, env=ALLOWED)
+
+
+def beta(system):
+    return {
+        "id": "beta",
+        "base_url": system.address.base_urls["beta"],
+        "models": [{"id": "sim-small", "price_usd_per_1m": {"input": 0, "output": 0}}],
+    }
+
+
+@pytest.mark.timeout(300)
+def test_a_provider_added_over_the_api_serves_at_once_and_its_key_dies_and_comes_back(system):
+    with system.http() as http:
+        made = http.post("/v1/providers", json=beta(system))
+        assert made.status_code == 201, made.text
+        wanted = {"provider": "beta", "key": "sk-sim-beta-1"}
+        credential = http.post("/v1/credentials", json=wanted).json()
+        tested = http.post(f"/v1/credentials/{credential['id']}/test").json()
+        assert (tested["valid"], "sim-small" in tested["models"]) == (True, True)
+        assert chat(system, "beta/sim-small").choices
+        wrong = {"provider": "beta", "key": "sk-nobody-knows"}
+        bad = http.post("/v1/credentials", json=wrong).json()
+        found = http.post(f"/v1/credentials/{bad['id']}/test").json()
+        assert (found["valid"], found["status"]) == (False, "invalid")
+        assert http.get(f"/v1/credentials/{bad['id']}").json()["status"] == "dead"
+        path = f"/v1/credentials/{credential['id']}"
+        system.fault(kind="key_revoked", provider="beta", count=1)
+        chat(system, "beta/sim-small")  # the other key is dead; a probe brings this one back
+        until(lambda: http.get(path).json()["status"] == "ok")
+        until(lambda: http.get(path).json()["last_test"])
+
+
+@pytest.mark.timeout(300)
+def test_work_of_a_provider_that_is_taken_away_ends_with_its_reason(system):
+    with system.http() as http:
+        http.post("/v1/providers", json={**beta(system), "key": "sk-sim-beta-1"})
+        system.fault(kind="rate_limited", provider="beta", retry_after=600)
+        request = {"model": "beta/sim-small", "messages": CHAT}
+        job = http.post("/v1/jobs", json={"kind": "chat", "request": request}).json()
+        assert http.delete("/v1/providers/beta").status_code == 200
+        ended = until(lambda: (now := http.get(f"/v1/jobs/{job['id']}").json())["error"] and now)
+    assert ended["status"] == "failed"
+
+
+@pytest.mark.timeout(300)
+def test_an_api_key_is_made_on_the_command_line_and_revoked(system):
+    env = {**os.environ, "HEADRACE_URL": system.url, "HEADRACE_API_KEY": KEY}
+
+    def headrace(*words):
+        command = [*address.headrace_command(), *words]
+        done = subprocess.run(command, capture_output=True, text=True, env=env, check=True)
+        return done.stdout.strip()
+
+    made = headrace("keys", "create", "reports")
+    client = OpenAI(base_url=f"{system.url}/v1", api_key=made, max_retries=0)
+    assert client.models.list().data
+    headrace("keys", "revoke", "reports")
+    with pytest.raises(AuthenticationError):
+        client.models.list()
+    assert "alpha" in headrace("providers", "test")
+    assert "alpha" in headrace("providers", "list")
