@@ -28,7 +28,13 @@ def served() -> FakeStore:
 
 
 # addresses are not looked up: names are made up by the thousand
-APP, _ = application(served(), allow_private=True, keepalive_s=0.01, max_body_bytes=20_000_000)
+APP, _ = application(
+    served(),
+    allow_private=True,
+    private_webhooks=True,
+    keepalive_s=0.01,
+    max_body_bytes=20_000_000,
+)
 SCHEMA = schemathesis.openapi.from_dict(orjson.loads(document()))
 SCHEMA.app = APP
 
