@@ -5,7 +5,9 @@ import pytest
 from api_fakes import ALICE, BOB, CHAT, MASTER, START_MS, FakeStore, application, client_for
 from openai import AsyncOpenAI, BadRequestError, ConflictError, NotFoundError
 
+from api.main import bounds
 from shared.core.model import Status
+from shared.settings import load
 from shared.store.hooks import ACTOR, endpoint_id, telling_job
 from shared.wire.webhooks import new_secret
 
@@ -122,6 +124,12 @@ async def test_an_address_that_is_not_public_is_refused_unless_settings_allow_it
         await made(sdk(store, private_webhooks=False), url)
     assert caught.value.param == "url"
     await made(sdk(store), url)
+
+
+def test_private_addresses_are_refused_unless_the_setting_says_otherwise(monkeypatch):
+    assert not bounds(load()).private_webhooks
+    monkeypatch.setenv("HEADRACE_ALLOW_PRIVATE_WEBHOOKS", "true")
+    assert bounds(load()).private_webhooks
 
 
 async def test_a_job_without_a_secret_is_signed_by_its_endpoints(store):
