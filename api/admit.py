@@ -44,6 +44,7 @@ class Submission:
     request_type: str | None = None
     conversation: tuple[str, bool] | None = None
     webhook: JobWebhook | None = None
+    told_as: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
 
@@ -127,6 +128,7 @@ async def draft(
         watcher=service.inbox.id if held else None,
         follow=asked.stream,
         hook=hook,
+        told_as=asked.told_as,
     )
     return Draft(job, doc, route)
 

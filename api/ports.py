@@ -85,6 +85,10 @@ class Jobs(Protocol):
         """Queues a failed, cancelled or expired job again; Refused (409) for any other."""
         ...
 
+    async def forget(self, job_id: str, tenant: str) -> bool:
+        """Removes all that is kept of a job that has ended; False where there is none such."""
+        ...
+
     async def waiting(self, record: JobRecord) -> Waiting | None:
         """Why a queued job waits."""
         ...

@@ -23,7 +23,7 @@ class NewJob:
     `idempotency` is (key digest, body digest); `live` is the digest of API key and body under which
     an SDK's retry finds the live job. `watcher` is the inbox of the API process that waits; if it
     does not `follow` the job, it is told of its end only. `hook` says who else is told of its end
-    (`store/hooks.own_hook`).
+    (`store/hooks.own_hook`), `told_as` as what beside a job (`response`).
     """
 
     id: str
@@ -45,6 +45,7 @@ class NewJob:
     watcher: str | None = None
     follow: bool = True
     hook: str | None = None
+    told_as: str | None = None
 
 
 class Acceptance(StrEnum):

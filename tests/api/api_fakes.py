@@ -250,6 +250,13 @@ class FakeStore:
         self.emit(job_id, "job.queued", {"replayed": True})
         return await self.get(job_id, tenant)
 
+    async def forget(self, job_id: str, tenant: str) -> bool:
+        row = self.rows.get(job_id)
+        if row is None or row.record.tenant != tenant or not row.record.status.final:
+            return False
+        del self.rows[job_id]
+        return True
+
     async def waiting(self, record: JobRecord) -> Waiting | None:
         self._check()
         assert record.status is Status.QUEUED

@@ -4,7 +4,7 @@ import orjson
 from conserved import assert_at_rest, assert_conserved
 from queue_world import DONE, World
 
-from shared.core.model import Status
+from shared.core.model import Kind, Status
 from shared.queue.types import Report, Verdict
 from shared.store.hooks import (
     LANE,
@@ -105,6 +105,14 @@ async def test_every_way_to_end_is_told(world: World) -> None:
         (one,) = await told(world, job_id)
         assert one["event"]["type"] == f"job.{word}", job_id  # type: ignore[index]
     await assert_conserved(world.client)
+
+
+async def test_work_of_our_own_is_nobodys_end(world: World) -> None:
+    await Hooks(world.client).put(None, endpoint("all", "job.completed", tenant="system"))
+    await world.accept(world.job("a", tenant="system", kind=Kind.TASK))
+    (claim,) = await world.claim()
+    await world.finish(claim)
+    assert await told(world) == []
 
 
 async def test_only_endpoints_of_the_tenant_that_asked_and_are_enabled_are_told(

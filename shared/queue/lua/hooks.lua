@@ -4,6 +4,7 @@
 -- hooked:<tenant> hash endpoint id -> " type type … ": what each endpoint that is not disabled asked for
 -- hooks:<tenant> hash endpoint id -> JSON: the endpoints (hook.lua writes, shared/store/hooks.py reads)
 -- told:<job> list of the ids of the jobs that tell of it, the last TOLD of them
+-- job hash `as`: 'response' where it is told of as one too (`response.completed`, resp_…)
 -- job hash `hook`: the job's own, JSON {id, types " type type … ", url, secrets}: secrets sign instead
 --   of the endpoint's where there are any
 --
@@ -49,13 +50,26 @@ local function tell_all(tenant, weight, own, kind, data, seed)
   return ids
 end
 
+-- OpenAI's objects know no `expired` but for batches.
+local AS = { response = { prefix = 'resp', completed = 'completed', failed = 'failed', cancelled = 'cancelled', expired = 'failed' } }
+
+local function tell_of(e)
+  local h, seed = e.h, e.id .. '\n' .. e.n .. '\n' .. NOW
+  local data = '{"id":' .. cjson.encode(e.id) .. ',"object":"job","kind":"' .. h.kind .. '","status":"' .. e.status .. '"}'
+  local ids = tell_all(h.tenant, h.weight, h.hook, 'job.' .. e.status, data, seed)
+  if h.as then
+    data = '{"id":' .. cjson.encode(AS[h.as].prefix .. string.match(e.id, '_.*$')) .. '}'
+    for _, id in ipairs(tell_all(h.tenant, h.weight, nil, h.as .. '.' .. AS[h.as][e.status], data, seed .. h.as)) do
+      ids[#ids + 1] = id
+    end
+  end
+  return ids
+end
+
 later[#later + 1] = function()
   for _, e in ipairs(ENDED) do
-    local h = e.h
-    local data = '{"id":' .. cjson.encode(e.id) .. ',"object":"job","kind":"' .. h.kind .. '","status":"' .. e.status .. '"}'
-    local ids = tell_all(h.tenant, h.weight, h.hook, 'job.' .. e.status, data, e.id .. '\n' .. e.n .. '\n' .. NOW)
+    local ids, key = tell_of(e), P .. 'told:' .. e.id
     if #ids > 0 then
-      local key = P .. 'told:' .. e.id
       call('RPUSH', key, unpack(ids))
       call('LTRIM', key, -TOLD, -1)
       call('PEXPIRE', key, settings('retention_ms', '259200000'))
