@@ -200,12 +200,15 @@ async def _background(
 async def get(service: Service, call: Call) -> None:
     """The response as it stands; with `stream=true` its events, those after `starting_after`."""
     asked = call.query(("stream", "starting_after", "include", "include[]", "include_obfuscation"))
-    record = await _found(service, call)
-    if asked.get("stream", "false").lower() != "true":
-        return await call.json(200, _view(record), job_headers(record.id))
-    after = asked.get("starting_after", "")
-    if after and not _NUMBER.fullmatch(after):
+    streamed = asked.get("stream", "false").lower()
+    if streamed not in ("true", "false"):
+        raise Refused("stream must be true or false", param="stream")
+    after = asked.get("starting_after")
+    if after is not None and not _NUMBER.fullmatch(after):
         raise Refused("starting_after must be a sequence number", param="starting_after")
+    record = await _found(service, call)
+    if streamed == "false":
+        return await call.json(200, _view(record), job_headers(record.id))
     if not record.doc.get("stream") or not record.doc["response"]["background"]:
         raise Refused(
             "only a response that was created with background=true and stream=true is streamed"
