@@ -1,6 +1,7 @@
 """Whatever ends a job also writes the jobs that tell of it: in the same call, once."""
 
 import orjson
+import pytest
 from conserved import assert_at_rest, assert_conserved
 from queue_world import DONE, World
 
@@ -127,6 +128,22 @@ async def test_only_endpoints_of_the_tenant_that_asked_and_are_enabled_are_told(
     (claim,) = await world.claim()
     await world.finish(claim)
     assert [one["endpoint"] for one in await told(world)] == ["wh_yes"]
+
+
+@pytest.mark.parametrize(
+    ("end", "kind"),
+    [(DONE, "completed"), (FAILED, "failed"), (Report(Verdict.CANCEL), "cancelled")],
+)
+async def test_a_response_is_told_of_as_one(world: World, end: Report, kind: str) -> None:
+    types = ("response.completed", "response.failed", "response.cancelled")
+    await Hooks(world.client).put(None, endpoint("all", *types))
+    await world.accept(world.job("job_7", told_as="response"), world.job("job_8"))
+    for claim in await world.claim(want=2):
+        await world.finish(claim, end)
+    (one,) = await told(world, "job_7")
+    assert one["event"]["type"] == f"response.{kind}"  # type: ignore[index]
+    assert one["event"]["data"] == {"id": "resp_7"}  # type: ignore[index]
+    assert await told(world, "job_8") == []
 
 
 async def test_an_endpoint_that_is_the_jobs_own_too_is_told_once(world: World) -> None:
