@@ -20,6 +20,11 @@ OWN = own_hook("wh_own", "https://example.com/own", ("job.completed", "job.faile
 FAILED = Report(Verdict.FAIL, error={"message": "no", "type": "x", "code": "y"})
 
 
+def answer(reason: str, content: str = "hi") -> Report:
+    choice = {"message": {"content": content}, "finish_reason": reason}
+    return Report(Verdict.COMPLETE, result=orjson.dumps({"choices": [choice]}))
+
+
 def endpoint(name: str, *types: str, tenant: str = "t1", **more: object) -> Endpoint:
     given = {
         "id": f"wh_{name}", "tenant": tenant, "url": f"https://example.com/{name}", "name": name,
@@ -132,10 +137,17 @@ async def test_only_endpoints_of_the_tenant_that_asked_and_are_enabled_are_told(
 
 @pytest.mark.parametrize(
     ("end", "kind"),
-    [(DONE, "completed"), (FAILED, "failed"), (Report(Verdict.CANCEL), "cancelled")],
+    [
+        (answer("stop"), "completed"),
+        (answer("length"), "incomplete"),
+        (answer("content_filter"), "incomplete"),
+        (answer("stop", content='{"finish_reason": "length"}'), "completed"),
+        (FAILED, "failed"),
+        (Report(Verdict.CANCEL), "cancelled"),
+    ],
 )
 async def test_a_response_is_told_of_as_one(world: World, end: Report, kind: str) -> None:
-    types = ("response.completed", "response.failed", "response.cancelled")
+    types = [f"response.{word}" for word in ("completed", "failed", "cancelled", "incomplete")]
     await Hooks(world.client).put(None, endpoint("all", *types))
     await world.accept(world.job("job_7", told_as="response"), world.job("job_8"))
     for claim in await world.claim(want=2):

@@ -6,6 +6,7 @@ import signal
 import orjson
 import pytest
 from hook_receiver import receiving
+from openai.types.webhooks import ResponseCompletedWebhookEvent
 from whole import until, whole_system
 
 ALLOWED = {"HEADRACE_ALLOW_PRIVATE_WEBHOOKS": "true"}
@@ -118,3 +119,18 @@ def test_a_worker_killed_while_it_tells_is_followed_by_another_with_the_same_id(
         (delivery,) = told(system, job_id)
     assert {headers["webhook-id"] for _, headers, _ in there.got} == {delivery["event_id"]}
     assert len({body for _, _, body in there.got}) == 1
+
+
+@pytest.mark.timeout(120)
+def test_a_response_of_the_background_is_told_as_openai_tells_it(system):
+    sdk = system.sdk()
+    with receiving() as there:
+        made = sdk.webhooks.create(name="r", url=there.url, event_types=["response.completed"])
+        response = sdk.responses.create(model="sim-small", input="tell me", background=True)
+        until(lambda: there.got)
+        sdk.webhooks.delete(made.id)
+    ((_, headers, body),) = there.got
+    event = sdk.webhooks.unwrap(body, headers, secret=made.signing_secret)
+    assert isinstance(event, ResponseCompletedWebhookEvent)
+    assert event.data.id == response.id
+    assert sdk.responses.retrieve(event.data.id).output_text

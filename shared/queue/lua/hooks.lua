@@ -53,13 +53,25 @@ end
 -- OpenAI's objects know no `expired` but for batches.
 local AS = { response = { prefix = 'resp', completed = 'completed', failed = 'failed', cancelled = 'cancelled', expired = 'failed' } }
 
+-- Whether a chat's answer was cut short: a response is then incomplete. Quotes inside a JSON text are
+-- escaped, so no answer can say so of itself.
+local function cut_short(outcome)
+  local reason = string.match(outcome or '', '"finish_reason"%s*:%s*"([%a_]*)"')
+  return reason == 'length' or reason == 'content_filter'
+end
+
+local function kind_as(e)
+  local word = AS[e.h.as][e.status]
+  return e.h.as .. '.' .. (word == 'completed' and cut_short(e.outcome) and 'incomplete' or word)
+end
+
 local function tell_of(e)
   local h, seed = e.h, e.id .. '\n' .. e.n .. '\n' .. NOW
   local data = '{"id":' .. cjson.encode(e.id) .. ',"object":"job","kind":"' .. h.kind .. '","status":"' .. e.status .. '"}'
   local ids = tell_all(h.tenant, h.weight, h.hook, 'job.' .. e.status, data, seed)
   if h.as then
     data = '{"id":' .. cjson.encode(AS[h.as].prefix .. string.match(e.id, '_.*$')) .. '}'
-    for _, id in ipairs(tell_all(h.tenant, h.weight, nil, h.as .. '.' .. AS[h.as][e.status], data, seed .. h.as)) do
+    for _, id in ipairs(tell_all(h.tenant, h.weight, nil, kind_as(e), data, seed .. h.as)) do
       ids[#ids + 1] = id
     end
   end

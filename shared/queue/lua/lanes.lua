@@ -183,7 +183,7 @@ local function conclude(id, h, status, fields, outcome, data, body)
   BORN = BORN - 1
   bump('done', status, 1)
   local n = event(id, h.watch, 'job.' .. status, data or '{}', body, true)
-  if h.kind ~= 'task' then ENDED[#ENDED + 1] = { id = id, h = h, status = status, n = n } end
+  if h.kind ~= 'task' then ENDED[#ENDED + 1] = { id = id, h = h, status = status, n = n, outcome = outcome } end
   if h.live and call('GET', P .. 'live:' .. h.live) == id then call('DEL', P .. 'live:' .. h.live) end
   call('PEXPIRE', key, ttl)
   call('PEXPIRE', P .. 'doc:' .. id, ttl)
