@@ -9,8 +9,9 @@ import asyncio
 import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import structlog
 from pydantic import ValidationError
@@ -39,27 +40,25 @@ NO_ROWS: Final = Rows()
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """What a process is given at its start and never changes."""
+    """What a process is given at its start and never changes.
+
+    `ours` None: our own catalog.yaml, with the file `refreshed` over it, read when it is needed.
+    """
 
     config: Config
     env: Mapping[str, str] = field(repr=False)
     ours: Config | None = None
+    refreshed: Path | None = None
     vault: Vault | None = None
     allow_private: bool = False
 
     @classmethod
-    def of(cls, config: Config, env: Mapping[str, str], **more: Any) -> Self:
-        """With our own catalog.yaml, read once."""
-        ours = more.pop("ours", None) or catalogs.facts(None)
-        return cls(config, dict(env), ours, **more)
-
-    @classmethod
     def of_settings(cls, settings: Settings, env: Mapping[str, str]) -> Self:
         """What a process of ours starts with. ConfigError for what is set wrong."""
-        return cls.of(
+        return cls(
             catalogs.read_config(settings.config),
-            env,
-            ours=catalogs.facts(settings.refreshed),
+            dict(env),
+            refreshed=settings.refreshed,
             vault=vaults.of_settings(settings),
             allow_private=settings.allow_private_providers,
         )
@@ -162,7 +161,7 @@ def assemble(base: Base, rows: Rows) -> Supply:
 
 def _catalog(base: Base, stored: Mapping[str, Row]) -> Catalog:
     """The configuration's catalog with the store's providers; names of the former win."""
-    own = base.ours or Config()
+    own = catalogs.facts(base.refreshed) if base.ours is None else base.ours
     taken = {*own.providers, *base.config.providers}
     docs: dict[str, ProviderDoc] = {}
     for name, row in stored.items():

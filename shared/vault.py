@@ -7,19 +7,18 @@ does not open. Who loses the key loses the secrets and nothing else: they are en
 
 import base64
 import binascii
+import functools
 import os
 import secrets
 from pathlib import Path
-from typing import Final
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from typing import TYPE_CHECKING, Final
 
 from shared.credentials import Secret
 from shared.errors import ConfigError, GatewayError
 from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 KEY_FILE: Final = "secret-key"
 LEAST_CHARS: Final = 32
@@ -41,8 +40,17 @@ class Vault:
                 f"HEADRACE_SECRET_KEY: should have at least {LEAST_CHARS} characters; make one with"
                 " `openssl rand -base64 32`"
             )
-        key = HKDF(SHA256(), 32, salt=None, info=_INFO).derive(master.reveal().encode())
-        self._cipher = AESGCM(key)
+        self._master = master
+
+    @functools.cached_property
+    def _cipher(self) -> "AESGCM":
+        """Made at the first use: 6 MB that a process without stored secrets saves."""
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
+        from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415
+        from cryptography.hazmat.primitives.kdf.hkdf import HKDF  # noqa: PLC0415
+
+        derive = HKDF(SHA256(), 32, salt=None, info=_INFO).derive
+        return AESGCM(derive(self._master.reveal().encode()))
 
     def seal(self, secret: Secret, row: str) -> str:
         """`secret` as text that only `unseal` with the same `row` turns back."""
@@ -52,6 +60,8 @@ class Vault:
 
     def unseal(self, text: str, row: str) -> Secret:
         """The secret that was sealed for `row`. Unreadable where it is not."""
+        from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - as in _cipher
+
         try:
             raw = base64.b64decode(text.removeprefix(_VERSION), validate=True)
             plain = self._cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], row.encode())

@@ -132,9 +132,18 @@ class KeyChange(Doc):
 def read(kind: type[Body], body: dict[str, Any]) -> Body:
     """The body as `kind`. Refused (400) names the field."""
     try:
-        return kind.model_validate(body)
+        return kind.model_validate(_whole(body))
     except ValidationError as exc:
         raise refused_from(exc, model=kind) from None  # it quotes the caller
+
+
+def _whole(value: Any) -> Any:
+    """`value` with 1.0 as 1: to JSON they are the same number, to a strict model they are not."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {name: _whole(each) for name, each in value.items()}
+    return [_whole(each) for each in value] if isinstance(value, list) else value
 
 
 def refuse_null(change: Doc, *names: str) -> None:

@@ -437,7 +437,7 @@ MASTER = Vault(Secret("a master key of thirty-two letters"))
 
 
 def administration(tables: Any, *, vault: Vault | None = MASTER, **more: Any) -> Administration:
-    base = Base.of(CONFIG, {}, ours=Config(), vault=vault, **more)
+    base = Base(CONFIG, {}, ours=Config(), vault=vault, **more)
     return Administration(Live(base, tables), tables, vault)
 
 

@@ -127,7 +127,7 @@ class TestConversations:
         """A server that takes turns among equals, so that chance keeps nothing together."""
         app, service = application(store)
         turns = iter(range(1_000))
-        service.router._draw = lambda: next(turns)
+        service.router._now._draw = lambda: next(turns)
         async with client_for(app, ALICE) as client:
             yield client
 

@@ -29,7 +29,7 @@ CONFIG = Config.model_validate(
 
 
 def base(env=(), **more):
-    return Base.of(CONFIG, dict(env), ours=Config(), **{"vault": VAULT, **more})
+    return Base(CONFIG, dict(env), ours=Config(), **{"vault": VAULT, **more})
 
 
 def row(id_, key="sk-x-0123456789abc", provider="alpha", **more):
