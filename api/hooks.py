@@ -1,7 +1,9 @@
 """What a job says of webhooks: where its end is told, and how far that has come."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from api.views import attempt_view, seconds, until
 from api.wiring import Service
@@ -51,8 +53,12 @@ async def check_address(service: Service, url: str, param: str) -> None:
             param=param,
             code="insecure_address",
         )
-    host = await addresses.private_host(url)
-    if host is not None:
+    host = urlsplit(url).hostname or ""
+    if service.is_known_public(host):
+        return
+    if await addresses.private_host(url) is None:
+        service.note_public(host)
+    else:
         raise Refused(
             f"{param}: {host[:100]} is at a private address;"
             " HEADRACE_ALLOW_PRIVATE_WEBHOOKS allows those",
@@ -81,9 +87,8 @@ async def deliveries(service: Service, record: JobRecord) -> Sequence[dict[str, 
     """Every delivery of a job's end with its tries, oldest first; none before the end."""
     if not record.status.final:
         return ()
-    found = [
-        await service.jobs.get(telling, None) for telling in await service.hooks.told(record.id)
-    ]
+    told = await service.hooks.told(record.id)
+    found = await asyncio.gather(*(service.jobs.get(telling, None) for telling in told))
     return [delivery_view(telling) for telling in found if telling is not None]
 
 

@@ -17,7 +17,7 @@ from api.views import seconds
 from api.wiring import Service
 from shared.core.model import Priority, Status
 from shared.errors import Refused
-from shared.store.hooks import Endpoint, endpoint_id, telling_job
+from shared.store.hooks import MOST_ASKING, MOST_ENDPOINTS, Endpoint, endpoint_id, telling_job
 from shared.wire.webhooks import EndpointChange, NewEndpoint, Rotation, Trial, new_secret, read
 
 MOST_ATTEMPTS: Final = 5
@@ -235,21 +235,29 @@ async def _changed(service: Service, call: Call, change: Any) -> Endpoint:
         if changed == known:
             return known
         changed = replace(changed, updated_ms=service.clock.now_ms())
-        if await service.hooks.put(known, changed) == "done":
-            return changed
+        match await service.hooks.put(known, changed):
+            case "done":
+                return changed
+            case "full":
+                raise _full()
     raise _busy()
 
 
 async def _put(service: Service, known: Endpoint | None, made: Endpoint) -> None:
     match await service.hooks.put(known, made):
         case "full":
-            raise Refused(
-                "there are 1,000 endpoints: delete some first",
-                status=409,
-                code="too_many_webhooks",
-            )
+            raise _full()
         case "changed":
             raise _busy()
+
+
+def _full() -> Refused:
+    return Refused(
+        f"there may be {MOST_ENDPOINTS:,} endpoints, and {MOST_ASKING} with event types: delete or"
+        " change some first",
+        status=409,
+        code="too_many_webhooks",
+    )
 
 
 def _busy() -> Refused:

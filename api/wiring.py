@@ -1,6 +1,7 @@
 """What `create_app` is given, and what one process keeps while it serves."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -17,6 +18,8 @@ from shared.errors import Refused, StoreError
 
 log = structlog.get_logger(__name__)
 
+MOST_PUBLIC = 1_000
+PUBLIC_S = 60.0
 DEADLINES_S: dict[Priority, float | None] = {
     Priority.INTERACTIVE: 600,
     Priority.NORMAL: 86_400,
@@ -97,7 +100,18 @@ class Service:
         self._interrupts: set[Callable[[], None]] = set()
         self._waiters: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._public: dict[str, float] = {}
         self.metrics.held.set_function(lambda: len(self._interrupts))
+
+    def is_known_public(self, host: str) -> bool:
+        """Whether a host was found at a public address within the last minute."""
+        return self._public.get(host, 0.0) > time.monotonic()
+
+    def note_public(self, host: str) -> None:
+        """A host was found at a public address: it need not be looked up for every job."""
+        if len(self._public) >= MOST_PUBLIC:
+            self._public.clear()
+        self._public[host] = time.monotonic() + PUBLIC_S
 
     def admit(self) -> None:
         """Refused while the process is going down: nothing new is accepted."""

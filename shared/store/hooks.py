@@ -22,7 +22,8 @@ ACTOR: Final = "deliver_webhook"
 QUEUE: Final = "webhooks"
 LANE: Final = f"own/{QUEUE}@shared"
 MOST_ENDPOINTS: Final = 1_000
-MOST_TOLD: Final = 20
+MOST_ASKING: Final = 10
+MOST_TOLD: Final = 24
 MOST_SECRETS: Final = 4
 KEPT_OLD_MS: Final = 86_400_000
 
@@ -161,6 +162,7 @@ class Hooks:
             "now": None if now is None else now.decode(),
             "types": types,
             "most": MOST_ENDPOINTS,
+            "asking": MOST_ASKING,
         }
         with store_errors("writing a webhook"):
             found: bytes = await self._scripts("hook", header)
@@ -168,7 +170,7 @@ class Hooks:
         return written
 
     async def told(self, job_id: str) -> tuple[str, ...]:
-        """The jobs that tell of a job's end, oldest first, at most 20."""
+        """The jobs that tell of a job's end, oldest first, at most 24."""
         with store_errors("reading deliveries"):
             found = await self._client.lrange(f"{self._prefix}told:{job_id}", 0, -1)
         return tuple(one if isinstance(one, str) else one.decode() for one in found)

@@ -126,6 +126,26 @@ async def test_an_address_that_is_not_public_is_refused_unless_settings_allow_it
     await made(sdk(store), url)
 
 
+async def test_an_address_is_looked_up_once_a_minute_and_not_for_every_job(store, monkeypatch):
+    looked = []
+
+    async def look(url):
+        looked.append(url)
+        return None if "good" in url else "bad.example"
+
+    monkeypatch.setattr("shared.addresses.private_host", look)
+    app, _ = application(store)
+    async with client_for(app) as http:
+        for host, status in (("good", 202), ("good", 202), ("bad", 400), ("bad", 400)):
+            wish = {"webhook": f"https://{host}.example/{len(looked)}"}
+            assert (await http.post("/v1/jobs", json=JOB | wish)).status_code == status
+    assert [url.partition(".")[0] for url in looked] == [
+        "https://good",
+        "https://bad",
+        "https://bad",
+    ]
+
+
 def test_private_addresses_are_refused_unless_the_setting_says_otherwise(monkeypatch):
     assert not bounds(load()).private_webhooks
     monkeypatch.setenv("HEADRACE_ALLOW_PRIVATE_WEBHOOKS", "true")

@@ -206,6 +206,22 @@ async def test_a_change_of_an_endpoint_is_compare_and_set(world: World) -> None:
     assert await hooks.all("t1") == ()
 
 
+async def test_only_ten_endpoints_of_a_tenant_hear_of_every_job(world: World) -> None:
+    hooks = Hooks(world.client)
+    for number in range(10):
+        assert await hooks.put(None, endpoint(f"n{number}", "job.completed")) == "done"
+    assert await hooks.put(None, endpoint("more", "job.completed")) == "full"
+    assert await hooks.put(None, endpoint("quiet")) == "done"
+    assert await hooks.put(None, endpoint("theirs", "job.completed", tenant="t2")) == "done"
+    first = await hooks.get("t1", "wh_n0")
+    assert first
+    assert await hooks.put(first, first.rotated(SigningSecret("y"), 5, keep_old=False)) == "done"
+    await world.accept(world.job("a", hook=OWN))
+    (claim,) = await world.claim()
+    await world.finish(claim)
+    assert len(await told(world)) == 11
+
+
 async def test_a_delivery_that_is_retried_keeps_what_it_tells(world: World) -> None:
     await world.accept(world.job("a", hook=OWN))
     (claim,) = await world.claim()

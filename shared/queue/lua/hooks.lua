@@ -12,7 +12,7 @@
 
 local HOOKED
 fresh[#fresh + 1] = function() HOOKED = {} end
-local HOOK_LANE, HOOK_SIG, TOLD = 'own/webhooks@shared', 'webhooks', 20
+local HOOK_LANE, HOOK_SIG, TOLD = 'own/webhooks@shared', 'webhooks', 24
 
 local function hooked(tenant)
   HOOKED[tenant] = HOOKED[tenant] or pairs_of(call('HGETALL', P .. 'hooked:' .. tenant))
@@ -66,10 +66,11 @@ local function kind_as(e)
 end
 
 local function tell_of(e)
+  if not e.h.hook and not next(hooked(e.h.tenant)) then return {} end
   local h, seed = e.h, e.id .. '\n' .. e.n .. '\n' .. NOW
   local data = '{"id":' .. cjson.encode(e.id) .. ',"object":"job","kind":"' .. h.kind .. '","status":"' .. e.status .. '"}'
   local ids = tell_all(h.tenant, h.weight, h.hook, 'job.' .. e.status, data, seed)
-  if h.as then
+  if AS[h.as] then
     data = '{"id":' .. cjson.encode(AS[h.as].prefix .. string.match(e.id, '_.*$')) .. '}'
     for _, id in ipairs(tell_all(h.tenant, h.weight, nil, kind_as(e), data, seed .. h.as)) do
       ids[#ids + 1] = id
