@@ -28,6 +28,7 @@ demo: $(STAMP) ## the main job end to end, on real input, without a key
 
 test: $(STAMP) ## all tests
 	@scripts/install-redis
+	@scripts/install-aimock
 	@$(BIN)/python -m pytest -n 3 --dist worksteal
 
 lint: $(STAMP)

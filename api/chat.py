@@ -44,7 +44,8 @@ async def create(service: Service, call: Call) -> None:
     raw = await call.body(service.bounds.max_body_bytes)
     wishes = options.read(call)
     key = options.idempotency_key(call)
-    asked = submission(chat_request(parse(raw)), raw)
+    extra = {"policy": {"on_break": wishes.on_break}} if wishes.on_break else {}
+    asked = submission(chat_request(parse(raw)), raw, extra=extra)
     if wishes.asynchronous:
         await respond_async(service, call, asked, wishes, key)
     elif asked.stream:

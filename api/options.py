@@ -16,6 +16,7 @@ MAX_KEY_CHARS: Final = 255
 MAX_COST_USD: Final = 1e6
 PRIORITIES: Final = {p.name.lower(): p for p in Priority}
 PAID: Final = {p.value: p for p in Paid}
+ON_BREAK: Final = ("fail", "continue")  # chunks have no word for "begin anew"
 _NUMBER: Final = re.compile(r"\d{1,12}(\.\d{1,30})?([eE][+-]?\d{1,3})?")
 
 
@@ -34,6 +35,7 @@ class Options:
     request_type: str | None = None
     max_cost_usd: float | None = None
     session: str | None = None
+    on_break: str | None = None
 
 
 NOTHING: Final = Options()
@@ -45,6 +47,7 @@ _MINE: Final = (
     b"x-headrace-type",
     b"x-headrace-max-cost-usd",
     b"x-headrace-session",
+    b"x-headrace-on-break",
     b"x-headrace-wait-s",
     b"x-headrace-on-disconnect",
     b"prefer",
@@ -69,6 +72,7 @@ def read(call: Call) -> Options:
         request_type=_word(call, b"x-headrace-type", TYPES),
         max_cost_usd=_cost(call),
         session=_session(call),
+        on_break=_word(call, b"x-headrace-on-break", ON_BREAK),
         priority=PRIORITIES[priority] if priority else None,
         deadline_s=deadline_s,
         paid=PAID[paid] if paid else None,

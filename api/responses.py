@@ -46,7 +46,7 @@ async def create(service: Service, call: Call) -> None:
     request = responses_request(parse(raw))
     before = await _before(service, call, request)
     try:
-        asked = _submission(request, before, raw)
+        asked = _submission(request, before, raw, wishes)
         if wishes.asynchronous:
             await respond_async(service, call, asked, wishes, key)
         elif request.get("background"):
@@ -61,7 +61,7 @@ async def create(service: Service, call: Call) -> None:
         raise renamed(problem) from None
 
 
-def _submission(request: Json, before: tuple[Json, ...], raw: bytes) -> Submission:
+def _submission(request: Json, before: tuple[Json, ...], raw: bytes, wishes: Options) -> Submission:
     asked = chat_of(request, before)
     asked["stream"] = bool(request.get("stream"))
     made = chat.submission(chat_request(asked), raw)
@@ -69,6 +69,8 @@ def _submission(request: Json, before: tuple[Json, ...], raw: bytes) -> Submissi
         "response": echo(request) | {"model": request["model"]},
         "turns_from": 1 if request.get("instructions") else 0,
     }
+    if wishes.on_break:
+        extra["policy"] = {"on_break": wishes.on_break}
     if request.get("metadata"):
         extra["metadata"] = request["metadata"]
     told_as = "response" if request.get("background") else None

@@ -64,12 +64,6 @@ def named_in_request() -> Iterator[None]:
 
 
 def _submission(asked: JobRequest, raw: bytes) -> Submission:
-    if asked.on_break == "continue":
-        raise Refused(
-            "on_break: continuing on another provider is not offered yet; send fail or restart",
-            param="on_break",
-            code="not_supported",
-        )
     more: dict[str, Any] = {
         "max_wait_s": asked.max_wait_s,
         "webhook": asked.own_webhook,

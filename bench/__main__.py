@@ -29,6 +29,7 @@ BENCHES = {
     "select": "bench.selection",
     "recovery": "bench.recovery",
     "cooldown": "bench.cooldown",
+    "seven": "bench.seven",
 }
 
 

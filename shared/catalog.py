@@ -55,7 +55,8 @@ class Quirks:
     in a row and a last word of the assistant that is no prefix. Reasoning goes back to the host as
     `reasoning_field`: `never`, `always`, or for the `tools` turns only (`reasoning_back`).
     `efforts` are the reasoning efforts a native wire's models take, by pattern of their ids, the
-    first that fits; none: such a model thinks by a budget in tokens.
+    first that fits; none: such a model thinks by a budget in tokens. `prefill` are the patterns of
+    models that go on with an assistant's text which stands last.
     """
 
     max_tokens_field: str = "max_tokens"
@@ -81,6 +82,7 @@ class Quirks:
     reasoning_back: str = "never"
     reasoning_field: str = "reasoning_content"
     efforts: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    prefill: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +287,7 @@ def _quirks(name: str, provider: ProviderDoc) -> Quirks:
             "values": tuple((k, tuple(v.items())) for k, v in said["values"].items()),
             "roles": tuple(said["roles"].items()),
             "efforts": tuple((k, tuple(v)) for k, v in said["efforts"].items()),
+            "prefill": tuple(said["prefill"]),
         }
     )
 

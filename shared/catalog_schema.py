@@ -135,6 +135,7 @@ class QuirksDoc(Doc):
     reasoning_back: Literal["never", "tools", "always"] = "never"
     reasoning_field: Literal["reasoning", "reasoning_content"] = "reasoning_content"
     efforts: dict[str, list[Effort]] = {}
+    prefill: list[str] = []
 
     @field_validator("like")
     @classmethod

@@ -108,6 +108,12 @@ class Settings(BaseSettings):
     backoff_cap_s: Seconds = Field(default=30, description="never longer than this")
     breaker_failures: Count = Field(default=5, description="in a row open the breaker")
     breaker_open_s: Seconds = Field(default=60, description="until it lets one probe through")
+    hedge_share: Share = Field(
+        default=0.0, description="of interactive calls may be made twice where the first is slow"
+    )
+    hedge_after_s: Seconds | None = Field(
+        default=None, description="without a word; None: the p95 of that deployment"
+    )
     allow_private_providers: bool = Field(
         default=False,
         description="providers added through the API may be at private addresses; those of a"

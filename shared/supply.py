@@ -112,13 +112,13 @@ class Supply:
         mine = self.ref(credential_id)
         return mine is not None and mine.plan in FREE_PLANS
 
-    def siblings(self, credential_id: str) -> int:
-        """How many other credentials share its lanes."""
+    def siblings(self, credential_id: str) -> tuple[str, ...]:
+        """The other credentials that share its lanes."""
         mine = self.ref(credential_id)
         if mine is None:
-            return 0
+            return ()
         shared = [ref for ref in self.credentials.of(mine.provider) if ref.pool == mine.pool]
-        return len(shared) - 1
+        return tuple(ref.id for ref in shared if ref.id != credential_id)
 
     def prints(self) -> dict[str, str]:
         """What tells each credential's key from another, by id: a digest's first digits."""

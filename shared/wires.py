@@ -94,6 +94,8 @@ WIRES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "tool_ids": "alnum9",
             "parts": "mistral",
             "strict_order": True,
+            # docs.mistral.ai, `prefix`: the answer comes back with the beginning it was given
+            "prefill": ["*"],
         },
         # its list of models is public; GET /key tells of the key
         "openrouter": {
@@ -126,7 +128,8 @@ WIRES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "rate_dialect": "none",
         },
         "vllm": {"reasoning_back": "always", "rate_dialect": "none"},
-        "llamacpp": {"reasoning_back": "always", "rate_dialect": "none"},
+        # tools/server: an assistant's last message is gone on with, unless --no-prefill-assistant
+        "llamacpp": {"reasoning_back": "always", "rate_dialect": "none", "prefill": ["*"]},
     }
 )
 
@@ -163,6 +166,13 @@ NATIVE: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             },
             "tool_ids": "word64",
             "reasoning_back": "always",
+            # wire-chat.md 4: models after 4.5 refuse an assistant's text at the very end
+            "prefill": [
+                "*claude-3*",
+                "*claude-*-4-[0-5]",
+                "*claude-*-4-[0-5]-*",
+                "*claude-*-4-20*",
+            ],
             # platform.claude.com/docs/en/build-with-claude/extended-thinking and adaptive-thinking
             # (2026-11): up to 4.5 by budget only, from 4.7 on by effort only; xhigh from 4.7 on
             "efforts": {

@@ -26,6 +26,9 @@ _NATIVE: Mapping[PersonalityName, str] = {
     "cohere": "cohere",
     "anthropic": "anthropic",
 }
+# Their headers name no span, or always a minute: what they mean is a minute of the wall clock, and
+# that is wrong where the clock runs faster.
+_SPANS_BY_NAME = frozenset({"groq", "cohere", "anthropic"})
 _DIMENSIONS = {"input_tokens": "tokens"}
 _UNTOLD = frozenset({"concurrency", "output_tokens"})
 
@@ -52,8 +55,9 @@ def headrace_config(
     Spans are real time, that is, divided by the speed. Without `declare_kinds` windows do not
     say how they count; without `declare_limits` no limit is given at all, to be learned. With
     `declare_dialect` it says how the headers are to be read, else they must speak for themselves;
-    a provider with a personality is always named for what it plays. Output tokens have no window
-    in Headrace: their limits are never told, and input tokens are its tokens.
+    a provider with a personality is always named for what it plays, and at another speed than 1 the
+    headers of those that mean the wall clock's minutes and days are not read. Output tokens have no
+    window in Headrace: their limits are never told, and input tokens are its tokens.
     """
     telling = _Telling(config.speed, declare_kinds, declare_limits)
     providers = {}
@@ -75,6 +79,8 @@ def _provider(provider: SimulatedProvider, base_url: str, telling: _Telling) -> 
     }
     if provider.personality is not None and provider.personality not in _NATIVE:
         section["quirks"] = {"like": provider.personality}
+    if telling.speed != 1 and provider.personality in _SPANS_BY_NAME:
+        section["quirks"] = {**section.get("quirks", {}), "rate_dialect": "none"}
     if any(key.organisation for key in provider.keys):
         section["scope"] = "organisation"
     if telling.limits:

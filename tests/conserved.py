@@ -153,9 +153,13 @@ def _counts(space: Keyspace, jobs: dict[str, Any]) -> None:
     alive = [j for j in jobs.values() if j["status"] in ("queued", "in_progress")]
     assert int(space.get("alive") or 0) == len(alive)
     running = [j for j in jobs.values() if j["status"] == "in_progress"]
+    seconds = [j["hedge"].split("\n") for j in running if "hedge" in j]
+    assert all("hedge" not in j for j in jobs.values() if j["status"] != "in_progress")
     by_credential = Counter(f"{j['lane']}|{j['cred']}" for j in running)
+    by_credential.update(f"{lane}|{cred}" for lane, cred, _ in seconds)
     assert {k: int(v) for k, v in space.get("run").items()} == dict(by_credential)
     by_lane = Counter(j["lane"] for j in running)
+    by_lane.update(lane for lane, _, _ in seconds)
     for name, lane in space.under("lane").items():
         assert int(lane.get("run", 0)) == by_lane[name], f"{name} runs {by_lane[name]}: {lane}"
     suspects = [job_id for job_id, j in jobs.items() if j.get("suspect")]

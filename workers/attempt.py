@@ -4,37 +4,30 @@ Cancelling it closes the socket first, so that the provider stops; then the canc
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 
 from shared.catalog import Catalog, Quirks
-from shared.core.decision import Candidate, Fail, JobFacts, decide
-from shared.core.model import Deployment, Kind, lane_deployment
+from shared.core.decision import Decision, JobFacts, cooldowns, decide
+from shared.core.model import Deployment, Kind, Usage, lane_deployment
 from shared.core.outcome import Failed, FailureKind, OnBreak, OnUncertain, Outcome, Succeeded
-from shared.core.ratelimits import learned_from_headers
 from shared.credentials import Secret
 from shared.queue.types import Claim, Report
-from workers import assemble, reporting
-from workers.failures import TransportFailure
-from workers.providers.base import (
-    Adapter,
-    Call,
-    CountTokens,
-    HttpReply,
-    HttpRequest,
-)
+from workers import calling, continuing, escape, reporting
+from workers.continuing import Seam
+from workers.hedging import Gate, Runner, race
+from workers.policy import Policy, asked_tokens, policy_of
+from workers.providers.base import Call, CountTokens
 from workers.providers.parameters import OnUnsupported, refused
 from workers.providers.registry import adapter_for
 from workers.reporting import Progress
-from workers.transport import Exchange, Timeouts, Transport
+from workers.telling import Telling
+from workers.transport import Timeouts, Transport
 
-DELTA_EVENT = "job.delta"
-_OK_FROM, _OK_BELOW = 200, 300
-_MAX_REFUSAL_BYTES = 1 << 20
 _TIMEOUTS = Timeouts()
+_WITH_ONE_LEFT = 2
 
 Emit = Callable[[str, bytes], Awaitable[None]]
 History = Callable[[], Awaitable[Sequence[Mapping[str, Any]]]]
@@ -48,15 +41,32 @@ async def _no_history() -> Sequence[Mapping[str, Any]]:
     return ()
 
 
+async def _no_deltas() -> Sequence[bytes]:
+    return ()
+
+
+async def _none() -> int:
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Hedge:
+    """When a second call may start, and who reserves it: the claim it would have, and if free."""
+
+    after_ms: int
+    reserve: Callable[[], Awaitable[tuple[Claim, bool] | None]]
+
+
 @dataclass(frozen=True, slots=True)
 class AttemptContext:
     """What an attempt needs from its process: one catalog snapshot, one transport, its hooks.
 
     `secret` gives a credential's secret, or None. `emit` appends an event to the job's stream.
-    `sent` is told the moment the request is written. `history` reads the earlier attempts' records;
-    it is asked only when a job fails for good. `now_ms` is the store's clock, `draw` even in [0,1).
-    `siblings` counts other live credentials of a lane, `streak` its failures in a row. `free`: the
-    credential is on a plan that costs nothing.
+    `sent` is told the moment the request is written. `history` reads the earlier attempts' records
+    and `deltas` what they told the caller; both are asked only where it matters. `now_ms` is the
+    store's clock, `draw` even in [0,1). `siblings` counts the other live credentials of the lane
+    when an attempt has failed, `streak` is its failures in a row. `free`: the credential is on a
+    plan that costs nothing. `hedge`: a second call may be made where the first is slow.
     """
 
     catalog: Catalog
@@ -67,70 +77,144 @@ class AttemptContext:
     draw: Callable[[], float]
     sent: Callable[[], None] = _nothing
     history: History = _no_history
+    deltas: Callable[[], Awaitable[Sequence[bytes]]] = _no_deltas
     count: CountTokens = len
     timeouts: Timeouts = _TIMEOUTS
-    siblings: int = 0
+    siblings: Callable[[], Awaitable[int]] = _none
     streak: int = 0
     max_attempts: int = 3
     free: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """The job's own wishes, from its document."""
-
-    max_attempts: int
-    on_uncertain: OnUncertain
-    on_break: OnBreak
-    timeouts: Timeouts
-    unsupported: OnUnsupported
+    hedge: Hedge | None = None
 
 
 async def run(claim: Claim, ctx: AttemptContext) -> Report:
     """Make one upstream call for `claim`; raises nothing expected. See `Report`."""
     doc = orjson.loads(claim.doc)
-    policy = _policy(doc.get("policy") or {}, ctx)
-    progress = Progress(ctx.now_ms(), asked_tokens=_asked(doc["request"]), free=ctx.free)
+    policy = policy_of(doc.get("policy") or {}, ctx.timeouts, ctx.max_attempts)
     deployment = ctx.catalog.by_id.get(lane_deployment(claim.lane))
-    stream = bool(doc.get("stream")) and claim.kind is not Kind.EMBEDDING
     if deployment is None:
+        progress = Progress(ctx.now_ms())
         outcome: Outcome = _unserved("the catalog no longer has this deployment")
-    elif stream and claim.streamed and policy.on_break is OnBreak.FAIL:
-        outcome = Failed(
-            FailureKind.UNREACHABLE, "the stream broke with its worker", sent=False, uncertain=True
-        )
-    else:
-        call = _call(claim, doc, deployment, stream, ctx, progress)
-        outcome = await _attempt(call, claim, ctx, policy, progress)
-        outcome = reporting.redacted(outcome, progress.secret)
-    facts = _facts(claim, ctx, policy, deployment, streamed=stream and _streamed(claim, progress))
-    decision = decide(outcome, facts, ctx.now_ms(), ctx.draw())
+        return await _reported(outcome, claim, ctx, policy, None, progress)
+    side = _side(claim, doc, deployment, ctx, policy, free=ctx.free)
+    hedge = ctx.hedge
+    if hedge is None or claim.streamed or policy.on_uncertain is OnUncertain.FAIL:
+        return await _side_reported(await _outcome(side, ctx, policy), side, ctx, policy)
+    return await _hedged(side, doc, ctx, policy, hedge)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Side:
+    """One call of an attempt: on whose claim, and what is known of it."""
+
+    claim: Claim
+    deployment: Deployment
+    call: Call
+    progress: Progress
+    telling: Telling
+
+
+def _side(
+    claim: Claim,
+    doc: Mapping[str, Any],
+    deployment: Deployment,
+    ctx: AttemptContext,
+    policy: Policy,
+    *,
+    free: bool,
+    gate: Gate | None = None,
+) -> Side:
+    stream = bool(doc.get("stream")) and claim.kind is not Kind.EMBEDDING
+    progress = Progress(ctx.now_ms(), asked_tokens=asked_tokens(doc["request"]), free=free)
+    keep = stream and policy.on_break is OnBreak.CONTINUE
+    telling = Telling(ctx.emit, ctx.now_ms, progress, keep=keep, gate=gate)
+    call = _call(claim, doc, deployment, stream, ctx, progress)
+    return Side(claim, deployment, call, progress, telling)
+
+
+async def _hedged(
+    first: Side, doc: Mapping[str, Any], ctx: AttemptContext, policy: Policy, hedge: Hedge
+) -> Report:
+    """An attempt that makes a second call elsewhere where the first is slow."""
+    gate = first.telling.gate = Gate()
+    sides: dict[Runner, Side] = {}
+
+    def runner(side: Side, context: AttemptContext) -> Runner:
+        made = Runner(lambda: _outcome(side, context, policy), side.telling)
+        sides[made] = side
+        return made
+
+    async def second() -> Runner | None:
+        found = await hedge.reserve()
+        if found is None:
+            return None
+        claim, free = found
+        deployment = ctx.catalog.by_id[lane_deployment(claim.lane)]
+        side = _side(claim, doc, deployment, ctx, policy, free=free, gate=gate)
+        return runner(side, replace(ctx, sent=_nothing))  # reserved when it is sent: no re-stamp
+
+    counts, other = await race(gate, runner(first, ctx), hedge.after_ms / 1_000, second)
+    side = sides[counts]
+    assert counts.outcome is not None  # noqa: S101 - it is the one that ended
+    report = await _side_reported(counts.outcome, side, ctx, policy)
+    if other is None:
+        return report
+    left = sides[other]
+    outcome = None if other.outcome is None else _redacted(other.outcome, left)
+    rests = cooldowns(outcome, JobFacts(), ctx.draw()) if isinstance(outcome, Failed) else ()
+    seconds = left if side is first else side
+    return reporting.hedged(report, left.claim, left.progress, outcome, rests, seconds.claim)
+
+
+def _redacted(outcome: Outcome, side: Side) -> Outcome:
+    return reporting.redacted(outcome, side.progress.secret)
+
+
+async def _side_reported(
+    outcome: Outcome, side: Side, ctx: AttemptContext, policy: Policy
+) -> Report:
+    outcome = _redacted(outcome, side)
+    if side.call.stream and isinstance(outcome, Failed):
+        side.telling.broke(side.call, policy.on_break, earlier=side.claim.streamed)
+    return await _reported(outcome, side.claim, ctx, policy, side.deployment, side.progress)
+
+
+async def _reported(
+    outcome: Outcome,
+    claim: Claim,
+    ctx: AttemptContext,
+    policy: Policy,
+    deployment: Deployment | None,
+    progress: Progress,
+) -> Report:
+    decision = await _decided(outcome, claim, ctx, policy, deployment, progress)
     history: Sequence[Mapping[str, Any]] = ()
-    if isinstance(decision.action, Fail) and reporting.names_attempts(decision.action.error):
+    if reporting.names_attempts(decision.action):
         history = await ctx.history()
     return reporting.report(claim, outcome, decision, deployment, progress, ctx.now_ms(), history)
 
 
-def _asked(request: Mapping[str, Any]) -> int | None:
-    """The output limit that the caller named, over all choices."""
-    asked = request.get("max_completion_tokens") or request.get("max_tokens")
-    return int(asked) * int(request.get("n") or 1) if asked else None
-
-
-def _policy(wishes: Mapping[str, Any], ctx: AttemptContext) -> Policy:
-    timeouts = ctx.timeouts
-    if wishes.get("attempt_timeout_s"):
-        total_ms = max(1, int(float(wishes["attempt_timeout_s"]) * 1_000))
-        timeouts = replace(
-            timeouts, total_ms=total_ms, first_byte_ms=min(timeouts.first_byte_ms, total_ms)
-        )
-    return Policy(
-        max_attempts=int(wishes.get("max_attempts") or ctx.max_attempts),
-        on_uncertain=OnUncertain(wishes.get("on_uncertain") or "retry"),
-        on_break=OnBreak(wishes.get("on_break") or "fail"),
-        timeouts=timeouts,
-        unsupported=OnUnsupported(wishes.get("unsupported") or "drop"),
+async def _outcome(side: Side, ctx: AttemptContext, policy: Policy) -> Outcome:
+    """A first call, or one after deltas of an earlier one have reached the caller."""
+    call, claim, progress, telling = side.call, side.claim, side.progress, side.telling
+    if not (call.stream and claim.streamed) or policy.on_break is OnBreak.RESTART:
+        return await _attempt(call, side, ctx, policy)
+    lost = Failed(
+        FailureKind.UNREACHABLE, "the stream broke with its worker", sent=False, uncertain=True
     )
+    if policy.on_break is OnBreak.FAIL:
+        return lost
+    told = telling.before = continuing.told_of(await ctx.deltas(), call.request)
+    if told.obstacle:
+        return lost
+    before = continuing.spent(await ctx.history(), told, call.input_tokens, call.count)
+    prefilled = continuing.takes_prefill(call)
+    telling.seam = Seam(told, before, prefilled=prefilled)
+    progress.continued_from = len(told.text)
+    if told.finish_reason is not None:  # it was whole, and only its end was lost
+        return telling.seam.whole(Succeeded(b"", Usage()))
+    outcome = await _attempt(continuing.resumed(call, told), side, ctx, policy)
+    return telling.seam.whole(outcome) if isinstance(outcome, Succeeded) else outcome
 
 
 def _call(
@@ -155,14 +239,9 @@ def _call(
     )
 
 
-def _streamed(claim: Claim, progress: Progress) -> bool:
-    return claim.streamed or progress.first_delta_ms is not None
-
-
-async def _attempt(
-    call: Call, claim: Claim, ctx: AttemptContext, policy: Policy, progress: Progress
-) -> Outcome:
+async def _attempt(call: Call, side: Side, ctx: AttemptContext, policy: Policy) -> Outcome:
     """Build, send, read. Trouble of the expected kind is a value."""
+    claim, progress = side.claim, side.progress
     secret = ctx.secret(claim.credential) if claim.credential else None
     if claim.credential and secret is None:
         return Failed(FailureKind.UNAUTHORIZED, "this credential has no secret here", sent=False)
@@ -185,119 +264,44 @@ async def _attempt(
         progress.sent_ms = ctx.now_ms()
         ctx.sent()
 
-    try:
-        return await _exchange(adapter, call, request, ctx, policy.timeouts, sent, progress)
-    except TransportFailure as exc:
-        return Failed(exc.kind, exc.message, sent=exc.sent, uncertain=exc.sent)
-
-
-async def _exchange(
-    adapter: Adapter,
-    call: Call,
-    request: HttpRequest,
-    ctx: AttemptContext,
-    timeouts: Timeouts,
-    sent: Callable[[], None],
-    progress: Progress,
-) -> Outcome:
-    async with ctx.transport.open(request, timeouts, sent) as exchange:
-        status, headers = exchange.status, exchange.headers
-        if not _OK_FROM <= status < _OK_BELOW:
-            body = await _refusal_body(exchange)
-            return adapter.classify(call, status, headers, body, ctx.now_ms())
-        if call.stream and "json" not in headers.get("content-type", ""):
-            outcome = await _read_stream(adapter, call, exchange, ctx, progress)
-        else:
-            body = await exchange.read()
-            outcome = adapter.parse(call, HttpReply(status, headers, body))
-            if call.stream and isinstance(outcome, Succeeded):
-                await _emit(ctx, progress, assemble.as_chunk(outcome.body))
-    if isinstance(outcome, Succeeded):
-        learned = learned_from_headers(headers, call.quirks.rate_dialect, ctx.now_ms())
-        return replace(outcome, learned=learned) if learned else outcome
-    return outcome
-
-
-async def _refusal_body(exchange: Exchange) -> bytes:
-    """What was said, as far as it came: the status alone is an answer."""
-    pieces: list[bytes] = []
-    size = 0
-    try:
-        async for piece in exchange.chunks():
-            pieces.append(piece)
-            size += len(piece)
-            if size > _MAX_REFUSAL_BYTES:
-                break
-    except TransportFailure:
-        pass
-    return b"".join(pieces)
-
-
-async def _read_stream(
-    adapter: Adapter, call: Call, exchange: Exchange, ctx: AttemptContext, progress: Progress
-) -> Outcome:
-    """Pass chunks on as they come. A break after the answer's end is no break."""
-    reader = adapter.parse_stream(call, exchange.status, exchange.headers)
-    broke: TransportFailure | None = None
-    try:
-        async with aclosing(exchange.chunks()) as pieces:
-            async for data in pieces:
-                for chunk in reader.feed(data):
-                    await _emit(ctx, progress, chunk)
-                if reader.done:
-                    break
-        await exchange.drain()
-    except TransportFailure as exc:
-        broke = exc
-    chunks, outcome = reader.finish()
-    if isinstance(outcome, Failed) and broke is not None and not reader.done:
-        raise broke
-    for chunk in chunks:
-        await _emit(ctx, progress, chunk)
-    return outcome
-
-
-async def _emit(ctx: AttemptContext, progress: Progress, chunk: bytes) -> None:
-    if progress.first_delta_ms is None:
-        progress.first_delta_ms = ctx.now_ms()
-    await ctx.emit(DELTA_EVENT, chunk)
+    line = calling.Line(ctx.transport, policy.timeouts, ctx.now_ms, sent, side.telling.tell)
+    return await calling.exchange(adapter, call, request, line)
 
 
 def _unserved(message: str) -> Failed:
     return Failed(FailureKind.MODEL_GONE, message, sent=False)
 
 
-def _facts(
+async def _decided(
+    outcome: Outcome,
     claim: Claim,
     ctx: AttemptContext,
     policy: Policy,
     deployment: Deployment | None,
-    *,
-    streamed: bool,
-) -> JobFacts:
-    return JobFacts(
-        attempts=claim.attempts,
-        max_attempts=policy.max_attempts,
-        requeues=claim.requeues,
-        deadline_ms=claim.deadline_ms,
-        others=_others(claim, ctx.catalog),
-        context_tokens=deployment.context_tokens if deployment else None,
-        siblings=ctx.siblings,
-        on_uncertain=policy.on_uncertain,
-        on_break=policy.on_break,
-        streamed=streamed,
-        streak=ctx.streak,
-    )
-
-
-def _others(claim: Claim, catalog: Catalog) -> tuple[Candidate, ...]:
-    """The other lanes, those after this one first; paid ones only where it is on one already."""
-    lanes = claim.candidates
-    place = lanes.index(claim.lane) + 1 if claim.lane in lanes else 0
-    paid = frozenset() if claim.lane in claim.paid_lanes else frozenset(claim.paid_lanes)
-    found = []
-    for lane in (*lanes[place:], *lanes[:place]):
-        there = catalog.by_id.get(lane_deployment(lane))
-        if lane != claim.lane and lane not in paid and there is not None:
-            found.append(Candidate(lane, there.context_tokens))
-    return tuple(found)
+    progress: Progress,
+) -> Decision:
+    """What follows; the store is asked for what only a failure needs to know."""
+    facts = JobFacts()
+    if isinstance(outcome, Failed):
+        others, paid = escape.others(claim, ctx.catalog), escape.paid(claim, ctx.catalog)
+        untried = True
+        if paid and policy.max_attempts - claim.attempts == _WITH_ONE_LEFT:
+            untried = escape.untried(claim, others, await ctx.history())
+        facts = JobFacts(
+            attempts=claim.attempts,
+            max_attempts=policy.max_attempts,
+            requeues=claim.requeues,
+            deadline_ms=claim.deadline_ms,
+            others=others,
+            paid=paid,
+            untried=untried,
+            context_tokens=deployment.context_tokens if deployment else None,
+            siblings=await ctx.siblings(),
+            on_uncertain=policy.on_uncertain,
+            on_break=policy.on_break,
+            streamed=progress.streamed,
+            obstacle=progress.obstacle,
+            continued=progress.continued_from is not None,
+            streak=ctx.streak,
+        )
+    return decide(outcome, facts, ctx.now_ms(), ctx.draw())

@@ -34,6 +34,7 @@ from shared.store.tables import Rows, Tables
 from shared.supply import Base, Live, Supply, assemble
 from workers import attempt, checking
 from workers.checking import Check
+from workers.hedger import Hedger
 from workers.teaching import Teacher
 from workers.transport import Timeouts, Transport
 from workers.webhooks import Teller
@@ -61,6 +62,8 @@ class Pool:
         self._only = None if only is None else list(only)
         self._transport: Transport | None = None
         self._jobs: Jobs | None = None
+        self._lanes: Lanes | None = None
+        self._hedger: Hedger | None = None
         self._teacher: Teacher | None = None
         self._teller: Teller | None = None
         self._tables: Tables | None = None
@@ -98,7 +101,9 @@ class Pool:
         live.on_change(self._take)
         self._take(await live.reload())
         live.start()
-        lanes = Lanes(client, broker.prefix)
+        lanes = self._lanes = Lanes(client, broker.prefix)
+        if self.settings.hedge_share:
+            self._hedger = Hedger(lanes, self.settings)
         if await lanes.version() is None:
             supply = live.current
             await publish_catalog(lanes, supply.catalog, supply.credentials, self.settings)
@@ -133,13 +138,19 @@ class Pool:
             draw=random.random,
             sent=hand.sent,
             history=lambda: self._history(claim.job_id),
+            deltas=lambda: self._deltas(claim.job_id),
             count=tokens.count,
             timeouts=self._timeouts,
-            siblings=supply.siblings(claim.credential),
+            siblings=lambda: self._siblings(claim, supply),
             max_attempts=self.settings.max_attempts,
-            free=self.supply.free(claim.credential),
+            free=supply.free(claim.credential),
+            hedge=self._hedger.hedge(hand, supply, self.providers) if self._hedger else None,
         )
         report = await attempt.run(claim, context)
+        if report.hedge is not None and report.hedge.won:
+            claim = replace(claim, lane=report.hedge.lane, credential=report.hedge.credential)
+        if self._hedger is not None:
+            self._hedger.note(claim, report)
         if self._teacher is not None:
             await self._teacher.heed(claim, report)
         if report.learned:
@@ -216,6 +227,13 @@ class Pool:
     async def _history(self, job_id: str) -> Sequence[Mapping[str, Any]]:
         record = await self._jobs.get(job_id, None) if self._jobs else None
         return record.attempts if record else ()
+
+    async def _deltas(self, job_id: str) -> Sequence[bytes]:
+        return await self._jobs.deltas(job_id) if self._jobs else ()
+
+    async def _siblings(self, claim: Claim, supply: Supply) -> int:
+        others = supply.siblings(claim.credential)
+        return await self._lanes.living(claim.lane, others) if self._lanes else 0
 
 
 def _health(report: Report) -> str:

@@ -7,6 +7,7 @@ from typing import Any, assert_never
 
 from shared.core.cost import cost_microusd
 from shared.core.decision import (
+    Action,
     Complete,
     Decision,
     Expire,
@@ -19,7 +20,7 @@ from shared.core.decision import (
 )
 from shared.core.model import Deployment, Usage
 from shared.core.outcome import TABLE, Blame, Failed, Outcome, Succeeded
-from shared.queue.types import Claim, Measured, Report, Verdict
+from shared.queue.types import Claim, Cooldown, Hedged, Measured, Report, Verdict
 
 _MAX_MESSAGE_CHARS = 1_000
 _MAX_LINE_CHARS = 200
@@ -27,7 +28,16 @@ _MASK = "***"
 _KEY_SHAPES = re.compile(
     r"\b(?:sk|gsk|csk|rk|pk|xai|hf|nvapi|pplx)[-_][\w*.-]{6,}|\bAIza[\w*-]{6,}|\bBearer +\S{6,}"
 )
-_AGGREGATED = frozenset({"all_attempts_failed", "no_capacity", "no_credential"})
+_AGGREGATED = frozenset(
+    {
+        "all_attempts_failed",
+        "no_capacity",
+        "no_credential",
+        "model_not_found",
+        "stream_broken",
+        "deadline_exceeded",
+    }
+)
 
 
 @dataclass(slots=True)
@@ -36,6 +46,9 @@ class Progress:
 
     `dropped` names the caller's parameters that were not sent: the deployment does not take them.
     `asked_tokens` is the output limit the caller named; `free`: the call is on a free plan.
+    `continued_from`: it went on with an answer after so many characters. Where it failed,
+    `streamed`: the caller has deltas of the job, `resume` tells what becomes of them, `obstacle`
+    why they cannot be gone on with, and `spent` what they cost.
     """
 
     started_ms: int
@@ -45,6 +58,11 @@ class Progress:
     dropped: tuple[str, ...] = ()
     asked_tokens: int | None = None
     free: bool = False
+    continued_from: int | None = None
+    streamed: bool = False
+    obstacle: str = ""
+    resume: dict[str, Any] | None = None
+    spent: Usage | None = None
 
 
 def redact(text: str, secret: str | None) -> str:
@@ -72,22 +90,33 @@ def record(
         shown["first_delta_ms"] = progress.first_delta_ms
     if progress.dropped:
         shown["dropped"] = list(progress.dropped)
+    if progress.continued_from is not None:
+        shown["continued_from"] = progress.continued_from
     match outcome:
         case Succeeded(usage=usage):
             shown["outcome"] = "succeeded"
             shown["usage"] = _shown_usage(usage)
         case Failed():
-            shown["outcome"] = str(outcome.kind)
-            shown["status"] = outcome.status
-            shown["message"] = outcome.message
-            for name in ("code", "window", "limit", "retry_after_ms"):
-                value = getattr(outcome, name)
-                if value is not None:
-                    shown[name] = value
-            if outcome.uncertain:
-                shown["uncertain"] = True
+            shown |= _shown_failure(outcome, progress)
         case _:
             assert_never(outcome)
+    return shown
+
+
+def _shown_failure(outcome: Failed, progress: Progress) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "outcome": str(outcome.kind),
+        "status": outcome.status,
+        "message": outcome.message,
+    }
+    for name in ("code", "window", "limit", "retry_after_ms"):
+        value = getattr(outcome, name)
+        if value is not None:
+            shown[name] = value
+    if outcome.uncertain:
+        shown["uncertain"] = True
+    if progress.spent is not None:
+        shown["usage"] = _shown_usage(progress.spent)
     return shown
 
 
@@ -111,9 +140,9 @@ def line(shown: Mapping[str, Any]) -> str:
     return f"{shown.get('deployment', '?')}: {shown.get('outcome', '?')}{status}{tail}"
 
 
-def names_attempts(error: JobError) -> bool:
-    """Whether this error should tell of the earlier attempts too."""
-    return error.code in _AGGREGATED
+def names_attempts(action: Action) -> bool:
+    """Whether the job ends with an error that should tell of the earlier attempts too."""
+    return isinstance(action, Fail | Expire) and action.error.code in _AGGREGATED
 
 
 def health(outcome: Outcome) -> str:
@@ -150,25 +179,41 @@ def report(
     }
     if isinstance(outcome, Failed):
         common["reason"] = f"{outcome.kind}:{outcome.window}" if outcome.window else outcome.kind
+        common["blame_provider"] = TABLE[outcome.kind].blame is Blame.PROVIDER
+        common["resume"] = progress.resume
+        common["cost_microusd"] = _lost_cost(deployment, progress, shown)
     match decision.action:
         case Complete():
             return _completed(outcome, deployment, shown, common)
-        case Retry(delay_ms=delay_ms, elsewhere=elsewhere):
-            return Report(
-                Verdict.RETRY, delay_ms=delay_ms, exclude_lane=elsewhere, error=None, **common
-            )
+        case Retry(delay_ms=delay_ms, elsewhere=elsewhere, lane=lane):
+            away = elsewhere and lane is None
+            return Report(Verdict.RETRY, delay_ms=delay_ms, exclude_lane=away, lane=lane, **common)
         case Requeue(delay_ms=delay_ms, elsewhere=elsewhere):
             return Report(Verdict.REQUEUE, delay_ms=delay_ms, exclude_lane=elsewhere, **common)
         case Move(lane=lane):
             return Report(Verdict.REQUEUE, lane=lane, exclude_lane=True, **common)
         case Expire(error=error):
-            return Report(Verdict.REQUEUE, error=error.as_dict(), **common)
+            return Report(Verdict.REQUEUE, error=_named(error, (*history, shown)), **common)
         case Fail(error=error):
-            if names_attempts(error):
-                error = aggregate(error, [line(each) for each in (*history, shown)])
-            return Report(Verdict.FAIL, error=error.as_dict(), **common)
+            named = names_attempts(decision.action)
+            told = _named(error, (*history, shown)) if named else error.as_dict()
+            return Report(Verdict.FAIL, error=told, **common)
         case _:
             assert_never(decision.action)
+
+
+def _named(error: JobError, records: Sequence[Mapping[str, Any]]) -> dict[str, object]:
+    """The error with a line for each attempt."""
+    return aggregate(error, [line(each) for each in records]).as_dict()
+
+
+def _lost_cost(deployment: Deployment | None, progress: Progress, shown: dict[str, Any]) -> int:
+    """What a stream that broke is taken to have cost."""
+    if progress.spent is None or progress.free or deployment is None:
+        return 0
+    cost = cost_microusd(progress.spent, deployment.price) or 0
+    shown["cost_microusd"] = cost
+    return cost
 
 
 def _completed(
@@ -187,6 +232,7 @@ def _completed(
         Verdict.COMPLETE,
         result=outcome.body,
         usage=outcome.usage,
+        total=outcome.total,
         cost_microusd=cost or 0,
         **common,
     )
@@ -210,6 +256,42 @@ def _measured(
         list_microusd=cost,
         free=progress.free or deployment.price.free,
     )
+
+
+def hedged(
+    found: Report,
+    other: Claim,
+    progress: Progress,
+    outcome: Outcome | None,
+    cooldowns: Sequence[Cooldown],
+    second: Claim,
+) -> Report:
+    """The report of an attempt that made two calls. `other` is the one that does not count.
+
+    `second` is the later one of the two. What the other may have cost is not known.
+    """
+    reached = progress.sent_ms is not None
+    shown: dict[str, Any] = {
+        "deployment": other.lane.rpartition("@")[0],
+        "credential": other.credential,
+        "second": other is second,
+        "started_ms": progress.started_ms,
+        "sent": reached,
+        "outcome": "stopped",
+    }
+    match outcome:
+        case Failed():
+            shown |= _shown_failure(outcome, progress)
+        case Succeeded():
+            shown["outcome"] = "succeeded"
+        case None:
+            pass
+        case _:
+            assert_never(outcome)
+    ends = Hedged(second.lane, second.credential, other is not second, reached, cooldowns)
+    attempt = {**found.attempt, "hedge": shown}
+    unsure = reached and not (isinstance(outcome, Failed) and not outcome.uncertain)
+    return replace(found, hedge=ends, attempt=attempt, uncertain=found.uncertain or unsure)
 
 
 def redacted(outcome: Outcome, secret: str | None) -> Outcome:

@@ -11,14 +11,17 @@ from shared.core.model import Priority
 from shared.core.pace import Pace
 
 Counts = tuple[int, int, int]
+Step = tuple[float, int, float]
+"""Seconds from when a lane opens, calls it starts at once then, and how its rate changes."""
 
 
 class LaneReading(Protocol):
     """What the pure rules read of a lane; `shared.store.types.LaneState` is one.
 
     `rate_per_s` is what its windows admit on average or, where it has none, what it lately
-    finished; None: not known. `free_requests` is what it may start at `open_ms` at once. `pace` is
-    how its deployment has answered of late.
+    finished; None: not known. `free_requests` is what it may start at `open_ms` at once. `supply`
+    says it in full, key by key and window by window (`tank`); empty where no window says anything.
+    `pace` is how its deployment has answered of late.
     """
 
     @property
@@ -33,6 +36,8 @@ class LaneReading(Protocol):
     def rate_per_s(self) -> float | None: ...  # noqa: D102
     @property
     def free_requests(self) -> int | None: ...  # noqa: D102
+    @property
+    def supply(self) -> tuple[Step, ...]: ...  # noqa: D102
     @property
     def dead(self) -> bool: ...  # noqa: D102
     @property

@@ -42,9 +42,11 @@ class Candidate:
 class JobFacts:
     """What the rules need to know of a job.
 
-    `attempts` were spent before this one. `others` are the other lanes it may run on now, next
-    first, paid ones left out unless policy allows. `siblings` counts other live credentials of this
-    lane. `streamed`: a delta has reached the caller. `streak`: failures in a row of this lane.
+    `attempts` were spent before this one. `others` are the other lanes it may run on, in the order
+    of escape; `paid` those that are its last resort. `untried`: one of the former has not failed it
+    yet. `siblings` counts other live credentials of this lane. `streamed`: a delta has reached the
+    caller; `obstacle` says why the answer cannot be gone on with, `continued` that this attempt
+    went on with it. `streak`: failures in a row of this lane.
     """
 
     attempts: int = 0
@@ -52,11 +54,15 @@ class JobFacts:
     requeues: int = 0
     deadline_ms: int | None = None
     others: tuple[Candidate, ...] = ()
+    paid: tuple[Candidate, ...] = ()
+    untried: bool = True
     context_tokens: int | None = None
     siblings: int = 0
     on_uncertain: OnUncertain = OnUncertain.RETRY
     on_break: OnBreak = OnBreak.FAIL
     streamed: bool = False
+    obstacle: str = ""
+    continued: bool = False
     streak: int = 0
 
 
@@ -90,11 +96,13 @@ class Complete:
 class Retry:
     """Again, spending an attempt. `elsewhere`: at once, on the candidate that opens first.
 
-    `delay_ms` is for a job that stays, by choice or for want of another candidate.
+    `delay_ms` is for a job that stays, by choice or for want of another candidate. `lane` names the
+    one to go to.
     """
 
     delay_ms: int
     elsewhere: bool = True
+    lane: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,27 +163,43 @@ def decide(outcome: Outcome, facts: JobFacts, now_ms: int, draw: float) -> Decis
             assert_never(outcome)
 
 
-def aggregate(error: JobError, earlier: Sequence[str]) -> JobError:
-    """The final error after several attempts, naming each of them, oldest first."""
-    if not earlier:
+def aggregate(error: JobError, attempts: Sequence[str]) -> JobError:
+    """The final error, naming every attempt, oldest first."""
+    if not attempts:
         return error
-    lines = "; ".join(f"{n}. {line}" for n, line in enumerate(earlier, 1))
-    return replace(error, message=f"{error.message} Earlier attempts: {lines}")
+    lines = "; ".join(f"{n}. {line}" for n, line in enumerate(attempts, 1))
+    return replace(error, message=f"{error.message} Attempts: {lines}")
 
 
 def _action(failed: Failed, facts: JobFacts, now_ms: int, draw: float) -> Action:
     effect = TABLE[failed.kind].effect
+    if facts.continued and failed.kind is FailureKind.INVALID_REQUEST:
+        effect = Effect.RETRY  # what was refused is our way of going on, not the caller's request
     if effect is Effect.FAIL:
         return _refused(failed)
     if effect is Effect.BIGGER:
         return _bigger(failed, facts)
-    if facts.streamed and facts.on_break is OnBreak.FAIL:
-        return _gave_up(failed, "stream_broken", 502)
+    if facts.streamed and (final := _broken(failed, facts)):
+        return final
     if failed.uncertain and facts.on_uncertain is OnUncertain.FAIL:
         return _gave_up(failed, "outcome_uncertain", 504)
     if facts.deadline_ms is not None and now_ms >= facts.deadline_ms:
         return Expire(_error(failed, "deadline_exceeded", 504))
     return _within_deadline(_again(failed, effect, facts, draw), facts.deadline_ms, now_ms)
+
+
+def _broken(failed: Failed, facts: JobFacts) -> Fail | None:
+    """What ends a job whose caller has the beginning of an answer; None where it may go on."""
+    match facts.on_break:
+        case OnBreak.FAIL:
+            return _gave_up(failed, "stream_broken", 502)
+        case OnBreak.CONTINUE if facts.obstacle:
+            why = f"{failed.message}; it cannot be continued: {facts.obstacle}"
+            return _gave_up(replace(failed, message=why), "stream_broken", 502)
+        case OnBreak.CONTINUE | OnBreak.RESTART:
+            return None
+        case _:
+            assert_never(facts.on_break)
 
 
 def _again(failed: Failed, effect: Effect, facts: JobFacts, draw: float) -> Action:
@@ -188,8 +212,8 @@ def _again(failed: Failed, effect: Effect, facts: JobFacts, draw: float) -> Acti
             return Requeue(0, elsewhere=not facts.siblings)
         case Effect.LEAVE if facts.siblings:
             return Requeue(0, elsewhere=False)
-        case Effect.LEAVE if facts.others:
-            return Move(facts.others[0].lane)
+        case Effect.LEAVE if facts.others or facts.paid:
+            return Move((*facts.others, *facts.paid)[0].lane)
         case Effect.RETRY:
             return _retry(failed, facts, draw)
         case Effect.LEAVE | Effect.FAIL | Effect.BIGGER:
@@ -199,7 +223,10 @@ def _again(failed: Failed, effect: Effect, facts: JobFacts, draw: float) -> Acti
 
 
 def _retry(failed: Failed, facts: JobFacts, draw: float) -> Action:
-    if facts.attempts + 1 < facts.max_attempts:
+    left = facts.max_attempts - facts.attempts - 1
+    if left == 1 and facts.paid and not facts.untried:
+        return Retry(0, lane=facts.paid[0].lane)
+    if left > 0:
         return Retry(backoff.wait_ms(facts.attempts, draw, failed.retry_after_ms))
     rule = TABLE[failed.kind]
     return _gave_up(failed, rule.code, rule.status)
@@ -214,7 +241,7 @@ def _within_deadline(action: Action, deadline_ms: int | None, now_ms: int) -> Ac
 
 def _bigger(failed: Failed, facts: JobFacts) -> Action:
     """A lane with more room. Too much for a quota window says nothing about contexts."""
-    for other in facts.others:
+    for other in (*facts.others, *facts.paid):
         if failed.window is not None or _more(other.context_tokens, facts.context_tokens):
             return Move(other.lane)
     if failed.window is not None:

@@ -1,8 +1,8 @@
 """When a queued job will be done, and why it still waits, in words.
 
-Start: a lane is fluid. It opens after `open_ms`, starts its free requests at once and the rest at
-its rate, so job number n (from 0) starts at `open + max(0, n + 1 - free) / rate`. Where windows say
-no rate, slots do: `running / mean service`, at least one slot.
+Start: a lane is fluid (`tank`). It opens after `open_ms`, starts its free requests at once and the
+rest at its rate, so job number n (from 0) starts at `open + max(0, n + 1 - free) / rate`, while the
+rate stays. Where windows say no rate, slots do: `running / mean service`, at least one slot.
 Spread: the wait for n starts at a rate varies like a Poisson count, by `sqrt(n) / rate` (the
 normal's 95th percentile is 1.645 of it). A service time is taken as exponential about its mean:
 p50 = ln 2 and p95 = ln 20 times the mean. p95 adds both, which is on the safe side.
@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from math import log, sqrt
 
 from shared.core.backlog import LaneReading
+from shared.core.tank import as_tank
 
 Z95 = 1.645
 P50_SERVICE = log(2)
 P95_SERVICE = log(20)
+FAR_S = 1e9
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
 
 
@@ -39,20 +41,15 @@ def estimate(
         return _eta(0.0, 0.0, service_ms)
     if reading.dead:
         return None
-    rate_per_ms = rate_of(reading, service_ms) / 1_000
+    slots_per_s = max(reading.running, 1) * 1_000 / max(service_ms, 1)
+    tank = as_tank(reading, now_ms, slots_per_s)
     free = reading.free_requests
     behind = max(position + 1 - (free or 0), 0)
     if free is None and reading.rate_per_s is None and position == 0:
         behind = 0
-    start_ms = max(reading.open_ms - now_ms, 0) + behind / rate_per_ms
-    return _eta(start_ms, sqrt(behind) / rate_per_ms, service_ms)
-
-
-def rate_of(reading: LaneReading, service_ms: int) -> float:
-    """Starts per second: what the windows admit, else what the slots give."""
-    if reading.rate_per_s:
-        return reading.rate_per_s
-    return max(reading.running, 1) * 1_000 / max(service_ms, 1)
+    finish_s = min(tank.finish_s(position + 1), FAR_S)
+    waits_ms = max(finish_s - tank.open_s, 0.0) * 1_000 if behind else 0.0
+    return _eta(tank.open_s * 1_000 + waits_ms, waits_ms / sqrt(behind or 1), service_ms)
 
 
 def _eta(start_ms: float, spread_ms: float, service_ms: int) -> Eta:

@@ -91,6 +91,7 @@ class OnBreak(StrEnum):
 
     FAIL = "fail"
     RESTART = "restart"
+    CONTINUE = "continue"  # elsewhere, from the text so far
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +128,15 @@ class Learned:
 
 @dataclass(frozen=True, slots=True)
 class Succeeded:
-    """A complete answer. `body` is the OpenAI object as JSON, `usage` what it used."""
+    """A complete answer. `body` is the OpenAI object as JSON, `usage` what this call used.
+
+    `total` is what the answer used over several attempts, where it was put together from them.
+    """
 
     body: bytes
     usage: Usage
     learned: tuple[Learned, ...] = ()
+    total: Usage | None = None
 
 
 @dataclass(frozen=True, slots=True)

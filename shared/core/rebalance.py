@@ -17,7 +17,8 @@ from math import inf
 from shared.core.backlog import Group, LaneReading, Move, Snapshot
 from shared.core.model import Priority
 from shared.core.spill import spill
-from shared.core.waterfill import Level, Node, Tank, least_times, place
+from shared.core.tank import Tank, as_tank
+from shared.core.waterfill import Level, Node, least_times, place
 
 MIN_GAIN_S = 2.0
 MIN_GAIN_SHARE = 0.05
@@ -58,10 +59,7 @@ def plan(snapshot: Snapshot) -> tuple[Move, ...]:
 
 def tank_of(reading: LaneReading, now_ms: int) -> Tank:
     """A lane's room as the filling sees it."""
-    unknown = UNKNOWN_RATE_PER_S * max(reading.running, 1)
-    rate = unknown if reading.rate_per_s is None else reading.rate_per_s
-    open_s = max(reading.open_ms - now_ms, 0) / 1_000
-    return Tank(open_s, max(reading.free_requests or 0, 0), rate)
+    return as_tank(reading, now_ms, UNKNOWN_RATE_PER_S * max(reading.running, 1))
 
 
 def _serves(reading: LaneReading) -> bool:

@@ -25,12 +25,14 @@ from shared.core.features import Features
 from shared.core.index import CHECKS, MAX_SHOWN, Index, View
 from shared.core.model import Paid
 from shared.core.pace import Pace
+from shared.core.tank import as_tank
 
 MARGIN = 0.2
 MAX_LANES = 16
 MAX_PAID_LANES = 8
 UNKNOWN_SERVICE_MS = 1_000
 FAILURE_MS = 1_000
+FAR_S = 1e9
 DEADLINE_HEADROOM = 1.2
 STICKY_MS = 250
 
@@ -98,14 +100,14 @@ def _speed(pace: Pace) -> tuple[int, int] | None:
 
 
 def _queues(reading: LaneReading, failures: int) -> tuple[int, int, int]:
-    rate = reading.rate_per_s or max(reading.running, 1) * 1_000 / UNKNOWN_SERVICE_MS
+    unknown = max(reading.running, 1) * 1_000 / UNKNOWN_SERVICE_MS
+    tank = as_tank(reading, reading.open_ms, unknown)
     interactive, normal, bulk = reading.backlog
     unlimited = reading.free_requests is None
-    free = reading.free_requests or 0
 
     def wait(ahead: int) -> int:
-        behind = 0 if unlimited and ahead == 0 else max(ahead + 1 - free, 0)
-        return int(behind * 1_000 / rate) + failures * FAILURE_MS
+        jobs = 0 if unlimited and ahead == 0 else ahead + 1
+        return int(min(tank.finish_s(jobs), FAR_S) * 1_000) + failures * FAILURE_MS
 
     return wait(interactive), wait(interactive + normal), wait(interactive + normal + bulk)
 

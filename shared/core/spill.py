@@ -2,9 +2,9 @@
 
 Classes in order, inside a class the earliest deadline first, each takes what its free lanes can
 start so that 95 of 100 such calls end by its deadline: first where it stands, then where most is
-left. What a class has queued without a (known) deadline counts after it, where it stands. Only what
-is left over goes to a paid lane, the cheapest first, as far as that lane does it in time and the
-day's cap allows.
+left, and there it is moved: another lane's room counts only if it is used. What a class has queued
+without a (known) deadline counts after it, where it stands. Only what is left over goes to a paid
+lane, the cheapest first, as far as that lane does it in time and the day's cap allows.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ from shared.core.candidates import is_free
 from shared.core.cost import cost_microusd
 from shared.core.eta import P95_SERVICE
 from shared.core.model import CredentialRef, Deployment, Priority, Usage, lane_id
-from shared.core.waterfill import Tank
+from shared.core.tank import Tank
 
 TYPICAL = Usage(input_tokens=1_000, output_tokens=500)
 UNPRICED_MICROUSD = 1_000_000
@@ -113,7 +113,7 @@ def spill(snapshot: Snapshot, tanks: Mapping[str, Tank]) -> tuple[list[Move], li
         return [], groups
     costs = dict(snapshot.costs)
     ledger = _Ledger(snapshot, tanks)
-    moves: list[Move] = []
+    moves, arrived = list[Move](), list[Move]()
     for priority in Priority:
         of_class = [i for i, group in enumerate(groups) if group.priority is priority]
         for i in of_class:
@@ -124,8 +124,9 @@ def spill(snapshot: Snapshot, tanks: Mapping[str, Tank]) -> tuple[list[Move], li
             for one in groups[i].due
         ]  # fmt: skip
         for one, i in sorted(due, key=lambda pair: (pair[0].deadline_ms, pair[1])):
-            late = _late(one, groups[i], ledger)
-            made = _pay_for(late, one, groups[i], ledger, costs)
+            late, made = _in_time(one, groups[i], ledger)
+            arrived += made
+            made += _pay_for(late, one, groups[i], ledger, costs)
             moves += made
             gone = sum(move.count for move in made)
             groups[i] = replace(groups[i], count=groups[i].count - gone)
@@ -133,21 +134,46 @@ def spill(snapshot: Snapshot, tanks: Mapping[str, Tank]) -> tuple[list[Move], li
             undated = snapshot.groups[i].count - sum(one.count for one in snapshot.groups[i].due)
             if undated > 0 and groups[i].lane not in groups[i].paid:
                 ledger.occupy(groups[i].lane, undated)
-    return moves, [group for group in groups if group.count > 0]
+    lanes = {one.signature: (one.lanes, one.paid) for one in groups}
+    return moves, _with(arrived, lanes, [group for group in groups if group.count > 0])
 
 
-def _late(due: Due, group: Group, ledger: _Ledger) -> int:
-    """How many of the jobs due then free lanes cannot start by then."""
+def _with(
+    arrived: Iterable[Move],
+    lanes: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]],
+    groups: list[Group],
+) -> list[Group]:
+    """The groups with what was moved to free lanes standing there."""
+    places = {(one.signature, one.priority, one.lane): i for i, one in enumerate(groups)}
+    for move in arrived:
+        key = (move.signature, move.priority, move.target)
+        if key in places:
+            group = groups[places[key]]
+            groups[places[key]] = replace(group, count=group.count + move.count)
+        else:
+            places[key] = len(groups)
+            may = lanes[move.signature]
+            groups.append(Group(move.signature, move.target, move.priority, move.count, *may))
+    return groups
+
+
+def _in_time(due: Due, group: Group, ledger: _Ledger) -> tuple[int, list[Move]]:
+    """How many of the jobs due then free lanes cannot start by then; moves of those others can."""
     left = min(due.count, group.count)
-    others = sorted(
+    if group.lane in group.lanes:
+        left -= ledger.take(group.lane, left, due.deadline_ms)
+    moves = []
+    for lane in sorted(
         (lane for lane in group.lanes if lane != group.lane),
         key=lambda lane: -ledger.spare(lane, due.deadline_ms),
-    )
-    for lane in (group.lane, *others) if group.lane in group.lanes else others:
-        left -= ledger.take(lane, left, due.deadline_ms)
+    ):
+        taken = ledger.take(lane, left, due.deadline_ms)
+        if taken:
+            moves.append(_for_deadline(group, lane, taken, due))
+            left -= taken
         if not left:
             break
-    return left
+    return left, moves
 
 
 def _pay_for(
@@ -161,11 +187,11 @@ def _pay_for(
         if jobs:
             ledger.occupy(lane, jobs)
             late -= jobs
-            moves.append(_to_paid(group, lane, jobs, due))
+            moves.append(_for_deadline(group, lane, jobs, due))
     return moves
 
 
-def _to_paid(group: Group, lane: str, jobs: int, due: Due) -> Move:
+def _for_deadline(group: Group, lane: str, jobs: int, due: Due) -> Move:
     return Move(
         source=group.lane,
         target=lane,

@@ -1,7 +1,6 @@
 """Filling lanes with jobs that may run in some of them, so that the last one starts soonest.
 
-A lane is fluid: `free` jobs start when it opens, the rest at `rate`, so by `t` it has started
-`free + rate * (t - open)`, whole jobs only. Nodes are jobs that may run in the same lanes.
+A lane is fluid (`tank`), whole jobs only. Nodes are jobs that may run in the same lanes.
 
 The least time: guess it from below, place as many jobs as fit (a maximum flow, by augmenting
 paths), and where some are left over read off the set of lanes that is too small for the jobs that
@@ -14,36 +13,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 
+from shared.core.tank import EXACT, Tank
+
 PRECISION = 0.001
 MAX_STEPS = 64
 MAX_LEVELS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Tank:
-    """A lane's room, in seconds from now and jobs. `rate` is above 0."""
-
-    open_s: float
-    free: int
-    rate: float
-
-    def room(self, t_s: float) -> int:
-        """Whole jobs that it starts by `t_s`."""
-        if t_s < self.open_s:
-            return 0
-        return self.free + int(self.rate * (t_s - self.open_s) + 1e-9)
-
-    def finish_s(self, jobs: int) -> float:
-        """When the last of so many jobs starts; 0 for none."""
-        if jobs <= 0:
-            return 0.0
-        return self.open_s + max(jobs - self.free, 0) / self.rate
-
-    def without(self, jobs: int) -> "Tank":
-        """The room that is left behind `jobs` that go first."""
-        if jobs <= self.free:
-            return Tank(self.open_s, self.free - jobs, self.rate)
-        return Tank(self.open_s + (jobs - self.free) / self.rate, 0, self.rate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,15 +116,15 @@ def fluid_time(tanks: Iterable[Tank], jobs: int) -> float:
     if jobs <= 0:
         return 0.0
     started, rate, now = 0.0, 0.0, 0.0
-    for tank in sorted(tanks, key=lambda tank: tank.open_s):
-        reached = started + rate * (tank.open_s - now)
-        if rate and reached >= jobs:
+    for at_s, free, more in sorted(step for tank in tanks for step in tank.steps()):
+        reached = started + rate * (at_s - now)
+        if rate > EXACT and reached >= jobs:
             break
-        started, now = reached + tank.free, tank.open_s
-        rate += tank.rate
+        started, now = reached + free, at_s
+        rate += more
         if started >= jobs:
             return now
-    return now + (jobs - started) / rate if rate else inf
+    return now + (jobs - started) / rate if rate > EXACT else inf
 
 
 class _Flow:

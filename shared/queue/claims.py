@@ -8,7 +8,7 @@ import orjson
 
 from shared.core.model import Kind, Need, Priority, Usage
 from shared.queue.signature import signed
-from shared.queue.types import Claim, Measured, NewJob, Report, Verdict
+from shared.queue.types import Claim, Cooldown, Measured, NewJob, Report, Verdict
 
 ROW = 17
 FAILED = b'{"message":"failed","type":"server_error","code":"failed"}'
@@ -124,6 +124,13 @@ def _measured(measured: Measured, usage: Usage | None) -> dict[str, Any]:
     return {name: value for name, value in row.items() if value is not None}
 
 
+def _rests(cooldowns: Sequence[Cooldown]) -> list[dict[str, Any]]:
+    return [
+        {"scope": c.scope, "for_ms": c.for_ms, "reason": c.reason, "dead": c.dead}
+        for c in cooldowns
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class Finish:
     """A report on its way to the store, with the claim it is about."""
@@ -157,34 +164,45 @@ class Finish:
                 "o": usage.output_tokens,
                 "a": usage.audio_seconds,
             }
-            header["usage"] = usage_text(usage)
+            header["usage"] = usage_text(report.total or usage)
         if report.measured is not None:
             header["m"] = _measured(report.measured, usage)
-        if report.lane is not None:
-            header["lane"] = report.lane
-        narrowed = self.narrowed()
-        if narrowed:
-            header["sig"] = signed(*narrowed)[0]
         if report.cooldowns:
-            header["cools"] = [
-                {"scope": c.scope, "for_ms": c.for_ms, "reason": c.reason, "dead": c.dead}
-                for c in report.cooldowns
-            ]
-        if report.uncertain:
-            header["uncertain"] = True
+            header["cools"] = _rests(report.cooldowns)
+        if report.hedge is not None:
+            header["hedge"] = {
+                "won": report.hedge.won,
+                "reached": report.hedge.reached,
+                "cools": _rests(report.hedge.cooldowns),
+            }
+        header |= self._escape()
         if report.outbox:
             header["outbox"] = [job_header(job) | {"doc": put(job.doc)} for job in report.outbox]
         if report.attempt:
             header["att"] = put(orjson.dumps(report.attempt))
         return header | self._outcome(put)
 
+    def _escape(self) -> dict[str, Any]:
+        """Where the job may go from here, and what is said of it; None values are left out."""
+        report, narrowed = self.report, self.narrowed()
+        header = {
+            "uncertain": report.uncertain or None,
+            "away": report.blame_provider or None,
+            "resume": report.resume,
+            "lane": report.lane,
+            "sig": signed(*narrowed)[0] if narrowed else None,
+        }
+        return {name: value for name, value in header.items() if value is not None}
+
     def narrowed(self) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
         """The candidates left where this lane was found unable to serve the job; else None."""
         claim, report = self.claim, self.report
         if report.lane is None or not report.exclude_lane:
             return None
+        hedge = report.hedge
+        mine = hedge.lane if hedge is not None and hedge.won else claim.lane
         lists = (claim.candidates, claim.paid_lanes)
-        left, paid = (tuple(name for name in lanes if name != claim.lane) for lanes in lists)
+        left, paid = (tuple(name for name in lanes if name != mine) for lanes in lists)
         return left, paid
 
     def _outcome(self, put: Callable[[bytes], int]) -> dict[str, Any]:

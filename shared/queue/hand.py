@@ -15,6 +15,7 @@ class Holder(Protocol):
     """The engine, as an attempt sees it."""
 
     emitter: Emitter
+    worker: str
 
     def now_ms(self) -> int: ...  # noqa: D102 - described by the class
     def mark_sent(self, claim: Claim, at_ms: int) -> None: ...  # noqa: D102

@@ -120,12 +120,31 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
+class Hedged:
+    """Of an attempt that made two calls: who made the second, and what became of the other one.
+
+    `won`: the second call is the attempt's, the first is the other. `reached`: the other may have
+    reached its provider; `cooldowns` are for whom the other was made on.
+    """
+
+    lane: str
+    credential: str
+    won: bool
+    reached: bool
+    cooldowns: Sequence[Cooldown] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """What an attempt came to: the worker's decision, for the engine to apply.
 
     `reached` False: the request never left (its reservation is given back). `lane` moves the job to
     another lane (None: stays). `delay_ms` before it may be claimed again. `result` is the response
     body (JSON), `error` our error object (JSON); `attempt` the JSON record of this attempt.
+    `exclude_lane`: the job goes where it can be served first, in the order of escape: other models
+    of this provider before other providers, or after them where `blame_provider`.
+    `total` is what the job used, where `usage` is only this attempt's. `resume` tells whoever
+    follows the stream what becomes of the deltas so far.
     """
 
     verdict: Verdict
@@ -133,11 +152,13 @@ class Report:
     result: bytes | None = None
     error: dict[str, Any] | None = None
     usage: Usage | None = None
+    total: Usage | None = None
     cost_microusd: int = 0
     reached: bool = True
     lane: str | None = None
     delay_ms: int = 0
     exclude_lane: bool = False
+    blame_provider: bool = False
     cooldowns: Sequence[Cooldown] = ()
     learned: Sequence[Learned] = ()
     outbox: Sequence[NewJob] = ()
@@ -145,6 +166,8 @@ class Report:
     health: str = ""  # "ok" or "bad": what the deployment's breaker counts; "" says nothing of it
     uncertain: bool = False  # this attempt may have reached the provider and was not answered
     measured: Measured | None = None
+    resume: dict[str, Any] | None = None
+    hedge: Hedged | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ from shared.store.types import JobRecord, Page, Waiting
 MOST_A_BATCH = 128
 LOOK_PER_PAGE = 1000
 FAR = 10_000
+MOST_DELTA_PAGES = 200
+_ENDS = frozenset(f"job.{status.value}" for status in Status if status.final)
 
 _Waiting = tuple[NewJob, asyncio.Future[Accepted]]
 
@@ -220,9 +222,26 @@ class Jobs:
         """The events with an id above `after`, at most 10,000; empty where there is no such job."""
         with store_errors("events"):
             reply = await self._scripts(
-                "attach", {"id": job_id, "tenant": tenant, "after": after, "most": 10_000}
+                "attach", {"id": job_id, "tenant": tenant, "after": after, "most": FAR}
             )
         return events_of(reply[1], reply[2]) if reply else ()
+
+    async def deltas(self, job_id: str) -> Sequence[bytes]:
+        """The data of every delta told since the job was queued (or replayed), oldest first.
+
+        StoreError where there are more than can be read: half an answer is no answer.
+        """
+        found: list[bytes] = []
+        for page in range(MOST_DELTA_PAGES):
+            events = await self.events(job_id, None, page * FAR)
+            for event in events:
+                if event.type == "job.delta":
+                    found.append(event.data)
+                elif event.type in _ENDS:
+                    found.clear()
+            if len(events) < FAR:
+                return found
+        raise StoreError(f"{job_id} has more events than can be read")
 
     async def waiting(self, record: JobRecord) -> Waiting | None:
         """Why a queued job waits, and how many jobs of its lane are before it."""

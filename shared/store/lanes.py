@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -25,11 +25,12 @@ from shared.core.model import (
 )
 from shared.core.quota import priced, window_spec
 from shared.queue.scripts import Scripts
-from shared.queue.types import LaneView
+from shared.queue.types import Claim, LaneView
 from shared.settings import Settings
 from shared.store import learned
 from shared.store.connect import messages, store_errors
 from shared.store.readings import (
+    DEAD_MS,
     PAID_CAP,
     expected_cost,
     groups_of,
@@ -173,6 +174,33 @@ class Lanes:
         with store_errors("learned"):
             rows = await self._client.hgetall(f"{self._prefix}learned")
         return {_text(name): text for name, text in rows.items()}
+
+    async def living(self, lane: str, credentials: Sequence[str]) -> int:
+        """How many of these credentials have not been set aside, in all or for this lane."""
+        if not credentials:
+            return 0
+        scopes = [at + name for name in credentials for at in ("c:", f"l:{lane}|")]
+        with store_errors("living"):
+            found = await self._client.hmget(f"{self._prefix}cool", scopes)
+        dead = [
+            rest is not None and int(_text(rest).partition("|")[0]) >= DEAD_MS for rest in found
+        ]
+        return sum(not (dead[at] or dead[at + 1]) for at in range(0, len(dead), 2))
+
+    async def hedge(
+        self, claim: Claim, worker: str, lanes: Sequence[str], providers: Sequence[str]
+    ) -> tuple[str, str] | None:
+        """Reserves a second call for a running job: its lane and credential; None: no room."""
+        ask = {
+            "worker": worker,
+            "id": claim.job_id,
+            "fence": claim.fence,
+            "lanes": list(lanes),
+            "providers": list(providers),
+        }
+        with store_errors("hedge"):
+            found = await self._scripts("hedge", ask)
+        return (_text(found[0]), _text(found[1])) if found else None
 
     async def _survey(self, **ask: Any) -> dict[str, Any]:
         with store_errors("survey"):

@@ -5,9 +5,10 @@ from typing import Any
 
 import orjson
 
-from shared.core.backlog import Due, Group
+from shared.core.backlog import Due, Group, Step
 from shared.core.model import Priority, lane_deployment
 from shared.core.pace import Pace
+from shared.core.tank import least, together
 from shared.queue.types import LaneView
 from shared.store.types import LaneState
 
@@ -33,10 +34,37 @@ def _calls(cred: Mapping[str, Any], pace: Pace | None) -> Iterator[tuple[float, 
             yield tokens, window
 
 
+def _supply(view: Mapping[str, Any], lane_ms: int, pace: Pace | None) -> tuple[Step, ...]:
+    """What its keys start from when it opens; () where no window of some key says anything.
+
+    A key that is set aside starts nothing, one that rests or has a window with nothing left opens
+    when that is over.
+    """
+    keys = []
+    for cred in view["creds"] or ():
+        if cred["rest"] >= DEAD_MS:
+            continue
+        windows = list(_calls(cred, pace))
+        if not windows:
+            return ()
+        if any(w["l"] <= 0 for _, w in windows):
+            continue
+        nexts = [window["next"] for _, window in windows if "next" in window]
+        opens_ms = max(cred["rest"], *nexts, lane_ms) if nexts else max(cred["rest"], lane_ms)
+        lines = [
+            (max(w["free"] / each, 1.0 if "next" in w else 0.0), w["l"] * 1000 / w["s"] / each)
+            for each, w in windows
+        ]
+        keys.append(least(lines, (opens_ms - lane_ms) / 1_000))
+    return together(keys)
+
+
 def _rates(view: Mapping[str, Any], pace: Pace | None = None) -> float | None:
     """Calls per second that all credentials' windows admit together."""
     total = 0.0
     for cred in view["creds"] or ():
+        if cred["rest"] >= DEAD_MS:
+            continue
         rates = [w["l"] * 1000 / w["s"] / each for each, w in _calls(cred, pace)]
         if not rates:
             return None
@@ -59,7 +87,7 @@ def state_of(
     lane: str, view: Mapping[str, Any], now_ms: int, pace: Pace | None = None
 ) -> LaneState:
     """What selection and ETA read."""
-    parked = int(view["parked"])
+    parked = _parked_ms(view)
     creds = view["creds"] or ()
     return LaneState(
         lane=lane,
@@ -72,12 +100,19 @@ def state_of(
         reason=view["reason"],
         last_interactive_ms=int(view["last"]),
         pace=pace,
+        supply=_supply(view, max(parked, now_ms), pace),
     )
+
+
+def _parked_ms(view: Mapping[str, Any]) -> int:
+    """Until when it starts nothing; 0 where only bulk waits, for what it leaves to others."""
+    only_bulk = view.get("reason") == "quota" and view.get("class") == int(Priority.BULK)
+    return 0 if only_bulk and not is_capped(view) else int(view["parked"])
 
 
 def is_capped(view: Mapping[str, Any]) -> bool:
     """Whether it rests because the day's cap on paid use is used up."""
-    return bool(view["parked"]) and view["window"] == PAID_CAP
+    return bool(view["parked"]) and view.get("window") == PAID_CAP
 
 
 def paid_left_microusd(raw: Mapping[str, Any]) -> int | None:

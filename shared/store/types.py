@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from shared.core.backlog import Step
 from shared.core.model import Kind, Priority, Status, Usage
 from shared.core.pace import Pace
 
@@ -61,7 +62,8 @@ class LaneState:
 
     `backlog` counts queued jobs by priority (interactive, normal, bulk); `rate_per_s` what its
     windows admit on average; `open_ms` when it may next claim (0: now); `dead` set aside.
-    `free_requests` is what its windows admit right now, `pace` how its deployment has answered.
+    `free_requests` is what its windows admit right now, `pace` how its deployment has answered,
+    `supply` what its keys start by when (`core.tank`).
     """
 
     lane: str
@@ -74,3 +76,4 @@ class LaneState:
     reason: str
     last_interactive_ms: int
     pace: Pace | None = None
+    supply: tuple[Step, ...] = ()

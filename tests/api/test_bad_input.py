@@ -100,6 +100,7 @@ HEADERS = [
     ("x-headrace-wait-s", "-1"),
     ("x-headrace-wait-s", "3601"),
     ("x-headrace-on-disconnect", "explode"),
+    ("x-headrace-on-break", "restart"),
     ("Idempotency-Key", "k" * 256),
     ("Idempotency-Key", ""),
 ]

@@ -52,6 +52,7 @@ async def attempted(transport, handler, told=None, **changes):
     async with serving(handler) as server:
         known = catalog(
             deployment(f"{server.url}/v1", context_tokens=8_000),
+            deployment(f"{server.url}/v1", model="m2", context_tokens=8_000),
             deployment("http://127.0.0.1:1/v1", "beta", context_tokens=200_000),
         )
         ctx = context(transport, known, told, **changes.pop("ctx", {}))
@@ -175,12 +176,21 @@ async def test_what_is_too_long_moves_to_the_lane_with_more_room(transport):
     assert (alone.error or {})["code"] == "context_length_exceeded"
 
 
-async def test_a_paid_lane_is_no_escape_of_our_own(transport):
+async def test_a_paid_lane_is_the_last_escape(transport):
+    paid = {"candidates": BOTH[:1], "paid_lanes": BOTH[1:]}
     reply = json_reply(openai("too long", "context_length_exceeded"), "400 Bad Request")
+    report, _ = await attempted(transport, always(reply), **paid)
+    assert (report.verdict, report.lane) == (Verdict.REQUEUE, BOTH[1])
+    busy = json_reply(openai("busy", None), "503 Service Unavailable")
+    report, _ = await attempted(transport, always(busy), **paid)
+    assert (report.verdict, report.lane, report.exclude_lane) == (Verdict.RETRY, None, True)
+    report, _ = await attempted(transport, always(busy), **paid, attempts=1)
+    assert (report.verdict, report.lane) == (Verdict.RETRY, BOTH[1])
+    free = (*BOTH[:1], "alpha/m2@shared")
     report, _ = await attempted(
-        transport, always(reply), candidates=BOTH, paid_lanes=("beta/m1@shared",)
+        transport, always(busy), candidates=free, paid_lanes=BOTH[1:], attempts=1
     )
-    assert report.verdict is Verdict.FAIL
+    assert (report.verdict, report.lane, report.exclude_lane) == (Verdict.RETRY, None, True)
 
 
 async def test_no_secret_is_told_to_anyone(transport):

@@ -12,16 +12,32 @@ local function credential(lane, id)
   end
 end
 
+-- The second call of a running job, as a job of its own lane and credential (hedge.lua); nil: none.
+local function hedged(h)
+  if not h.hedge then return nil end
+  local lane, cred, at = string.match(h.hedge, '^(.*)\n(.*)\n(%d+)$')
+  return { lane = lane, cred = cred, reserved = at, need = h.need }
+end
+
+local function free_place(lane, id)
+  local l = lane_of(lane)
+  put(l, 'run', math.max(0, l.run - 1))
+  bump('run', lane .. '|' .. (id or ''), -1)
+  unfill(l)
+  if l.parked and l.reason ~= 'unserved' then  -- it may rest for another credential than this one
+    local cred = credential(lane, id)
+    if cred and (cred.conc or cred.grow) and resting(lane, cred) <= NOW then unpark(l) end
+  end
+end
+
 -- Frees what a lease holds: the worker's set, the running counts, a full lane, the quarantine.
 local function release(id, h)
   call('SREM', P .. 'held:' .. h.worker, id)
-  local l = lane_of(h.lane)
-  put(l, 'run', math.max(0, l.run - 1))
-  bump('run', h.lane .. '|' .. (h.cred or ''), -1)
-  unfill(l)
-  if l.parked and l.reason ~= 'unserved' then  -- it may rest for another credential than this one
-    local cred = credential(h.lane, h.cred)
-    if cred and (cred.conc or cred.grow) and resting(h.lane, cred) <= NOW then unpark(l) end
+  free_place(h.lane, h.cred)
+  local second = hedged(h)
+  if second then
+    free_place(second.lane, second.cred)
+    call('HDEL', job_key(id), 'hedge')
   end
   if h.suspect then
     call('DEL', P .. 'quarantined')
@@ -115,13 +131,24 @@ local function breaker(h, health)
   end
 end
 
--- The candidate that opens first, other than the lane that will not serve.
-local function elsewhere(lane, sig)
-  local best, at = lane, math.huge
-  for _, other in ipairs(signature(sig).c) do
+-- When a lane could serve a job: 0 now, else the moment its rest ends.
+local function serves_at(name)
+  local l, rest = lane_of(name), awake(name)
+  local parked = l.parked and l.parked > NOW and l.parked or 0
+  return math.max(parked, rest < math.huge and rest > NOW and rest or 0)
+end
+
+-- The candidate that opens first, other than the lane that will not serve. Of those open now: another
+-- model of its provider before other providers, but after them where the provider is `away`; else as
+-- they were chosen. `before` is when it must open to be better than staying.
+local function elsewhere(lane, sig, away, before)
+  local best, at, rank = lane, before, math.huge
+  for i, other in ipairs(signature(sig).c) do
     if other ~= lane and config(other) then
-      local till = lane_of(other).parked or 0
-      if till < at then best, at = other, till end
+      local till = serves_at(other)
+      local near = (provider_of(other) == provider_of(lane)) ~= (away or false)
+      local place = (near and 0 or 1000) + i
+      if till < at or till == at and place < rank then best, at, rank = other, till, place end
     end
   end
   return best
@@ -143,13 +170,36 @@ local function retry_or_requeue(id, h, r, fields)
     h.sig = r.sig
     for _, v in ipairs({ 'sig', r.sig }) do fields[#fields + 1] = v end
   end
-  local lane = r.lane or (r.exclude and elsewhere(h.lane, h.sig)) or h.lane
+  local lane = r.lane
+  if not lane and r.exclude then
+    lane = elsewhere(h.lane, h.sig, r.away, math.huge)
+  elseif not lane and r.cools and awake(h.lane) > NOW then  -- no other credential of it can serve either
+    lane = elsewhere(h.lane, h.sig, false, awake(h.lane))
+  end
+  lane = lane or h.lane
   local delay = lane ~= h.lane and not r.lane and 0 or r.delay
-  event(id, h.watch, 'job.requeued', cjson.encode({ reason = r.reason, verdict = r.verdict, delay_ms = delay, lane = lane }))
+  local told = r.resume or {}
+  told.reason, told.verdict, told.delay_ms, told.lane = r.reason, r.verdict, delay, lane
+  told.streamed = h.streamed and true or nil
+  event(id, h.watch, 'job.requeued', cjson.encode(told))
   if lane ~= h.lane then
     event(id, h.watch, 'job.moved', cjson.encode({ from = h.lane, to = lane, reason = r.reason }))
   end
   back_to_queue(id, h, lane, delay, fields)
+end
+
+-- Of two calls the one that answered is the job's; the other may have been billed: what it reserved
+-- stays, unless it never left. Returns the other one.
+local function settle_hedge(h, r)
+  local other = hedged(h)
+  if not other or not r.hedge then return nil end
+  if r.hedge.won then
+    other, h.lane, h.cred, h.reserved = { lane = h.lane, cred = h.cred, reserved = h.reserved, need = h.need },
+      other.lane, other.cred, other.reserved
+    h.hedge = other.lane .. '\n' .. other.cred .. '\n' .. other.reserved
+  end
+  settle(other, { reached = r.hedge.reached, uncertain = true })
+  return other
 end
 
 -- Applies one report; false where it is stale and changed nothing.
@@ -159,16 +209,22 @@ local function finish(r, worker)
     if h.worker ~= worker or h.status ~= 'in_progress' then call('SREM', P .. 'held:' .. worker, id) end
     return false
   end
+  local other = settle_hedge(h, r)
   settle(h, r)
   tally(h, r)
   adapt(h, r)
   release(id, h)
   for _, pause in ipairs(r.cools or {}) do cool(h, pause) end
+  for _, pause in ipairs(other and r.hedge.cools or {}) do cool(other, pause) end
   breaker(h, r.health)
   local f = {}
   local function note(name, value)
     f[#f + 1] = name
     f[#f + 1] = value
+  end
+  if other and r.hedge.won then
+    note('lane', h.lane)
+    note('cred', h.cred)
   end
   if r.att then note('a' .. (plus(h, 'attempts', 0) + plus(h, 'requeues', 0) + 1), ARGS[r.att]) end
   if r.uncertain then note('uncertain', plus(h, 'uncertain', 1)) end
@@ -205,7 +261,8 @@ local function take_back(id, h, blame)
   local lost = plus(h, 'lost', blame and 1 or 0)
   f[#f + 1] = 'lost'
   f[#f + 1] = lost
-  event(id, h.watch, 'job.requeued', cjson.encode({ reason = blame and 'worker_lost' or 'reply_lost', lane = h.lane }))
+  event(id, h.watch, 'job.requeued', cjson.encode({ reason = blame and 'worker_lost' or 'reply_lost', lane = h.lane,
+    streamed = h.streamed and true or nil }))
   if blame and h.suspect then
     call('ZADD', P .. 'dead', NOW, id)
     return conclude(id, h, 'failed', f, DEAD, '{"reason":"dead_letter"}', string.sub(DEAD, 2))

@@ -6,7 +6,7 @@
 -- job:<id>   hash   what changes of a job:
 --   tenant kind priority weight created sig need("in,out,max,audio") live hook as written once
 --   status(queued|in_progress|final word) lane score deadline by start_by due   where it stands
---   fence worker cred reserved started ended                                 who holds it
+--   fence worker cred reserved hedge started ended                           who holds it
 --   attempts requeues lost uncertain suspect streamed("fence:events")        what happened to it
 --   watch cost usage a1 a2 … (a JSON record an attempt)                      what is told of it
 -- doc:<id> string what was accepted; res:<id> string "R" result or "E" error; ev:<id> list "type\ndata"

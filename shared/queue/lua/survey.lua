@@ -1,13 +1,14 @@
 -- uses: prelude lanes quota accepting claiming
 -- What every lane looks like now. ARGS[1]: {lanes (nil: all configured), windows: bool}
--- Returns JSON {now, alive, full_at, lanes: {lane: {n, by: [n0,n1,n2], run, parked, reason, window,
---   full, last, creds: [{id, rest, rest_reason, run, conc, win: [{n,l,o,used,free,reset}]}], grp}}}.
+-- Returns JSON {now, alive, full_at, lanes: {lane: {n, by: [n0,n1,n2], run, parked, reason, window, class,
+--   full, last, creds: [{id, rest, rest_reason, run, conc, win: [{n,l,o,used,free,reset,next}]}],
+--   grp}}}. next (ms): when a window that has nothing left has one again
 local out = { now = NOW, alive = tonumber(call('GET', P .. 'alive') or '0'), lanes = {} }
 local lanes = A.lanes or call('HKEYS', P .. 'cfg')
 for _, lane in ipairs(lanes) do
   local l = lane_of(lane)
   local v = { n = queued(l), by = { l.n0, l.n1, l.n2 }, run = l.run, parked = l.parked or 0, reason = l.reason or '',
-    window = l.window or '', full = l.full ~= nil, last = l.last, creds = {} }
+    window = l.window or '', class = l.class, full = l.full ~= nil, last = l.last, creds = {} }
   local c = config(lane)
   for i, cred in ipairs(c and c.creds or {}) do
     local e = { id = cred.id, rest = resting(lane, cred), conc = cred.conc,
@@ -16,7 +17,9 @@ for _, lane in ipairs(lanes) do
       e.win = {}
       for k, w in ipairs(cred.win) do
         local used, free, reset = Q.view(w)
-        e.win[k] = { n = w.n, d = w.d, l = w.l, s = w.s, t = w.t, o = w.o, used = used, free = free, reset = reset }
+        local row = { n = w.n, d = w.d, l = w.l, s = w.s, t = w.t, o = w.o, used = used, free = free, reset = reset }
+        if free < 1 and w.l > 0 then row.next = Q.earliest(w, 1, 0) end
+        e.win[k] = row
       end
     end
     v.creds[i] = e

@@ -35,6 +35,7 @@ from shared.core.outcome import (
 NOW_MS = 1_000_000
 BETA = Candidate("beta/m@shared", 8_000)
 BIG = Candidate("gamma/m@shared", 200_000)
+PAID = Candidate("gold/m@shared", 200_000)
 
 
 def failed(kind, **changes):
@@ -195,8 +196,31 @@ def test_a_stream_that_broke_after_its_first_delta_follows_the_jobs_wish():
     final = action(broken, streamed=True)
     assert isinstance(final, Fail)
     assert (final.error.code, final.error.status) == ("stream_broken", 502)
-    assert action(broken, streamed=True, on_break=OnBreak.RESTART) == Retry(500)
+    for wish in (OnBreak.RESTART, OnBreak.CONTINUE):
+        assert action(broken, streamed=True, on_break=wish) == Retry(500)
+    stuck = action(broken, streamed=True, on_break=OnBreak.CONTINUE, obstacle="it is a picture")
+    assert isinstance(stuck, Fail)
+    assert stuck.error.code == "stream_broken"
+    assert "it cannot be continued: it is a picture" in stuck.error.message
     assert action(broken, streamed=False) == Retry(500)
+
+
+def test_a_refusal_of_our_way_of_going_on_is_not_the_callers_fault():
+    refused = failed("invalid_request")
+    assert isinstance(action(refused, continued=False), Fail)
+    assert action(refused, continued=True) == Retry(500)
+
+
+def test_paid_lanes_come_last():
+    assert action(failed("model_gone"), others=(BETA,), paid=(BIG,)) == Move(BETA.lane)
+    assert action(failed("model_gone"), paid=(BIG,)) == Move(BIG.lane)
+    facts = {"others": (BETA,), "context_tokens": 8_000}
+    assert action(failed("too_long"), **facts, paid=(BIG,)) == Move(BIG.lane)
+    busy = failed("overloaded")
+    assert action(busy, paid=(BIG,), untried=False) == Retry(500)
+    assert action(busy, attempts=1, paid=(BIG,), untried=True) == Retry(1_000)
+    assert action(busy, attempts=1, paid=(BIG,), untried=False) == Retry(0, lane=BIG.lane)
+    assert isinstance(action(busy, attempts=2, paid=(BIG,), untried=False), Fail)
 
 
 def test_nothing_is_tried_past_the_deadline_and_no_delay_reaches_beyond_it():
@@ -225,11 +249,15 @@ def test_nothing_is_tried_past_the_deadline_and_no_delay_reaches_beyond_it():
         requeues=st.integers(0, 100),
         deadline_ms=st.none() | st.integers(NOW_MS - 10, NOW_MS + 10**6),
         others=st.sampled_from([(), (BETA,), (BETA, BIG)]),
+        paid=st.sampled_from([(), (PAID,)]),
+        untried=st.booleans(),
         context_tokens=st.none() | st.just(8_000),
         siblings=st.integers(0, 2),
         on_uncertain=st.sampled_from(OnUncertain),
         on_break=st.sampled_from(OnBreak),
         streamed=st.booleans(),
+        obstacle=st.sampled_from(["", "why"]),
+        continued=st.booleans(),
         streak=st.integers(0, 100),
     ),
     st.floats(0, 1, exclude_max=True),
@@ -242,14 +270,16 @@ def test_no_failure_completes_none_surfaces_a_429_and_all_stop(outcome, facts, d
         case Fail(error=error) | Expire(error=error):
             assert 400 <= error.status <= 599
             assert error.status != 429
-        case Retry(delay_ms=delay_ms):
+        case Retry(delay_ms=delay_ms, lane=lane):
             assert facts.attempts + 1 < facts.max_attempts
             assert delay_ms >= 0
+            assert lane is None or lane == PAID.lane
         case Requeue(delay_ms=delay_ms):
             assert delay_ms >= 0
             assert facts.deadline_ms is None or NOW_MS + delay_ms <= facts.deadline_ms
         case Move(lane=lane):
-            assert lane in {other.lane for other in facts.others}
+            assert lane in {other.lane for other in (*facts.others, *facts.paid)}
+            assert lane != PAID.lane or not set(facts.others) & {BIG}
     if facts.streamed and facts.on_break is OnBreak.FAIL:
         assert isinstance(decision.action, Fail | Move)
     for rest in decision.cooldowns:

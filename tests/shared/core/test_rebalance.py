@@ -124,6 +124,17 @@ class TestDeadlines:
             (A, PAID, NORMAL): 80
         }
 
+    def test_what_another_free_lane_does_in_time_goes_there_and_a_second_plan_is_empty(self):
+        lanes = (lane(A, 1.0), lane(B, 1.0), lane(PAID, 100.0))
+        costs = ((PAID, 10),)
+        before = group(A, 3, paid=(PAID,), due=(Due(NOW_MS + 2_000, 3),))
+        assert moves(lanes, before, costs=costs) == {(A, B, NORMAL): 1}
+        after = (
+            replace(before, count=2, due=(Due(NOW_MS + 2_000, 2),)),
+            replace(before, lane=B, count=1, due=(Due(NOW_MS + 2_000, 1),)),
+        )
+        assert moves(lanes, *after, costs=costs) == {}
+
     def test_calls_must_end_by_the_deadline_not_only_start(self):
         slow = replace(lane(A), pace=Pace(9, total_ms=10_000))  # 95 of 100 end within 30 s
         lanes, costs = [slow, lane(PAID, free=1_000)], ((PAID, 5),)
