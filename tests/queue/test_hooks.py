@@ -1,11 +1,14 @@
 """Whatever ends a job also writes the jobs that tell of it: in the same call, once."""
 
+import re
+
 import orjson
 import pytest
 from conserved import assert_at_rest, assert_conserved
 from queue_world import DONE, World
 
 from shared.core.model import Kind, Status
+from shared.queue.scripts import LIBRARIES, LUA
 from shared.queue.types import Report, Verdict
 from shared.store.hooks import (
     LANE,
@@ -235,3 +238,16 @@ async def test_a_delivery_that_is_retried_keeps_what_it_tells(world: World) -> N
     assert record
     assert record.status is Status.IN_PROGRESS
     assert record.attempts == ({"outcome": "failed"},)
+
+
+def test_every_script_that_ends_jobs_also_tells_of_it_where_the_store_has_no_functions() -> None:
+    ends = re.compile(r"\b(conclude|finish|end_now|take_back)\(")
+    ending = []
+    for path in sorted(LUA.glob("*.lua")):
+        if path.stem in LIBRARIES:
+            continue
+        uses, _, text = path.read_text().partition("\n")
+        if ends.search(text):
+            ending.append(path.stem)
+            assert " hooks " in uses, path.name
+    assert {"tick", "cancel", "expire", "beat", "evacuate"} <= set(ending)
