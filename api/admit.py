@@ -11,41 +11,14 @@ from api import conversations, hooks
 from api.call import Call
 from api.errors import overfull
 from api.options import Options
-from api.ports import Route
 from api.wiring import Service
 from shared.core.features import Features
 from shared.core.model import Kind, Need, Priority
 from shared.credentials import ApiKey
 from shared.errors import Refused
 from shared.queue.types import Acceptance, Accepted, NewJob
-from shared.wire.webhooks import JobWebhook
-
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """A checked request, whichever route it came by. `endpoint` is its wire: the OpenAI path.
-
-    `max_output_tokens` is what the caller named for one choice. `conversation` is what tells it
-    from others, and whether this is a later turn. `extra` are the job's further wishes, stored as
-    they are.
-    """
-
-    kind: Kind
-    endpoint: str
-    model: str
-    request: dict[str, Any]
-    need: Need
-    raw: bytes
-    stream: bool = False
-    include_usage: bool = False
-    capabilities: frozenset[str] = frozenset()
-    max_output_tokens: int | None = None
-    max_wait_s: float | None = None
-    request_type: str | None = None
-    conversation: tuple[str, bool] | None = None
-    webhook: JobWebhook | None = None
-    told_as: str | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
+from shared.routing import Route
+from shared.submission import Choice, Submission, document, routed
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +27,6 @@ class Sized:
 
     features: Features
     need: Need
-    conversation: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """Where a request goes, and all that this was decided by."""
-
-    features: Features
-    need: Need
-    route: Route
     conversation: bytes | None
 
 
@@ -154,21 +117,6 @@ async def accept(service: Service, made: Draft) -> Admission:
     return Admission(made, accepted, service.clock.now_ms())
 
 
-def document(asked: Submission, choice: Choice) -> dict[str, Any]:
-    """What is stored of the request and never changes: the worker's input and the view's."""
-    features = choice.features
-    doc: dict[str, Any] = {
-        "endpoint": asked.endpoint,
-        "model": asked.model,
-        "stream": asked.stream,
-        "paid": features.paid.value,
-        "type": features.request_type,
-        "request": asked.request,
-        "route": [(c.deployment, c.kept, c.reason) for c in choice.route.considered],
-    }
-    return doc | asked.extra
-
-
 def sized(
     service: Service, call: Call, asked: Submission, options: Options, *, held: bool
 ) -> Sized:
@@ -199,15 +147,9 @@ def sized(
 async def choose(service: Service, call: Call, asked: Sized) -> Choice:
     """The lanes for it. Refused where nothing can ever serve it. StoreError."""
     lanes = await service.lanes.lane_states()
-    features, need = asked.features, asked.need
-    if features.kind is Kind.CHAT:
-        limit = None if features.max_output_tokens is None else need.max_output_tokens
-        expected = service.router.expected_output(features.model, limit, lanes)
-        most = expected if limit is None else limit
-        need = replace(need, output_tokens=expected, max_output_tokens=most)
-    features = replace(features, output_tokens=need.output_tokens)
-    route = service.router.route(features, call.key.tenant, lanes, service.clock.now_ms())
-    return Choice(features, need, route, asked.conversation)
+    now_ms = service.clock.now_ms()
+    found = routed(service.router, asked.features, asked.need, call.key.tenant, lanes, now_ms)
+    return replace(found, conversation=asked.conversation)
 
 
 def _conversation(

@@ -14,6 +14,7 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import (
+    batches,
     callers,
     chat,
     credentials,
@@ -21,6 +22,7 @@ from api import (
     errors,
     events,
     explain,
+    files,
     health,
     jobs,
     models,
@@ -147,6 +149,12 @@ def _routes(service: Service) -> list[Route]:
         at("/v1/jobs/{id}/cancel", post=jobs.cancel),
         at("/v1/jobs/{id}/replay", post=jobs.replay),
         at("/v1/jobs/{id}/redeliver", post=webhooks.redeliver),
+        at("/v1/files", get=files.index, post=files.create),
+        at("/v1/files/{id}", get=files.get, delete=files.delete),
+        at("/v1/files/{id}/content", get=files.content),
+        at("/v1/batches", get=batches.index, post=batches.create),
+        at("/v1/batches/{id}", get=batches.get),
+        at("/v1/batches/{id}/cancel", post=batches.cancel),
         at("/v1/models", get=models.index),
         at("/v1/models/{id:path}", get=models.get),
         at("/v1/route/explain", post=explain.explain),

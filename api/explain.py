@@ -3,15 +3,15 @@
 from typing import Any
 
 from api import admit, submit
-from api.admit import Choice
 from api.call import Call
 from api.errors import error_object
-from api.routing import NoRoute
 from api.views import until, waiting_view
 from api.wiring import Service
 from shared.core.candidates import Considered
 from shared.core.features import Features
 from shared.core.model import lane_deployment
+from shared.routing import NoRoute
+from shared.submission import Choice
 
 
 async def explain(service: Service, call: Call) -> None:

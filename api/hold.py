@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from api import admit
-from api.admit import Admission, Draft, Submission
+from api.admit import Admission, Draft
 from api.body import ClientGone
 from api.call import Call, Header
 from api.departure import Departure
@@ -20,6 +20,7 @@ from api.ports import Watch
 from api.wiring import Service
 from shared.errors import Refused
 from shared.queue.types import Acceptance, Event
+from shared.submission import Submission
 
 TERMINAL = frozenset({"job.completed", "job.failed", "job.cancelled", "job.expired"})
 

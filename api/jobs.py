@@ -8,7 +8,6 @@ from typing import Any, Final, TypeVar
 import orjson
 
 from api import admit
-from api.admit import Submission
 from api.auth import scope_of
 from api.call import Call, Header
 from api.errors import not_found
@@ -21,6 +20,7 @@ from api.wiring import Service
 from shared.core.model import Kind, Status
 from shared.errors import Refused
 from shared.store.types import JobRecord
+from shared.submission import Submission
 
 JOB_ID: Final = re.compile(r"job_[A-Za-z0-9_-]{1,60}")
 MAX_WAIT_S: Final = 20.0

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from api.ports import Keys, Route
-from api.routing import CatalogRouter
+from api.ports import Keys
 from shared.core.features import Features
 from shared.credentials import ApiKey
+from shared.routing import CatalogRouter, Route
 from shared.store.types import JobRecord, LaneState
 from shared.supply import Live, Supply
 

@@ -13,15 +13,18 @@ from api.administration import Administration
 from api.app import create_app
 from api.keys import FileKeys
 from api.live import LiveKeys, LiveRouter
+from api.ports import Bulk
 from api.server import Server, config
 from api.wiring import Bounds, Service, Wiring
-from shared import log, tokens
+from shared import log, objects, tokens
 from shared.clock import SystemClock
 from shared.core.model import Paid, Priority
 from shared.credentials import ApiKeys
 from shared.errors import ConfigError, StoreError
 from shared.settings import Settings
 from shared.store import connect
+from shared.store.batches import Batches
+from shared.store.files import Files
 from shared.store.hooks import Hooks
 from shared.store.inbox import Inbox
 from shared.store.jobs import Jobs
@@ -68,6 +71,7 @@ def wire(settings: Settings) -> Wiring:
         lanes=lanes,
         usage=lanes.usage,
         hooks=Hooks(reads),
+        bulk=Bulk(Files(reads), Batches(reads), objects.of_settings(settings)),
         inbox=inbox,
         router=LiveRouter(live, margin=settings.context_margin),
         keys=LiveKeys(FileKeys(load_keys, settings.api_keys_file, clock), live),
@@ -84,6 +88,8 @@ def bounds(settings: Settings) -> Bounds:
     cap_usd = settings.paid_daily_cap_usd
     return Bounds(
         max_body_bytes=settings.max_body_bytes,
+        max_file_bytes=settings.max_file_bytes,
+        max_batch_bytes=settings.max_batch_bytes,
         hold_s=settings.hold_s,
         keepalive_s=settings.keepalive_s,
         private_webhooks=settings.allow_private_webhooks,

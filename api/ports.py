@@ -7,12 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from shared.core.batch import Batch
 from shared.core.books import Row
-from shared.core.candidates import Considered
 from shared.core.features import Features
 from shared.core.model import Kind, Status
 from shared.credentials import ApiKey
+from shared.objects import Objects
 from shared.queue.types import Accepted, Event, LaneView, NewJob
+from shared.routing import Route
+from shared.store.batches import BatchPage, NewBatch
+from shared.store.files import File, FilePage
 from shared.store.hooks import Endpoint, Written
 from shared.store.types import JobRecord, LaneState, Page, Waiting
 
@@ -166,24 +170,6 @@ class Keys(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Where a job goes: `first` is the lane it is queued in, `lanes` all free candidates in order.
-
-    `skipped` counts the others by reason.
-
-    `waiting` and `eta_ms` (p50, p95: spans from now) are estimates from the lanes as last read.
-    """
-
-    first: str
-    lanes: tuple[str, ...]
-    paid_lanes: tuple[str, ...]
-    considered: tuple[Considered, ...]
-    skipped: tuple[tuple[str, int], ...] = ()
-    waiting: Waiting | None = None
-    eta_ms: tuple[int, int] | None = None
-
-
 class Router(Protocol):
     """Selection over one catalog snapshot."""
 
@@ -220,3 +206,62 @@ class Router(Protocol):
     def served(self) -> int:
         """How many deployments there is a credential for."""
         ...
+
+
+class Files(Protocol):
+    """What the store knows of files. All raise StoreError."""
+
+    async def now_ms(self) -> int:
+        """The store's clock."""
+        ...
+
+    async def put(self, file: File) -> None:
+        """Makes a file known."""
+        ...
+
+    async def get(self, file_id: str, tenant: str | None) -> File | None:
+        """A file that has not expired; None if this tenant has none of that id."""
+        ...
+
+    async def forget(self, file: File) -> None:
+        """Makes a file unknown."""
+        ...
+
+    async def list(
+        self, tenant: str, *, purpose: str | None, after: str | None, limit: int, ascending: bool
+    ) -> FilePage:
+        """A page of a tenant's files; Refused where `after` is none of them."""
+        ...
+
+
+class Batches(Protocol):
+    """The store's batches. All raise StoreError."""
+
+    async def create(self, new: NewBatch) -> Batch:
+        """Durable once it returns."""
+        ...
+
+    async def get(self, batch_id: str, tenant: str | None) -> Batch | None:
+        """A batch as it stands; None if this tenant has none of that id."""
+        ...
+
+    async def list(self, tenant: str, *, after: str | None, limit: int) -> BatchPage:
+        """A page of batches, newest first; Refused where `after` is none of them."""
+        ...
+
+    async def cancel(self, batch_id: str, tenant: str | None) -> Batch | None:
+        """Begins to cancel; Refused where it has ended otherwise."""
+        ...
+
+    async def using(self, file_id: str) -> str | None:
+        """A live batch that reads this file."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Bulk:
+    """What files and batches are kept in."""
+
+    files: Files
+    batches: Batches
+    objects: Objects

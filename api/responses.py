@@ -11,8 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from api import admit, chat, hold, options, sse
-from api.admit import Submission
+from api import admit, hold, options, sse
 from api.auth import scope_of
 from api.body import parse
 from api.call import Call
@@ -24,10 +23,12 @@ from api.options import Options
 from api.outcome import Ended, job_headers, transparency
 from api.ports import Watch
 from api.wiring import Service
+from shared import submission
 from shared.core.model import Status
 from shared.errors import Refused, StoreError
 from shared.queue.types import Event
 from shared.store.types import JobRecord
+from shared.submission import Submission
 from shared.wire.openai import chat_request
 from shared.wire.responding import Json, Responding, answered, whole
 from shared.wire.responses import chat_of, echo, renamed, responses_request
@@ -64,7 +65,7 @@ async def create(service: Service, call: Call) -> None:
 def _submission(request: Json, before: tuple[Json, ...], raw: bytes, wishes: Options) -> Submission:
     asked = chat_of(request, before)
     asked["stream"] = bool(request.get("stream"))
-    made = chat.submission(chat_request(asked), raw)
+    made = submission.chat(chat_request(asked), raw)
     extra: dict[str, Any] = {
         "response": echo(request) | {"model": request["model"]},
         "turns_from": 1 if request.get("instructions") else 0,

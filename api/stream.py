@@ -12,7 +12,6 @@ from typing import Any
 import orjson
 
 from api import sse
-from api.admit import Submission
 from api.call import Call
 from api.errors import body_of, store_unavailable
 from api.hold import TERMINAL, Hold, begin, reply, still_running, too_late
@@ -22,6 +21,7 @@ from api.wiring import Service
 from shared.core.model import lane_deployment
 from shared.errors import Refused, StoreError
 from shared.queue.types import Event
+from shared.submission import Submission
 
 
 @dataclass(slots=True)

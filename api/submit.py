@@ -5,15 +5,16 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final
 
-from api import chat, embeddings, options
-from api.admit import Submission
+from api import options
 from api.body import parse
 from api.call import Call
 from api.jobs import respond_async
 from api.options import PAID, PRIORITIES, Options
 from api.wiring import Service
+from shared import submission
 from shared.core.model import Kind
 from shared.errors import Refused
+from shared.submission import Submission
 from shared.wire.native import JobRequest, job_request
 
 _OF_REQUEST: Final = frozenset({"model", "messages", "input", "max_tokens"})
@@ -72,9 +73,9 @@ def _submission(asked: JobRequest, raw: bytes) -> Submission:
     match Kind(asked.kind):
         case Kind.CHAT:
             streamed = asked.stream or bool(asked.request.get("stream"))
-            return chat.submission(asked.request, raw, stream=streamed, **more)
+            return submission.chat(asked.request, raw, stream=streamed, **more)
         case Kind.EMBEDDING:
-            return embeddings.submission(asked.request, raw, **more)
+            return submission.embedding(asked.request, raw, **more)
         case _:
             raise Refused(
                 f"kind: {asked.kind} jobs are not served yet; send chat or embedding",

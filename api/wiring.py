@@ -11,7 +11,7 @@ from api.administration import Administration
 from api.conversations import Conversations
 from api.errors import overfull
 from api.metrics import Metrics
-from api.ports import Hooks, Inbox, Jobs, Keys, Lanes, Router, Usage
+from api.ports import Bulk, Hooks, Inbox, Jobs, Keys, Lanes, Router, Usage
 from shared.clock import Clock, SystemClock
 from shared.core.model import Paid, Priority
 from shared.errors import Refused, StoreError
@@ -36,6 +36,8 @@ class Bounds:
     """The API's settings. `_s` are seconds, `_bytes` bytes."""
 
     max_body_bytes: int = 32 * 1024 * 1024
+    max_file_bytes: int = 512 * 1024 * 1024
+    max_batch_bytes: int = 200 * 1024 * 1024
     hold_s: float = 540.0  # just under the SDKs' own 600
     keepalive_s: float = 10.0
     first_byte_s: float = 10.0  # a stream's status line comes at its first token, or now
@@ -50,6 +52,11 @@ class Bounds:
         """A job's deadline as a span from its acceptance; None is none."""
         span = self.deadlines_s[priority] if given_s is None else given_s
         return None if span is None else max(1, round(span * 1000))
+
+    def file_bytes(self, purpose: str) -> int:
+        """How large a file of this purpose may be."""
+        whole = self.max_file_bytes
+        return min(whole, self.max_batch_bytes) if purpose == "batch" else whole
 
     def paid_within(self, asked: Paid | None) -> Paid:
         """When a job may cost something: never, where the day's cap is nothing."""
@@ -73,6 +80,7 @@ class Wiring:
     keys: Keys
     usage: Usage
     hooks: Hooks
+    bulk: Bulk
     admin: Administration
     bounds: Bounds = Bounds()
     clock: Clock = field(default_factory=SystemClock)
@@ -91,6 +99,7 @@ class Service:
         self.keys = wiring.keys
         self.usage = wiring.usage
         self.hooks = wiring.hooks
+        self.bulk = wiring.bulk
         self.conversations = Conversations()
         self.admin = wiring.admin
         self.bounds = wiring.bounds

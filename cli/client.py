@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
@@ -121,6 +122,29 @@ class Api:
         if key is None:
             return _json(await self._send("POST", path, content=content, headers=headers))
         return await self._patiently("POST", path, content=content, headers=headers)
+
+    async def upload(self, path: Path, purpose: str) -> dict[str, Any]:
+        """A file's JSON, once it is kept. It is streamed, and not repeated over drops."""
+        with path.open("rb") as file:
+            form: dict[str, Any] = {"data": {"purpose": purpose}, "files": {"file": file}}
+            return _json(await self._send("POST", "/v1/files", **form))
+
+    async def download(self, path: str, target: Path) -> None:
+        """Writes what is at `path` to a file, whole or not at all. Unreachable if it breaks."""
+        part = target.with_name(f".{target.name}.part")
+        try:
+            async with self._http.stream("GET", path) as response:
+                if response.status_code >= FIRST_BAD:
+                    body = await response.aread()
+                    raise refusal(response.status_code, body, response.headers)
+                with part.open("wb") as file:
+                    async for chunk in response.aiter_raw():
+                        file.write(chunk)
+            part.replace(target)
+        except httpx2.TransportError as exc:
+            raise self._unreachable(exc) from exc
+        finally:
+            part.unlink(missing_ok=True)
 
     async def change(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """A PATCH's or DELETE's JSON; never repeated."""

@@ -20,7 +20,9 @@ class Listen:
         evacuate: Bell,
         probes: Bell,
         spending: Bell,
+        batches: Bell,
     ) -> None:
+        self._batches = batches
         self._spending = spending
         self._store = store
         self._rebalance = rebalance
@@ -45,6 +47,9 @@ class Listen:
                 for bell in (self._deadlines, self._rebalance, self._evacuate, self._probes):
                     bell.ring()
                 self._spending.ring()
+                self._batches.ring()
+            case LaneEventKind.BATCH:
+                self._batches.ring()
             case LaneEventKind.UNSERVED:
                 self._evacuate.ring()
             case LaneEventKind.DIED:

@@ -8,12 +8,16 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 import structlog
+from redis.asyncio import Redis
 
+from scheduler.batch_lines import Limits
+from scheduler.batches import Batches, Bulk
 from scheduler.bell import Bell
 from scheduler.configure import Configure
 from scheduler.deadlines import Deadlines
 from scheduler.ending import end
 from scheduler.evacuate import Evacuate
+from scheduler.files import ExpiredFiles
 from scheduler.leading import RELEASE_WITHIN_S, Duties, Duty, lead_for_ever
 from scheduler.listen import Listen
 from scheduler.ports import SchedulerStore
@@ -21,13 +25,18 @@ from scheduler.probes import Probes
 from scheduler.reaper import Reaper
 from scheduler.rebalance import Rebalance
 from scheduler.retention import Retention
+from scheduler.router import NewestRouter
 from scheduler.spending import Spending
 from scheduler.store import Store
-from shared import log
+from shared import log, objects
+from shared.core.model import Paid
 from shared.core.spill import paid_costs
 from shared.errors import ConfigError
 from shared.settings import Settings
 from shared.store import connect
+from shared.store.batches import Batches as BatchStore
+from shared.store.files import Files
+from shared.store.jobs import Jobs
 from shared.store.lanes import Lanes, publish_catalog
 from shared.store.leader import Leader
 from shared.store.tables import Tables
@@ -46,6 +55,7 @@ def duties_of(
     *,
     changed: Bell | None = None,
     probe_ms: int = 60_000,
+    bulk: Bulk | None = None,
 ) -> Duties:
     """What the leader of a fence does; each time with bells of its own, so nothing is left over.
 
@@ -53,14 +63,24 @@ def duties_of(
     """
 
     def duties(fence: int) -> Mapping[str, Duty]:
-        work, limits, money, left, died = (Bell() for _ in range(5))
-        return {
+        work, limits, money, left, died, lines = (Bell() for _ in range(6))
+        more: dict[str, Duty] = {}
+        if bulk is not None:
+            more["batches"] = Batches(bulk, lines, fence)
+            more["files"] = ExpiredFiles(bulk.files, bulk.store, bulk.objects, Bell())
+        return more | {
             "configure": Configure(publish, changed or Bell()),
             "evacuate": Evacuate(store, left, fence),
             "probes": Probes(store, died, probe_ms),
             "spending": Spending(store, money, cap_microusd),
             "listen": Listen(
-                store, rebalance=work, deadlines=limits, evacuate=left, probes=died, spending=money
+                store,
+                rebalance=work,
+                deadlines=limits,
+                evacuate=left,
+                probes=died,
+                spending=money,
+                batches=lines,
             ),
             "rebalance": Rebalance(store, work, fence),
             "deadlines": Deadlines(store, limits, fence),
@@ -86,9 +106,9 @@ async def serve(settings: Settings) -> None:
     base = Base.of_settings(settings, os.environ)
     client = connect.commands(settings.redis_url)
     listener = connect.pubsub(settings.redis_url)
+    producer = connect.producer(settings.redis_url)
     lease_ms = int(settings.dead_after_s * 1_000)
-    cap_usd = settings.paid_daily_cap_usd
-    cap_microusd = None if cap_usd is None else round(cap_usd * 1e6)
+    cap_microusd = cap_of(settings)
     store = Store(client, listener, PREFIX, lease_ms)
     lanes = Lanes(client, PREFIX)
     leader = Leader(client, PREFIX, f"{os.getpid()}-{uuid.uuid4().hex[:12]}")
@@ -111,15 +131,42 @@ async def serve(settings: Settings) -> None:
             logger.info("credential_replaced", credential=credential)
         return await publish_catalog(lanes, supply.catalog, supply.credentials, settings)
 
+    bulk = bulk_of(settings, client, producer, live)
     probe_ms = int(settings.probe_s * 1_000)
-    duties = duties_of(store, publish, lease_ms, cap_microusd, changed=changed, probe_ms=probe_ms)
+    duties = duties_of(
+        store, publish, lease_ms, cap_microusd, changed=changed, probe_ms=probe_ms, bulk=bulk
+    )
     live.start()
     try:
         await until_stopped(lead_for_ever(leader, duties))
     finally:
         await live.close()
-        for each in (client, listener, ears):
+        for each in (client, listener, producer, ears):
             await each.aclose()
+
+
+def cap_of(settings: Settings) -> int | None:
+    """What a day may cost at most."""
+    cap_usd = settings.paid_daily_cap_usd
+    return None if cap_usd is None else round(cap_usd * 1e6)
+
+
+def bulk_of(settings: Settings, client: Redis, producer: Redis, live: Live) -> Bulk:
+    """What batches stand on."""
+    cap_microusd = cap_of(settings)
+    return Bulk(
+        store=BatchStore(client, PREFIX),
+        files=Files(client, PREFIX),
+        jobs=Jobs(producer, client, PREFIX),
+        lanes=Lanes(client, PREFIX),
+        objects=objects.of_settings(settings),
+        router=NewestRouter(live, settings.context_margin),
+        limits=Limits(
+            max_lines=settings.max_batch_lines,
+            paid=Paid.NEVER if cap_microusd == 0 else Paid(settings.paid),
+            cost_cap_microusd=cap_microusd,
+        ),
+    )
 
 
 async def until_stopped(work: Coroutine[Any, Any, None]) -> None:

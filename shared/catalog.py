@@ -37,6 +37,7 @@ VIRTUAL = ("auto", *(f"auto:{category}" for category in CATEGORIES), "auto:cheap
 class Quirks:
     """How a provider's OpenAI-compatible wire differs from OpenAI's: data for the adapter.
 
+    `wire` is whose wire it is: a native type, else the wire it is like or is named after.
     `drop` and `rename` speak of top-level fields of a chat request: first dropped, then renamed
     (`seed` → `random_seed`). `max_tokens_field` is the one name this provider takes for the output
     limit. `stream_usage` says whether `stream_options: {include_usage: true}` may be sent.
@@ -59,6 +60,7 @@ class Quirks:
     models that go on with an assistant's text which stands last.
     """
 
+    wire: str = ""
     max_tokens_field: str = "max_tokens"
     drop: frozenset[str] = frozenset()
     rename: tuple[tuple[str, str], ...] = ()
@@ -279,6 +281,7 @@ def _quirks(name: str, provider: ProviderDoc) -> Quirks:
     return Quirks(
         **{
             **said,
+            "wire": provider.type if provider.type in NATIVE else doc.like or name,
             "drop": frozenset(said["drop"]),
             "rename": tuple(said["rename"].items()),
             "extra_headers": tuple(said["extra_headers"].items()),

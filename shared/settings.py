@@ -59,6 +59,12 @@ class Settings(BaseSettings):
     api_keys_file: Path | None = Field(
         default=None, description="callers' keys beside the configuration's: JSON, digests only"
     )
+    objects_url: str | None = Field(
+        default=None,
+        repr=False,
+        description="where files are kept: s3://, gs://, az:// or file:// address, credentials from"
+        " the environment as usual there; None: the data directory's `objects`",
+    )
     secret_key: Secret | None = Field(
         default=None,
         repr=False,
@@ -71,6 +77,9 @@ class Settings(BaseSettings):
     workers: int = Field(default=1, ge=1, le=256, description="worker processes of `up`")
     max_inflight: int = Field(default=1000, ge=1, le=10_000, description="attempts a process")
     max_body_bytes: int = Field(default=32 * 1024 * 1024, ge=1024, le=1024**3)
+    max_file_bytes: int = Field(default=512 * 1024 * 1024, ge=1024, le=8 * 1024**3)
+    max_batch_bytes: int = Field(default=200 * 1024 * 1024, ge=1024, le=8 * 1024**3)
+    max_batch_lines: Count = Field(default=50_000, description="requests in one batch")
     inline_body_bytes: int = Field(
         default=64 * 1024, ge=1024, le=1024**2, description="larger bodies go to files"
     )

@@ -796,7 +796,14 @@ OTHERS = [
         Kind.RATE_LIMITED,
         expect={"retry_after_ms": 37_000},
     ),
-    Refusal("huggingface", "huggingface", 402, {"error": "depleted"}, Kind.QUOTA_EXHAUSTED),
+    Refusal(
+        "huggingface",
+        "huggingface",
+        402,
+        {"error": "depleted"},
+        Kind.QUOTA_EXHAUSTED,
+        expect={"window": "month", "dead": False},
+    ),
 ]
 UNREADABLE = [
     Refusal(f"status {status}", "openai-compatible", status, b"<html>oops</html>", kind)

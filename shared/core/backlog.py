@@ -126,6 +126,7 @@ class LaneEventKind(StrEnum):
     UNSERVED = "unserved"  # work is left on a lane that nobody serves any more
     DIED = "died"  # a credential (named in the lane's place) was set aside
     LIMITS = "limits"  # a deadline or wait limit is now the nearest of all
+    BATCH = "batch"  # a batch was handed in, or lines of one have ended
     LOST = "lost"  # messages may have been missed: look at everything
 
 

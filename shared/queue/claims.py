@@ -101,6 +101,7 @@ def job_header(job: NewJob) -> dict[str, Any]:
         "join": job.join_live or None,
         "hook": job.hook,
         "as": job.told_as,
+        "batch": None if job.batch is None else " ".join(job.batch),
         "watch": job.watcher if job.follow or job.watcher is None else f"!{job.watcher}",
     }
     return {name: value for name, value in header.items() if value is not None}

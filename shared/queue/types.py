@@ -46,6 +46,7 @@ class NewJob:
     follow: bool = True
     hook: str | None = None
     told_as: str | None = None
+    batch: tuple[str, str] | None = None  # the batch it is a line of, and its custom id there
 
 
 class Acceptance(StrEnum):

@@ -107,6 +107,14 @@ class Jobs:
             )
         return None if what == b"unknown" else await self.get(job_id, tenant)
 
+    async def cancel_all(self, ids: Sequence[str], tenant: str, reason: str) -> int:
+        """Cancels those of the jobs that have not ended; returns how many."""
+        with store_errors("cancel"):
+            what = await self._scripts(
+                "cancel", {"ids": list(ids), "tenant": tenant, "reason": reason}
+            )
+        return sum(one == b"cancelled" for one in what)
+
     async def replay(
         self, job_id: str, tenant: str | None, deadline_ms: int | None = None
     ) -> JobRecord | None:
@@ -117,6 +125,12 @@ class Jobs:
             )
         if what == b"unknown":
             return None
+        if what == b"batch":
+            raise Refused(
+                f"job {job_id} is a line of a batch: hand the line in again",
+                status=409,
+                code="not_replayable",
+            )
         if what != b"replayed":
             raise Refused(
                 f"job {job_id} is {'still live' if what == b'live' else 'completed'}; only failed,"

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx2
 import orjson
+from bulk_fakes import fake_bulk
 
 from api.administration import Administration
 from api.app import create_app
@@ -160,6 +161,7 @@ class FakeStore:
         self.accepted = asyncio.Event()
         self.cancelled: list[str] = []
         self.inline_results = True
+        self.bulk = fake_bulk(self.clock.now_ms)
         self.tables = FakeTables()
 
     # -- Jobs
@@ -452,6 +454,7 @@ def wiring(store: FakeStore, *, allow_private: bool = False, **bounds: Any) -> W
         admin=admin,
         usage=store.usage,
         hooks=store.hooks,
+        bulk=store.bulk,
         bounds=Bounds(**{"disconnect_grace_s": 0.0, "max_body_bytes": 100_000, **bounds}),
         clock=store.clock,
     )

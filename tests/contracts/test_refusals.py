@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 from recorded_replies import REFUSALS, Refusal
 from worker_claims import CHAT, deployment
 
-from shared.catalog import Quirks
+from shared.catalog import Quirks, build
+from shared.catalog_schema import Config
 from shared.core.model import Kind
 from shared.core.outcome import Failed, FailureKind
+from shared.wires import NATIVE
 from workers.providers.anthropic import Anthropic
 from workers.providers.base import Adapter, Call
 from workers.providers.cohere import Cohere
@@ -20,8 +22,11 @@ NOW_MS = 1_785_658_100_000 - 1_785_658_100_000 % 86_400_000 + 9 * 3_600_000  # 0
 ADAPTERS: list[Adapter] = [OpenAICompatible(), Anthropic(), Cohere(), Gemini()]
 
 
-def call(type_="openai-compatible", dialect="generic"):
-    return Call(Kind.CHAT, CHAT, deployment("http://x", type=type_), Quirks(rate_dialect=dialect))
+def call(wire="openai", dialect="generic"):
+    """A call as the catalog makes it: a wire that is not native is `openai-compatible` by type."""
+    type_ = wire if wire in NATIVE else "openai-compatible"
+    quirks = Quirks(rate_dialect=dialect, wire=wire)
+    return Call(Kind.CHAT, CHAT, deployment("http://x", type=type_), quirks)
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda each: type(each).__name__)
@@ -83,3 +88,21 @@ def test_no_bytes_make_an_adapter_raise_or_call_a_refusal_a_success(status, head
         assert isinstance(failed, Failed)
         assert failed.kind in FailureKind
         assert failed.retry_after_ms is None or failed.retry_after_ms >= 0
+
+
+@pytest.mark.parametrize(
+    ("name", "wire"),
+    [("huggingface", "huggingface"), ("groq", "groq"), ("cohere", "cohere"), ("gemini", "gemini")],
+)
+def test_a_provider_of_the_catalog_is_judged_by_its_own_wire(name, wire):
+    assert build(Config(), env={}).quirks(name).wire == wire
+
+
+def test_a_provider_that_is_like_another_is_judged_as_that_one():
+    mine = {
+        "type": "openai-compatible",
+        "base_url": "http://127.0.0.1:9/v1",
+        "quirks": {"like": "groq"},
+    }
+    found = build(Config.model_validate({"providers": {"mine": mine}}), env={})
+    assert found.quirks("mine").wire == "groq"

@@ -7,9 +7,12 @@ import pytest
 from conserved import assert_at_rest, assert_conserved
 from queue_world import DONE, PREFIX, World
 
+from shared.core.batch import BatchStatus
 from shared.core.model import Status
+from shared.errors import Refused
 from shared.queue.scripts import Scripts
 from shared.queue.types import Acceptance, Report, Verdict
+from shared.store.batches import Batches, Change, NewBatch
 from shared.store.jobs import Jobs
 
 
@@ -52,3 +55,27 @@ async def test_a_lost_worker_is_reaped_on_fakeredis(fake: World) -> None:
     await fake.claim()
     assert await fake.lose_worker("w1") == 1
     await assert_conserved(fake.client)
+
+
+async def test_lines_of_a_batch_are_counted_on_fakeredis(fake: World) -> None:
+    store = Batches(fake.client, PREFIX)
+    new = NewBatch("batch_1", "t1", "/v1/chat/completions", "file-1", "24h")
+    assert (await store.create(new)).status is BatchStatus.VALIDATING
+    begun = Change((BatchStatus.VALIDATING,), BatchStatus.IN_PROGRESS, incr={"fed": 3})
+    assert await store.change("batch_1", begun)
+    names = ("job_1_1", "job_1_2", "job_1_3")
+    await fake.accept(*(fake.job(name, batch=("batch_1", f"id of {name}")) for name in names))
+    claimed = await fake.claim(want=2)
+    assert await fake.finish(claimed[0])
+    assert await fake.finish(claimed[1], Report(Verdict.FAIL, error={"message": "no"}))
+    assert await fake.jobs.cancel_all(names, "t1", "batch_cancelled") == 1
+    batch = await store.get("batch_1", "t1")
+    assert batch is not None
+    assert (batch.completed, batch.failed, batch.ended, batch.waiting) == (1, 2, 3, 3)
+    ended = await store.ended("batch_1", 0, 9)
+    assert [one.mark for one in ended] == ["Cjob_1_1", "Fjob_1_2", "Fjob_1_3"]
+    assert ended[0].custom_id == "id of job_1_1"
+    assert ended[0].outcome is not None
+    assert await store.cancel("batch_1", "t2") is None
+    with pytest.raises(Refused):
+        await fake.jobs.replay("job_1_2", "t1")

@@ -161,6 +161,14 @@ async def test_a_response_is_told_of_as_one(world: World, end: Report, kind: str
     assert await told(world, "job_8") == []
 
 
+async def test_the_lines_of_a_batch_are_not_told_one_by_one(world: World) -> None:
+    await Hooks(world.client).put(None, endpoint("all", "job.completed"))
+    await world.accept(world.job("a", batch=("batch_1", "line-1")))
+    (claim,) = await world.claim()
+    await world.finish(claim)
+    assert await told(world) == []
+
+
 async def test_an_endpoint_that_is_the_jobs_own_too_is_told_once(world: World) -> None:
     await Hooks(world.client).put(None, endpoint("own", "job.completed"))
     await world.accept(world.job("a", hook=OWN))

@@ -1,5 +1,6 @@
 """What README.md shows can be typed as it stands and does what it says."""
 
+import json
 import os
 import re
 import shlex
@@ -37,6 +38,9 @@ def system() -> Iterator[Whole]:
 def typed(line: str, system: Whole, folder: Path) -> "subprocess.CompletedProcess[str]":
     """One line in a shell, in a folder that has what the README speaks of."""
     (folder / "prompts.txt").write_text("Say one.\nSay two.\n", encoding="utf-8")
+    asked = {"model": "auto", "messages": [{"role": "user", "content": "Say hello"}]}
+    row = {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": asked}
+    (folder / "requests.jsonl").write_text(json.dumps(row), encoding="utf-8")
     (folder / "FILE").write_text("providers: {}\n", encoding="utf-8")
     with system.http() as http:
         request = {"model": "auto", "messages": [{"role": "user", "content": "Say hello"}]}

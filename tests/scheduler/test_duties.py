@@ -133,13 +133,15 @@ async def test_retention_drops_in_batches_until_nothing_is_left(store):
 
 
 def bells():
-    return {name: Bell() for name in ("rebalance", "deadlines", "evacuate", "probes", "spending")}
+    names = ("rebalance", "deadlines", "evacuate", "probes", "spending", "batches")
+    return {name: Bell() for name in names}
 
 
 HEARD_BY = {
     LaneEventKind.LIMITS: ("deadlines",),
     LaneEventKind.UNSERVED: ("evacuate",),
     LaneEventKind.DIED: ("probes",),
+    LaneEventKind.BATCH: ("batches",),
     LaneEventKind.SPENDING: ("spending",),
     LaneEventKind.CAPPED: ("spending", "rebalance"),
 }

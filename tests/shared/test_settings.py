@@ -95,6 +95,7 @@ def test_settings_do_not_change():
 def test_every_number_says_its_unit():
     units = ("_s", "_bytes", "_usd", "_share", "_reserve", "_margin")
     counts = {"port", "workers", "max_inflight", "max_queued", "max_attempts", "breaker_failures"}
+    counts |= {"max_batch_lines"}
     for name, field in settings.Settings.model_fields.items():
         if isinstance(field.default, (int, float)) and not isinstance(field.default, bool):
             assert name.endswith(units) or name in counts, name

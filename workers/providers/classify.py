@@ -24,7 +24,7 @@ def refusal(
     """What an answer that refuses means. `status` 200 is an error inside a success."""
     if error.headers:
         headers = {**headers, **dict(error.headers)}
-    verdict = judge(call.deployment.type, status, error.marks, error.message)
+    verdict = judge(call.quirks.wire or call.deployment.type, status, error.marks, error.message)
     learned = ratelimits.learned_from_headers(headers, call.quirks.rate_dialect, now_ms)
     failed = Failed(
         kind=verdict.kind,

@@ -187,7 +187,7 @@ STATUSES: Mapping[int, Verdict] = MappingProxyType(
         524: _TIMEOUT,
     }
 )
-_PROVIDER_STATUSES: Mapping[tuple[str, int], Verdict] = MappingProxyType(
+_WIRE_STATUSES: Mapping[tuple[str, int], Verdict] = MappingProxyType(
     {
         ("cohere", 403): _UNAUTHORIZED,
         ("cohere", 498): _FILTERED,
@@ -199,7 +199,7 @@ SERVER_ERROR = 500
 _UNPAID_STATUS = 402  # Gemini marks it RESOURCE_EXHAUSTED, as it does a limit
 
 
-def judge(provider_type: str, status: int, marks: tuple[str, ...], text: str) -> Verdict:
+def judge(wire: str, status: int, marks: tuple[str, ...], text: str) -> Verdict:
     """The verdict on a refusal. Unknown is a failure that is tried again, never a success."""
     for mark in marks:
         if verdict := MARKS.get(mark):
@@ -211,6 +211,6 @@ def judge(provider_type: str, status: int, marks: tuple[str, ...], text: str) ->
         for mark in marks:
             if verdict := LIMIT_MARKS.get(mark):
                 return verdict
-    if verdict := _PROVIDER_STATUSES.get((provider_type, status)) or STATUSES.get(status):
+    if verdict := _WIRE_STATUSES.get((wire, status)) or STATUSES.get(status):
         return verdict
     return _OVERLOADED if status >= SERVER_ERROR else _UNKNOWN

@@ -168,8 +168,23 @@ local function pull(id, h)
   return call('ZREM', P .. 'quarantine', id) == 1 and 'quarantine' or nil
 end
 
+-- A line of a batch has ended: counted, and marked for the scheduler to collect (core/batch.py, Mark).
+-- batch:<id> hash (store/batches.py); bended:<id> list "<mark><job id>", oldest first
+local function line_ended(id, h, status)
+  local batch = string.match(h.batch, '^%S+')
+  local key = P .. 'batch:' .. batch
+  local v = call('HMGET', key, 'status', 'fed')
+  if not v[1] then return end
+  local mark = status == 'completed' and 'C' or status == 'expired' and 'X' or 'F'
+  if status == 'cancelled' and v[1] ~= 'in_progress' then mark = 'K' end
+  call('RPUSH', P .. 'bended:' .. batch, mark .. id)
+  if mark == 'C' or mark == 'F' then call('HINCRBY', key, mark == 'C' and 'completed' or 'failed', 1) end
+  local ended = call('HINCRBY', key, 'ended', 1)
+  if ended % 500 == 0 or ended >= tonumber(v[2] or '0') then announce('batch', '') end
+end
+
 -- Writes the one final state: status, index, the terminal event, the time to live of its keys.
--- `h` holds tenant kind created watch live hook; `fields` more of the job hash; `outcome` what res:<id>
+-- `h` holds tenant kind created watch live hook batch; `fields` more of the job hash; `outcome` what res:<id>
 -- keeps. Who wants to hear of it hears when the call ends (hooks.lua).
 local function conclude(id, h, status, fields, outcome, data, body)
   local key, ttl = job_key(id), settings('retention_ms', '259200000')
@@ -182,6 +197,7 @@ local function conclude(id, h, status, fields, outcome, data, body)
   call('ZREM', P .. 'limits', id)
   BORN = BORN - 1
   bump('done', status, 1)
+  if h.batch then line_ended(id, h, status) end
   local n = event(id, h.watch, 'job.' .. status, data or '{}', body, true)
   if h.kind ~= 'task' then ENDED[#ENDED + 1] = { id = id, h = h, status = status, n = n, outcome = outcome } end
   if h.live and call('GET', P .. 'live:' .. h.live) == id then call('DEL', P .. 'live:' .. h.live) end

@@ -2,9 +2,9 @@
 
 import pytest
 
-from api.features import chat_need, chat_shape, conversation
 from shared.core.analysis import EDGE_CHARS, TYPES, Shape, request_type
 from shared.core.ranking import CATEGORIES_BY_TYPE
+from shared.needs import chat_need, chat_shape, conversation
 
 
 def kind(text="Hello there, how are you?", *more, system=None, **request):

@@ -2,12 +2,11 @@
 
 import random
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from api.ports import Route
 from shared.catalog import Catalog
-from shared.core.candidates import SHARED, Skip
+from shared.core.candidates import SHARED, Considered, Skip
 from shared.core.eligibility import Load
 from shared.core.eta import estimate
 from shared.core.features import Features
@@ -33,6 +32,24 @@ SERVICE_MS: Final = 2_000  # the mean of a call, where nothing measures it
 
 def _turn() -> int:
     return random.getrandbits(TURNS)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a job goes: `first` is the lane it is queued in, `lanes` all free candidates in order.
+
+    `skipped` counts the others by reason.
+
+    `waiting` and `eta_ms` (p50, p95: spans from now) are estimates from the lanes as last read.
+    """
+
+    first: str
+    lanes: tuple[str, ...]
+    paid_lanes: tuple[str, ...]
+    considered: tuple[Considered, ...]
+    skipped: tuple[tuple[str, int], ...] = ()
+    waiting: Waiting | None = None
+    eta_ms: tuple[int, int] | None = None
 
 
 class CatalogRouter:

@@ -1,0 +1,291 @@
+"""`headrace batch FILE.jsonl`: a file of requests in, a file of answers beside it.
+
+What was handed in is noted beside the results until it has ended: the same command again goes on
+with the same batch, wherever it was interrupted.
+"""
+
+import asyncio
+import hashlib
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import orjson
+import typer
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from cli import codes, show
+from cli.client import Api, find
+from shared.errors import ConfigError, Refused
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+FINAL: Final = frozenset({"completed", "failed", "expired", "cancelled"})
+WINDOWS: Final = ("1h", "24h", "7d")
+FIRST_LOOK_S: Final = 0.2
+MOST_LOOK_S: Final = 2.0
+READ_BYTES: Final = 1 << 20
+NOT_FOUND: Final = 404
+SHOWN_ERRORS: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What was handed in: enough to go on with it. `key` makes handing it in twice one batch."""
+
+    digest: str
+    endpoint: str
+    window: str
+    key: str
+    file: str | None = None
+    batch: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the results go, and the note while there are none."""
+
+    output: Path
+    errors: Path
+    note: Path
+
+
+def places(file: Path, out: Path | None) -> Places:
+    """Beside the file, or in the folder `out`."""
+    folder, stem = out or file.parent, file.name.removesuffix(".jsonl")
+    return Places(
+        folder / f"{stem}.output.jsonl",
+        folder / f"{stem}.errors.jsonl",
+        folder / f".{stem}.batch.json",
+    )
+
+
+@app.command()
+def batch(
+    file: Annotated[Path, typer.Argument(metavar="FILE.jsonl", help="one request a line")],
+    *,
+    out: Annotated[Path | None, typer.Option(help="the folder for the results")] = None,
+    endpoint: Annotated[str | None, typer.Option(help="else the first line's url")] = None,
+    window: Annotated[str, typer.Option(help="1h, 24h or 7d: then it expires")] = "24h",
+    wait: Annotated[bool, typer.Option(help="until it has ended, and write the results")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="print the batch as JSON")] = False,
+    url: Annotated[str | None, typer.Option(help="instead of HEADRACE_URL")] = None,
+) -> None:
+    """Run a file of requests as one batch.
+
+    Each line is {"custom_id", "method": "POST", "url", "body"}, as OpenAI's. The answers are
+    written beside the file, the errors too. Interrupted, the batch goes on: the same command again
+    waits for it.
+
+    Exit code 0: every line completed; 1: some did not; 2: wrong usage or input; 3: no Headrace;
+    130: interrupted.
+    """
+    if window not in WINDOWS:
+        raise ConfigError(f"--window is {window!r}; it must be one of {', '.join(WINDOWS)}")
+    if not file.is_file():
+        raise ConfigError(f"{file} is no file")
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+    where = places(file, out)
+    fresh = Note(digest_of(file), endpoint or url_of(file), window, uuid.uuid4().hex)
+    run = Run(where, View(as_json=as_json))
+    raise typer.Exit(asyncio.run(run.whole(file, fresh, url, wait=wait)))
+
+
+def digest_of(file: Path) -> str:
+    """What tells whether the file is the one that was handed in."""
+    digest = hashlib.sha256()
+    with file.open("rb") as content:
+        while part := content.read(READ_BYTES):
+            digest.update(part)
+    return digest.hexdigest()
+
+
+def url_of(file: Path) -> str:
+    """The url of the first line. ConfigError where it has none."""
+    with file.open("rb") as content:
+        first = content.readline(READ_BYTES)
+    try:
+        found = orjson.loads(first)["url"]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        found = None
+    if not isinstance(found, str):
+        raise ConfigError(
+            f"{file}, line 1: it must be a JSON object with a url, or give --endpoint"
+        )
+    return found
+
+
+class Run:
+    """One call of the command."""
+
+    def __init__(self, where: Places, view: "View") -> None:
+        self._where, self._view = where, view
+
+    async def whole(self, file: Path, fresh: Note, url: str | None, *, wait: bool) -> int:
+        """Hands the file in, or goes on with it, and waits for its end; the exit code."""
+        note = self._noted(fresh)
+        async with Api(find(url)) as api:
+            try:
+                found = await self._begun(api, file, note)
+                if not wait:
+                    self._view.accepted(found)
+                    return codes.OK
+                with self._view.progress():
+                    found = await self._ended(api, found["id"])
+                await self._write(api, found)
+            except (asyncio.CancelledError, KeyboardInterrupt):
+                self._view.interrupted()
+                return codes.INTERRUPTED
+        self._where.note.unlink(missing_ok=True)
+        self._view.summary(found, self._where)
+        counts = found["request_counts"]
+        good = found["status"] == "completed" and counts["completed"] == counts["total"]
+        return codes.OK if good else codes.FAILED
+
+    def _noted(self, fresh: Note) -> Note:
+        """The note of the call before, if it was about the same work; else a new one, written."""
+        try:
+            kept = Note(**orjson.loads(self._where.note.read_bytes()))
+        except (OSError, orjson.JSONDecodeError, TypeError):
+            kept = None
+        if kept is not None and replace(fresh, key="") == replace(
+            kept, key="", file=None, batch=None
+        ):
+            return kept
+        return self._keep(fresh)
+
+    def _keep(self, note: Note) -> Note:
+        part = self._where.note.with_suffix(".part")
+        part.write_bytes(orjson.dumps(asdict(note)))
+        part.replace(self._where.note)
+        return note
+
+    async def _begun(self, api: Api, file: Path, note: Note) -> dict[str, Any]:
+        """The batch of this note: found again, or handed in."""
+        if note.batch is not None:
+            try:
+                found = await api.get(f"/v1/batches/{note.batch}")
+            except Refused as refused:
+                if refused.status != NOT_FOUND:
+                    raise
+                note = replace(note, key=uuid.uuid4().hex, file=None, batch=None)
+            else:
+                self._view.goes_on(found)
+                return found
+        if note.file is None:
+            uploaded = await api.upload(file, "batch")
+            note = self._keep(replace(note, file=uploaded["id"]))
+        body = {
+            "input_file_id": note.file,
+            "endpoint": note.endpoint,
+            "completion_window": note.window,
+        }
+        try:
+            found = await api.post("/v1/batches", body, key=note.key)
+        except Refused:
+            self._where.note.unlink(missing_ok=True)  # the next call begins anew
+            raise
+        self._keep(replace(note, batch=found["id"]))
+        return found
+
+    async def _ended(self, api: Api, batch_id: str) -> dict[str, Any]:
+        look_s = FIRST_LOOK_S
+        while True:
+            found = await api.get(f"/v1/batches/{batch_id}")
+            self._view.refresh(found)
+            if found["status"] in FINAL:
+                return found
+            await asyncio.sleep(look_s)
+            look_s = min(MOST_LOOK_S, look_s * 1.5)
+
+    async def _write(self, api: Api, found: dict[str, Any]) -> None:
+        where = self._where
+        for name, target in (("output", where.output), ("error", where.errors)):
+            file_id = found[f"{name}_file_id"]
+            if file_id is None:
+                target.unlink(missing_ok=True)  # of an earlier run: it would be taken for this one
+            else:
+                await api.download(f"/v1/files/{file_id}/content", target)
+
+
+class View:
+    """What a person or a script sees of it."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._json = as_json
+        self._out, self._err = show.out(), show.err()
+        self._bar: Progress | None = None
+        if self._err.is_terminal:
+            self._bar = Progress(
+                SpinnerColumn(), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+                TimeRemainingColumn(), TextColumn("{task.description}"),
+                console=self._err, transient=True,
+            )  # fmt: skip
+
+    @contextmanager
+    def progress(self) -> Iterator[None]:
+        """While it is open, progress is shown."""
+        if self._bar is None:
+            yield
+            return
+        with self._bar as bar:
+            bar.add_task("validating", total=None)
+            yield
+
+    def refresh(self, found: dict[str, Any]) -> None:
+        """The batch as it stands."""
+        if self._bar is None:
+            return
+        counts = found["request_counts"]
+        failed = f", {counts['failed']} failed" if counts["failed"] else ""
+        self._bar.update(
+            self._bar.task_ids[0],
+            total=counts["total"] or None,
+            completed=counts["completed"] + counts["failed"],
+            description=f"{found['status']}{failed}",
+        )
+
+    def goes_on(self, found: dict[str, Any]) -> None:
+        """An earlier call handed it in."""
+        self._err.print(f"goes on with {found['id']} ({found['status']})")
+
+    def accepted(self, found: dict[str, Any]) -> None:
+        """It was handed in, and nobody waits for it here."""
+        self._out.out(orjson.dumps(found).decode() if self._json else found["id"])
+
+    def interrupted(self) -> None:
+        """The batch goes on without us."""
+        self._err.print("interrupted; what was handed in goes on: the same command waits for it")
+
+    def summary(self, found: dict[str, Any], where: Places) -> None:
+        """How it went."""
+        counts = found["request_counts"]
+        if self._json:
+            files = {
+                name: str(path) if path.exists() else None
+                for name, path in (("output", where.output), ("errors", where.errors))
+            }
+            self._out.out(orjson.dumps(found | {"files": files}).decode())
+            return
+        for error in ((found.get("errors") or {}).get("data") or [])[:SHOWN_ERRORS]:
+            line = f"line {error['line']}: " if error.get("line") else ""
+            self._err.print(f"{line}{error['message']} ({error['code']})")
+        self._err.print(
+            f"{found['id']} {found['status']}: {counts['completed']} of {counts['total']}"
+            f" completed, {counts['failed']} failed"
+        )
+        for path in (where.output, where.errors):
+            if path.exists():
+                self._out.out(str(path))

@@ -1,0 +1,121 @@
+"""What is too large for the store: files, in a folder or a bucket. The only user of obstore.
+
+Objects are written whole or not at all, and replaced at once: a reader never sees half of one.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, MemoryStore, from_url
+
+from shared.errors import ConfigError, Refused, StoreError
+from shared.settings import Settings
+
+CHUNK_BYTES: Final = 256 * 1024
+PART_BYTES: Final = 5 << 20  # the least that S3 takes
+PARTS_AT_ONCE: Final = 1  # of one upload in memory
+
+
+class NoSuchObject(StoreError):  # noqa: N818 - the word of our vocabulary
+    """There is no object of that name."""
+
+
+class Objects(Protocol):
+    """Named bytes. Every method raises StoreError where they cannot be reached."""
+
+    async def put(self, name: str, parts: AsyncIterator[bytes]) -> None:
+        """Writes them under the name; whatever `parts` raises is raised, and nothing is written."""
+        ...
+
+    def get(self, name: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """The bytes from `start` up to `end`, in parts. NoSuchObject."""
+        ...
+
+    async def delete(self, name: str) -> None:
+        """Removes it, if it is there."""
+        ...
+
+
+class Bucket:
+    """Objects in one folder or bucket. `kind` of the store is obstore's business."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    async def put(self, name: str, parts: AsyncIterator[bytes]) -> None:
+        """Writes them under the name; whatever `parts` raises is raised, and nothing is written."""
+        with object_errors("writing a file"):
+            await obstore.put_async(
+                self._store,
+                name,
+                parts,
+                use_multipart=True,
+                chunk_size=PART_BYTES,
+                max_concurrency=PARTS_AT_ONCE,
+            )
+
+    async def get(self, name: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """The bytes from `start` up to `end`, in parts. NoSuchObject."""
+        if end is not None and end <= start:
+            return
+        wanted: Any = {}
+        if end is not None:
+            wanted = {"range": (start, end)}
+        elif start:
+            wanted = {"range": {"offset": start}}
+        with object_errors("reading a file"):
+            found = await obstore.get_async(self._store, name, options=wanted)
+            async for part in found.stream(min_chunk_size=CHUNK_BYTES):
+                yield bytes(part)
+
+    async def delete(self, name: str) -> None:
+        """Removes it, if it is there."""
+        try:
+            with object_errors("removing a file"):
+                await obstore.delete_async(self._store, name)
+        except NoSuchObject:
+            pass
+
+
+def folder(path: Path) -> Bucket:
+    """Objects in a folder, made where it is not there."""
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return Bucket(LocalStore(path))
+    except (OSError, BaseError) as exc:
+        raise ConfigError(f"{path}: files cannot be kept there: {exc}") from exc
+
+
+def memory() -> Bucket:
+    """Objects of this process, for tests."""
+    return Bucket(MemoryStore())
+
+
+def of_settings(settings: Settings) -> Bucket:
+    """Where files are kept: HEADRACE_OBJECTS_URL, else the data directory's `objects`."""
+    url = settings.objects_url
+    if url is None:
+        return folder(settings.data_dir / "objects")
+    if url.startswith("file://"):
+        return folder(Path(url.removeprefix("file://")))
+    try:
+        return Bucket(from_url(url))
+    except (BaseError, ValueError, OSError) as exc:
+        raise ConfigError(f"HEADRACE_OBJECTS_URL: {exc}") from exc
+
+
+@contextmanager
+def object_errors(doing: str) -> Iterator[None]:
+    """Raises StoreError, naming what was being done, for whatever obstore raises."""
+    try:
+        yield
+    except FileNotFoundError as exc:
+        raise NoSuchObject(f"{doing}: there is none of that name") from exc
+    except (Refused, StoreError):
+        raise
+    except (BaseError, OSError) as exc:
+        raise StoreError(f"{doing}: {str(exc)[:300]}") from exc

@@ -1,0 +1,144 @@
+"""A checked request on its way to becoming a job, by whichever route, or in a batch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Protocol
+
+from shared.catalog_types import CAPABILITIES
+from shared.core.analysis import request_type
+from shared.core.features import Features
+from shared.core.model import Kind, Need
+from shared.needs import (
+    chat_capabilities,
+    chat_need,
+    chat_shape,
+    conversation,
+    embedding_need,
+    max_output,
+)
+from shared.routing import Route
+from shared.store.types import LaneState
+from shared.wire.webhooks import JobWebhook
+
+CHAT: Final = "/v1/chat/completions"
+EMBEDDINGS: Final = "/v1/embeddings"
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A checked request, whichever route it came by. `endpoint` is its wire: the OpenAI path.
+
+    `max_output_tokens` is what the caller named for one choice. `conversation` is what tells it
+    from others, and whether this is a later turn. `extra` are the job's further wishes, stored as
+    they are.
+    """
+
+    kind: Kind
+    endpoint: str
+    model: str
+    request: dict[str, Any]
+    need: Need
+    raw: bytes
+    stream: bool = False
+    include_usage: bool = False
+    capabilities: frozenset[str] = frozenset()
+    max_output_tokens: int | None = None
+    max_wait_s: float | None = None
+    request_type: str | None = None
+    conversation: tuple[str, bool] | None = None
+    webhook: JobWebhook | None = None
+    told_as: str | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Where a request goes, and all that this was decided by."""
+
+    features: Features
+    need: Need
+    route: Route
+    conversation: bytes | None = None
+
+
+class Routes(Protocol):
+    """What chooses lanes; `shared.routing.CatalogRouter` is one."""
+
+    def route(
+        self, features: Features, tenant: str, lanes: Mapping[str, LaneState], now_ms: int
+    ) -> Route:
+        """Chooses lanes; Refused where nothing can ever serve the request, naming the field."""
+        ...
+
+    def expected_output(
+        self, model: str, asked_tokens: int | None, lanes: Mapping[str, LaneState]
+    ) -> int:
+        """The output tokens that a call of that name should need."""
+        ...
+
+
+def chat(request: dict[str, Any], raw: bytes, **more: Any) -> Submission:
+    """A checked chat as a submission; `more` overrides what the request itself does not say."""
+    streamed = bool(request.get("stream"))
+    wanted = (request.get("stream_options") or {}).get("include_usage")
+    need = chat_need(request)
+    return Submission(
+        kind=Kind.CHAT,
+        endpoint=CHAT,
+        model=request["model"],
+        request=request,
+        need=need,
+        raw=raw,
+        include_usage=bool(wanted),
+        capabilities=chat_capabilities(request, CAPABILITIES),
+        max_output_tokens=max_output(request),
+        request_type=request_type(chat_shape(request, need)),
+        conversation=conversation(request),
+        **{"stream": streamed, **more},
+    )
+
+
+def embedding(request: dict[str, Any], raw: bytes, **more: Any) -> Submission:
+    """A checked embeddings request as a submission."""
+    return Submission(
+        kind=Kind.EMBEDDING,
+        endpoint=EMBEDDINGS,
+        model=request["model"],
+        request=request,
+        need=embedding_need(request),
+        raw=raw,
+        **more,
+    )
+
+
+def routed(
+    router: Routes,
+    features: Features,
+    need: Need,
+    tenant: str,
+    lanes: Mapping[str, LaneState],
+    now_ms: int,
+) -> Choice:
+    """The lanes for a request, its output as was learned of the model. Refused: none ever serve."""
+    if features.kind is Kind.CHAT:
+        limit = None if features.max_output_tokens is None else need.max_output_tokens
+        expected = router.expected_output(features.model, limit, lanes)
+        most = expected if limit is None else limit
+        need = replace(need, output_tokens=expected, max_output_tokens=most)
+    features = replace(features, output_tokens=need.output_tokens)
+    return Choice(features, need, router.route(features, tenant, lanes, now_ms))
+
+
+def document(asked: Submission, choice: Choice) -> dict[str, Any]:
+    """What is stored of the request and never changes: the worker's input and the view's."""
+    features = choice.features
+    doc: dict[str, Any] = {
+        "endpoint": asked.endpoint,
+        "model": asked.model,
+        "stream": asked.stream,
+        "paid": features.paid.value,
+        "type": features.request_type,
+        "request": asked.request,
+        "route": [(c.deployment, c.kept, c.reason) for c in choice.route.considered],
+    }
+    return doc | asked.extra
