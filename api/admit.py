@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from api import conversations
+from api import conversations, hooks
 from api.call import Call
 from api.errors import overfull
 from api.options import Options
@@ -67,6 +67,9 @@ async def draft(
     key, features, route = call.key, choice.features, choice.route
     body = hashlib.sha256(call.path.encode() + b"\n" + asked.raw).hexdigest()[:32]
     doc = document(asked, choice)
+    hook = None
+    if asked.webhook is not None:
+        hook, doc["webhook"] = await hooks.own(service, key.tenant, asked.webhook)
     if choice.conversation is not None:
         service.conversations.keep(choice.conversation, route.first)
     job = NewJob(
@@ -87,6 +90,8 @@ async def draft(
         join_live=held and options.retry,
         watcher=service.inbox.id if held else None,
         follow=asked.stream,
+        hook=hook,
+        told_as=asked.told_as,
     )
     return Draft(job, doc, route)
 

@@ -29,8 +29,10 @@ from api import (
     openapi,
     providers,
     queues,
+    responses,
     submit,
     usage,
+    webhooks,
 )
 from api.auth import authenticate
 from api.body import ClientGone
@@ -140,9 +142,13 @@ def _routes(service: Service) -> list[Route]:
         at("/v1/chat/completions", post=chat.create),
         at("/v1/jobs/{id}", get=jobs.get),
         at("/v1/embeddings", post=embeddings.create),
+        at("/v1/responses", post=responses.create),
+        at("/v1/responses/{id}", get=responses.get, delete=responses.delete),
+        at("/v1/responses/{id}/cancel", post=responses.cancel),
         at("/v1/jobs/{id}/events", get=events.get),
         at("/v1/jobs/{id}/cancel", post=jobs.cancel),
         at("/v1/jobs/{id}/replay", post=jobs.replay),
+        at("/v1/jobs/{id}/redeliver", post=webhooks.redeliver),
         at("/v1/files", get=files.index, post=files.create),
         at("/v1/files/{id}", get=files.get, delete=files.delete),
         at("/v1/files/{id}/content", get=files.content),
@@ -154,6 +160,15 @@ def _routes(service: Service) -> list[Route]:
         at("/v1/route/explain", post=explain.explain),
         at("/v1/usage", get=usage.get),
         at("/v1/queues", get=queues.queues),
+        at("/v1/webhook_endpoints", get=webhooks.index, post=webhooks.create),
+        at(
+            "/v1/webhook_endpoints/{id}",
+            get=webhooks.get,
+            post=webhooks.update,
+            delete=webhooks.delete,
+        ),
+        at("/v1/webhook_endpoints/{id}/rotate_secret", post=webhooks.rotate),
+        at("/v1/webhook_endpoints/{id}/test", post=webhooks.test),
         at("/v1/providers", get=providers.index, post=providers.create),
         at(
             "/v1/providers/{id}",

@@ -12,6 +12,7 @@ from api.auth import scope_of
 from api.call import Call, Header
 from api.errors import not_found
 from api.hold import TERMINAL
+from api.hooks import deliveries
 from api.options import Options, seconds
 from api.outcome import job_headers
 from api.views import job_view, new_job_view
@@ -74,7 +75,9 @@ async def respond_async(
 
 
 async def shown(service: Service, record: JobRecord) -> dict[str, Any]:
-    """A job with why it waits and when it should be done."""
+    """A job with why it waits and when it should be done, or who was told of its end."""
+    if record.status.final:
+        return job_view(record) | {"deliveries": await deliveries(service, record)}
     if record.status is not Status.QUEUED:
         return job_view(record)
     waiting = await service.jobs.waiting(record)
@@ -84,7 +87,8 @@ async def shown(service: Service, record: JobRecord) -> dict[str, Any]:
     return job_view(record, waiting, None if eta is None else (now_ms + eta[0], now_ms + eta[1]))
 
 
-async def _found(service: Service, call: Call) -> JobRecord:
+async def found(service: Service, call: Call) -> JobRecord:
+    """The job of the path, if the caller may see it. Refused: 404."""
     given = job_id(call)
     record = await service.jobs.get(given, scope_of(call.key))
     if record is None:
@@ -96,7 +100,7 @@ async def get(service: Service, call: Call) -> None:
     """The job as it stands; with `?wait=` not before it has ended or that time has passed."""
     wait = call.query(("wait",)).get("wait")
     wait_s = 0.0 if wait is None else seconds(wait, "wait", MAX_WAIT_S)
-    record = await _found(service, call)
+    record = await found(service, call)
     if wait_s > 0 and not record.status.final:
         record = await _ended_within(service, record, wait_s)
     await call.json(200, await shown(service, record), job_headers(record.id))
@@ -134,7 +138,7 @@ async def index(service: Service, call: Call) -> None:
         kind=_one_of(KINDS, asked.get("kind"), "kind"),
         batch=asked.get("batch"),
         after=after,
-        limit=_limit(asked.get("limit")),
+        limit=limit_of(asked.get("limit")),
     )
     data = [job_view(record) for record in page.jobs if record.kind is not Kind.TASK]
     answer = {
@@ -156,7 +160,8 @@ def _one_of(words: Mapping[str, Word], text: str | None, name: str) -> Word | No
     return words[text]
 
 
-def _limit(text: str | None) -> int:
+def limit_of(text: str | None) -> int:
+    """How many rows a page holds. Refused: no whole number in range."""
     if text is None:
         return DEFAULT_LIMIT
     if not _WHOLE.fullmatch(text) or not 1 <= int(text) <= MAX_LIMIT:
@@ -176,7 +181,7 @@ async def cancel(service: Service, call: Call) -> None:
 async def replay(service: Service, call: Call) -> None:
     """Queues a failed, cancelled or expired job again, with as much time as it first had."""
     service.admit()
-    before = await _found(service, call)
+    before = await found(service, call)
     deadline_ms = service.bounds.deadline_ms(before.priority, None)
     if before.deadline_ms is not None:
         deadline_ms = max(1, before.deadline_ms - before.created_ms)

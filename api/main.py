@@ -25,6 +25,7 @@ from shared.settings import Settings
 from shared.store import connect
 from shared.store.batches import Batches
 from shared.store.files import Files
+from shared.store.hooks import Hooks
 from shared.store.inbox import Inbox
 from shared.store.jobs import Jobs
 from shared.store.lanes import Lanes
@@ -69,6 +70,7 @@ def wire(settings: Settings) -> Wiring:
         jobs=Jobs(writes, reads),
         lanes=lanes,
         usage=lanes.usage,
+        hooks=Hooks(reads),
         bulk=Bulk(Files(reads), Batches(reads), objects.of_settings(settings)),
         inbox=inbox,
         router=LiveRouter(live, margin=settings.context_margin),
@@ -90,6 +92,7 @@ def bounds(settings: Settings) -> Bounds:
         max_batch_bytes=settings.max_batch_bytes,
         hold_s=settings.hold_s,
         keepalive_s=settings.keepalive_s,
+        private_webhooks=settings.allow_private_webhooks,
         paid=Paid(settings.paid),
         paid_cap_microusd=None if cap_usd is None else round(cap_usd * 1e6),
         deadlines_s={

@@ -17,6 +17,7 @@ from shared.queue.types import Accepted, Event, LaneView, NewJob
 from shared.routing import Route
 from shared.store.batches import BatchPage, NewBatch
 from shared.store.files import File, FilePage
+from shared.store.hooks import Endpoint, Written
 from shared.store.types import JobRecord, LaneState, Page, Waiting
 
 
@@ -88,6 +89,10 @@ class Jobs(Protocol):
         """Queues a failed, cancelled or expired job again; Refused (409) for any other."""
         ...
 
+    async def forget(self, job_id: str, tenant: str) -> bool:
+        """Removes all that is kept of a job that has ended; False where there is none such."""
+        ...
+
     async def waiting(self, record: JobRecord) -> Waiting | None:
         """Why a queued job waits."""
         ...
@@ -122,6 +127,34 @@ class Usage(Protocol):
 
     async def spent_microusd(self, day: int) -> int:
         """What was paid that day, over all tenants."""
+        ...
+
+
+class Hooks(Protocol):
+    """Endpoints that are told of ends, and the jobs that tell them. All raise StoreError."""
+
+    async def all(self, tenant: str) -> tuple[Endpoint, ...]:
+        """Every endpoint of a tenant, newest first."""
+        ...
+
+    async def get(self, tenant: str, endpoint: str) -> Endpoint | None:
+        """One endpoint; None if this tenant has none of that id."""
+        ...
+
+    async def put(self, was: Endpoint | None, now: Endpoint) -> Written:
+        """Writes `now` where `was` stands."""
+        ...
+
+    async def remove(self, was: Endpoint) -> Written:
+        """Removes an endpoint as it was read."""
+        ...
+
+    async def told(self, job_id: str) -> tuple[str, ...]:
+        """The jobs that tell of a job's end, oldest first."""
+        ...
+
+    async def note_told(self, job_id: str, telling: str) -> None:
+        """Adds a telling job to those of a job."""
         ...
 
 

@@ -65,14 +65,9 @@ def named_in_request() -> Iterator[None]:
 
 
 def _submission(asked: JobRequest, raw: bytes) -> Submission:
-    if asked.webhook is not None:
-        raise Refused(
-            "webhook: webhooks are not delivered yet; follow GET /v1/jobs/{id}/events",
-            param="webhook",
-            code="not_supported",
-        )
     more: dict[str, Any] = {
         "max_wait_s": asked.max_wait_s,
+        "webhook": asked.own_webhook,
         "extra": _extra(asked),
     }
     match Kind(asked.kind):

@@ -1,6 +1,7 @@
 """What `create_app` is given, and what one process keeps while it serves."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -10,13 +11,15 @@ from api.administration import Administration
 from api.conversations import Conversations
 from api.errors import overfull
 from api.metrics import Metrics
-from api.ports import Bulk, Inbox, Jobs, Keys, Lanes, Router, Usage
+from api.ports import Bulk, Hooks, Inbox, Jobs, Keys, Lanes, Router, Usage
 from shared.clock import Clock, SystemClock
 from shared.core.model import Paid, Priority
 from shared.errors import Refused, StoreError
 
 log = structlog.get_logger(__name__)
 
+MOST_PUBLIC = 1_000
+PUBLIC_S = 60.0
 DEADLINES_S: dict[Priority, float | None] = {
     Priority.INTERACTIVE: 600,
     Priority.NORMAL: 86_400,
@@ -40,6 +43,7 @@ class Bounds:
     first_byte_s: float = 10.0  # a stream's status line comes at its first token, or now
     disconnect_grace_s: float = 2.0  # an SDK that dropped comes back within it
     max_held: int = 10_000
+    private_webhooks: bool = False
     paid: Paid = Paid.DEADLINE
     paid_cap_microusd: int | None = None
     deadlines_s: dict[Priority, float | None] = field(default_factory=lambda: dict(DEADLINES_S))
@@ -75,6 +79,7 @@ class Wiring:
     router: Router
     keys: Keys
     usage: Usage
+    hooks: Hooks
     bulk: Bulk
     admin: Administration
     bounds: Bounds = Bounds()
@@ -93,6 +98,7 @@ class Service:
         self.router = wiring.router
         self.keys = wiring.keys
         self.usage = wiring.usage
+        self.hooks = wiring.hooks
         self.bulk = wiring.bulk
         self.conversations = Conversations()
         self.admin = wiring.admin
@@ -103,7 +109,18 @@ class Service:
         self._interrupts: set[Callable[[], None]] = set()
         self._waiters: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._public: dict[str, float] = {}
         self.metrics.held.set_function(lambda: len(self._interrupts))
+
+    def is_known_public(self, host: str) -> bool:
+        """Whether a host was found at a public address within the last minute."""
+        return self._public.get(host, 0.0) > time.monotonic()
+
+    def note_public(self, host: str) -> None:
+        """A host was found at a public address: it need not be looked up for every job."""
+        if len(self._public) >= MOST_PUBLIC:
+            self._public.clear()
+        self._public[host] = time.monotonic() + PUBLIC_S
 
     def admit(self) -> None:
         """Refused while the process is going down: nothing new is accepted."""

@@ -134,6 +134,14 @@ class Settings(BaseSettings):
     unserved_s: Seconds = Field(
         default=10, description="a queued job whose last lane was taken away fails after it"
     )
+    allow_private_webhooks: bool = Field(
+        default=False,
+        description="webhooks may go to private addresses and over plain http: for a receiver on"
+        " the same machine or network",
+    )
+    webhook_timeout_s: Annotated[float, Field(ge=0.1, le=30)] = Field(
+        default=20, description="one try to tell a webhook"
+    )
 
     # Quotas and shares
     bulk_share: Share = Field(default=0.05, description="of claims, so that bulk never starves")

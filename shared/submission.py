@@ -18,6 +18,7 @@ from shared.needs import (
 )
 from shared.routing import Route
 from shared.store.types import LaneState
+from shared.wire.webhooks import JobWebhook
 
 CHAT: Final = "/v1/chat/completions"
 EMBEDDINGS: Final = "/v1/embeddings"
@@ -45,6 +46,8 @@ class Submission:
     max_wait_s: float | None = None
     request_type: str | None = None
     conversation: tuple[str, bool] | None = None
+    webhook: JobWebhook | None = None
+    told_as: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
 

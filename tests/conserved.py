@@ -12,6 +12,7 @@ KNOWN = {
     "quarantine", "quarantined", "wake", "ctl", "idem", "live", "tenants", "sigs", "cfg", "set",
     "quota", "quotalog", "usage", "spent", "pace", "dead", "testing", "leader", "unserved", "again",
     "admin", "credentials", "providers", "apikeys", "plans", "checks", "probes", "prints",
+    "hooks", "hooked", "told",
 }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ The API looks once, when a provider is added; names can mean something else late
 connection resolves through here, and what it resolves to is what is connected to.
 """
 
+import errno
 import socket
 
 import aiohttp
@@ -34,7 +35,8 @@ class PublicOnly(AbstractResolver):
         """The addresses of `host`, all of them public."""
         found = await self._inner.resolve(host, port, family)
         if not all(is_public(each["host"]) for each in found):
-            raise OSError(f"{host} is at a private address")
+            # with a number, or aiohttp shows no word of it
+            raise OSError(errno.EACCES, f"{host} is at a private address")
         return found
 
     async def close(self) -> None:

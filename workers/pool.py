@@ -26,7 +26,8 @@ from shared.queue.scripts import Scripts
 from shared.queue.tasks import CHECK_CREDENTIAL, QUEUE
 from shared.queue.types import Claim, Report, Verdict
 from shared.settings import Settings
-from shared.store import connect
+from shared.store import connect, hooks
+from shared.store.hooks import Hooks
 from shared.store.jobs import Jobs
 from shared.store.lanes import Lanes, publish_catalog
 from shared.store.tables import Rows, Tables
@@ -36,6 +37,7 @@ from workers.checking import Check
 from workers.hedger import Hedger
 from workers.teaching import Teacher
 from workers.transport import Timeouts, Transport
+from workers.webhooks import Teller
 
 logger = structlog.get_logger(__name__)
 
@@ -63,6 +65,7 @@ class Pool:
         self._lanes: Lanes | None = None
         self._hedger: Hedger | None = None
         self._teacher: Teacher | None = None
+        self._teller: Teller | None = None
         self._tables: Tables | None = None
         self._live: Live | None = None
         self._serve: Callable[[Sequence[str]], None] = lambda _providers: None
@@ -87,6 +90,13 @@ class Pool:
         self._tables = Tables(client, broker.prefix)
         self._transport = Transport(max_reply_bytes=self.settings.max_response_bytes)
         self._teacher = Teacher(Scripts(client, broker.prefix), self.supply)
+        self._teller = Teller(
+            Hooks(client, broker.prefix),
+            self._transport,
+            self._base.vault,
+            allow_private=self.settings.allow_private_webhooks,
+            timeout_ms=int(self.settings.webhook_timeout_s * 1000),
+        )
         live = self._live = Live(self._base, self._tables, Tables(listener, broker.prefix))
         live.on_change(self._take)
         self._take(await live.reload())
@@ -146,6 +156,11 @@ class Pool:
         if report.learned:
             await self._heed_plan(supply, claim, report)
         return replace(report, health=_health(report))
+
+    async def deliver(self, **told: Any) -> Report:
+        """One try to tell a webhook of an end."""
+        assert self._teller is not None  # noqa: S101 - set_up ran
+        return await self._teller.deliver(**told)
 
     async def _supply_for(self, claim: Claim) -> Supply:
         """The newest supply; read anew where a claim was quicker here than the news of its lane."""
@@ -250,23 +265,14 @@ def build(settings: Settings, providers: Sequence[str] | None = None) -> EventBr
     middleware = EngineMiddleware(pool.providers, engine, pool.set_up)
     pool.told_to(middleware.serve)
     broker.add_middleware(middleware)
-    AsyncActor(
-        pool.check,
-        broker=broker,
-        actor_name=CHECK_CREDENTIAL,
-        queue_name=QUEUE,
-        priority=0,
-        options={},
-    )
-    for kind in (Kind.CHAT, Kind.EMBEDDING):
-        AsyncActor(
-            pool.attempt,
-            broker=broker,
-            actor_name=kind.value,
-            queue_name="jobs",
-            priority=0,
-            options={},
-        )
+    actors: list[tuple[str, str, Callable[..., Awaitable[Report]]]] = [
+        (Kind.CHAT.value, "jobs", pool.attempt),
+        (Kind.EMBEDDING.value, "jobs", pool.attempt),
+        (CHECK_CREDENTIAL, QUEUE, pool.check),
+        (hooks.ACTOR, hooks.QUEUE, pool.deliver),
+    ]
+    for name, queue, run in actors:
+        AsyncActor(run, broker=broker, actor_name=name, queue_name=queue, priority=0, options={})
     return broker
 
 

@@ -54,6 +54,8 @@ class Outbox:
 
 
 outbox: ContextVar[Outbox | None] = ContextVar("outbox", default=None)
+holding: ContextVar[Hand] = ContextVar("holding")
+"""What runs the actor that asks: tasks of our own get their arguments only."""
 
 
 class AsyncActor(dramatiq.Actor[Any, Any]):
@@ -159,6 +161,7 @@ class EventBroker(Broker):
         proxy = MessageProxy(self._message(hand.claim))
         box = Outbox()
         outbox.set(box)
+        holding.set(hand)
         report = Report(Verdict.COMPLETE)
         try:
             self.emit_before("process_message", proxy)

@@ -99,6 +99,8 @@ def job_header(job: NewJob) -> dict[str, Any]:
         "idem": job.idempotency,
         "live": job.live,
         "join": job.join_live or None,
+        "hook": job.hook,
+        "as": job.told_as,
         "batch": None if job.batch is None else " ".join(job.batch),
         "watch": job.watcher if job.follow or job.watcher is None else f"!{job.watcher}",
     }

@@ -22,7 +22,8 @@ class NewJob:
     the scheduler may move it there when policy allows. Times are spans in ms from acceptance.
     `idempotency` is (key digest, body digest); `live` is the digest of API key and body under which
     an SDK's retry finds the live job. `watcher` is the inbox of the API process that waits; if it
-    does not `follow` the job, it is told of its end only.
+    does not `follow` the job, it is told of its end only. `hook` says who else is told of its end
+    (`store/hooks.own_hook`), `told_as` as what beside a job (`response`).
     """
 
     id: str
@@ -43,6 +44,8 @@ class NewJob:
     join_live: bool = False
     watcher: str | None = None
     follow: bool = True
+    hook: str | None = None
+    told_as: str | None = None
     batch: tuple[str, str] | None = None  # the batch it is a line of, and its custom id there
 
 

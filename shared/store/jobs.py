@@ -140,6 +140,12 @@ class Jobs:
             )
         return await self.get(job_id, tenant)
 
+    async def forget(self, job_id: str, tenant: str) -> bool:
+        """Removes all that is kept of a job that has ended; False where there is none such."""
+        with store_errors("forget"):
+            what = await self._scripts("forget", {"id": job_id, "tenant": tenant})
+        return bool(what == b"forgotten")
+
     # -- reading
 
     def _key(self, noun: str, job_id: str) -> str:

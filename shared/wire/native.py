@@ -2,11 +2,12 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared.core.analysis import TYPES
 from shared.core.model import Kind
 from shared.wire.openai import Metadata, chat_request, embeddings_request, refused_from
+from shared.wire.webhooks import JobWebhook, Webhook
 
 Seconds = Annotated[float, Field(gt=0, le=366 * 86_400, allow_inf_nan=False)]
 
@@ -31,7 +32,7 @@ class JobRequest(BaseModel):
     priority: Literal["interactive", "normal", "bulk"] | None = None
     deadline_s: Seconds | None = None
     max_wait_s: Seconds | None = None
-    webhook: Annotated[str, Field(max_length=2048)] | None = None
+    webhook: Webhook | None = None
     metadata: Metadata | None = None
     paid: Literal["never", "deadline", "always"] | None = None
     max_attempts: Annotated[int, Field(ge=1, le=100)] | None = None
@@ -42,12 +43,10 @@ class JobRequest(BaseModel):
     on_uncertain: Literal["retry", "fail"] = "retry"
     on_break: Literal["fail", "restart", "continue"] = "fail"
 
-    @field_validator("webhook")
-    @classmethod
-    def _http(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("https://", "http://")):
-            raise ValueError("should be an http(s) address")
-        return value
+    @property
+    def own_webhook(self) -> JobWebhook | None:
+        """Where the job's end is told."""
+        return JobWebhook(url=self.webhook) if isinstance(self.webhook, str) else self.webhook
 
 
 def job_request(body: object) -> JobRequest:

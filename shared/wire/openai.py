@@ -35,7 +35,7 @@ Metadata = Annotated[
 ]
 
 
-def _of_type(value: Any) -> str | None:
+def json_type(value: Any) -> str | None:
     """Which branch of a union of JSON types a value belongs to, as a tag that paths leave out."""
     match value:
         case str():
@@ -86,7 +86,7 @@ class _ToolCall(TypedDict):
 Content = Annotated[
     Annotated[str, Tag("#text")] | Annotated[list[_Part], Field(min_length=1), Tag("#list")],
     Discriminator(
-        _of_type,
+        json_type,
         custom_error_type="content_type",
         custom_error_message="should be a string or a list of content parts",
     ),
@@ -138,7 +138,7 @@ Stop = Annotated[
     Annotated[str, Tag("#text")]
     | Annotated[list[str], Field(min_length=1, max_length=16), Tag("#list")],
     Discriminator(
-        _of_type,
+        json_type,
         custom_error_type="stop_type",
         custom_error_message="should be a string or a list of strings",
     ),
@@ -147,7 +147,7 @@ ToolChoice = Annotated[
     Annotated[Literal["none", "auto", "required", "any"], Tag("#text")]
     | Annotated[Json, Tag("#object")],
     Discriminator(
-        _of_type,
+        json_type,
         custom_error_type="tool_choice_type",
         custom_error_message="should be none, auto, required or an object that names a function",
     ),

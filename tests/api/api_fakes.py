@@ -23,6 +23,7 @@ from shared.core.model import Kind, Status, Usage
 from shared.credentials import ApiKey, ApiKeys, Secret, digest
 from shared.errors import Refused, StoreError
 from shared.queue.types import Acceptance, Accepted, Event, LaneView, NewJob
+from shared.store.hooks import Endpoint
 from shared.store.tables import Rest, Rows
 from shared.store.types import JobRecord, LaneState, Page, Waiting
 from shared.supply import Base, Live
@@ -153,6 +154,7 @@ class FakeStore:
         self.watches: dict[str, set[FakeWatch]] = {}
         self.states: Mapping[str, LaneState] = {}
         self.usage = FakeUsage(self)
+        self.hooks = FakeHooks()
         self.down = False
         self.full = False
         self.on_accept: Callable[[str], None] | None = None
@@ -249,6 +251,13 @@ class FakeStore:
         )
         self.emit(job_id, "job.queued", {"replayed": True})
         return await self.get(job_id, tenant)
+
+    async def forget(self, job_id: str, tenant: str) -> bool:
+        row = self.rows.get(job_id)
+        if row is None or row.record.tenant != tenant or not row.record.status.final:
+            return False
+        del self.rows[job_id]
+        return True
 
     async def waiting(self, record: JobRecord) -> Waiting | None:
         self._check()
@@ -347,6 +356,42 @@ class FakeStore:
         return job_id
 
 
+class FakeHooks:
+    """Endpoints in memory, with the promises of shared/store/hooks.py; tests write `tellings`."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, str], Endpoint] = {}
+        self.tellings: dict[str, list[str]] = {}
+        self.most = 1_000
+
+    async def all(self, tenant: str) -> tuple[Endpoint, ...]:
+        return tuple(one for (owner, _), one in reversed(self.rows.items()) if owner == tenant)
+
+    async def get(self, tenant: str, endpoint: str) -> Endpoint | None:
+        return self.rows.get((tenant, endpoint))
+
+    async def put(self, was: Endpoint | None, now: Endpoint) -> str:
+        key = (now.tenant, now.id)
+        if self.rows.get(key) != was:
+            return "changed"
+        if was is None and len(self.rows) >= self.most:
+            return "full"
+        self.rows[key] = now
+        return "done"
+
+    async def remove(self, was: Endpoint) -> str:
+        if self.rows.get((was.tenant, was.id)) != was:
+            return "changed"
+        del self.rows[was.tenant, was.id]
+        return "done"
+
+    async def told(self, job_id: str) -> tuple[str, ...]:
+        return tuple(self.tellings.get(job_id, ()))
+
+    async def note_told(self, job_id: str, telling: str) -> None:
+        self.tellings.setdefault(job_id, []).append(telling)
+
+
 class FakeTables:
     """What is administered, in memory, with the promises of shared/store/tables.py."""
 
@@ -408,6 +453,7 @@ def wiring(store: FakeStore, *, allow_private: bool = False, **bounds: Any) -> W
         keys=LiveKeys(KEYS, admin.live),
         admin=admin,
         usage=store.usage,
+        hooks=store.hooks,
         bulk=store.bulk,
         bounds=Bounds(**{"disconnect_grace_s": 0.0, "max_body_bytes": 100_000, **bounds}),
         clock=store.clock,

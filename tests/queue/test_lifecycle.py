@@ -263,3 +263,19 @@ async def test_a_deployment_cooldown_is_seen_from_a_lane_that_was_never_parked(
     await world.finish(claimed[0], Report(Verdict.REQUEUE, cooldowns=[pause]))
     assert await world.claim(want=5) == []
     await assert_conserved(world.client)
+
+
+async def test_an_ended_job_is_forgotten_wholly_and_only_by_its_tenant(each_world: World) -> None:
+    world = each_world
+    await world.accept(world.job("a"), world.job("b"))
+    (claim, other) = await world.claim(want=2)
+    assert not await world.jobs.forget("a", "t1")  # it is live
+    await world.finish(claim, FAILED)
+    await world.finish(other)
+    assert not await world.jobs.forget(claim.job_id, "t2")
+    assert await world.jobs.forget(claim.job_id, "t1")
+    assert not await world.jobs.forget(claim.job_id, "t1")
+    assert await world.jobs.get(claim.job_id, None) is None
+    assert await world.status(other.job_id) is Status.COMPLETED
+    space = await assert_at_rest(world.client)
+    assert not [name for name in space.values if name.endswith(f":{claim.job_id}")]

@@ -59,3 +59,52 @@ def test_the_sdk_calls_tools(plain):
     )
     assert answer.choices[0].message.tool_calls[0].function.name == "grind"
     assert answer.choices[0].finish_reason == "tool_calls"
+
+
+def test_the_sdk_gets_responses_and_goes_on_from_them(plain):
+    client = plain.sdk()
+    first = client.responses.create(model="sim-small", input="Who turns it?")
+    assert first.output_text.startswith(expected_answer(asked("Who turns it?")))
+    assert first.usage.total_tokens > 0
+    second = client.responses.create(
+        model="sim-small", input="And now?", previous_response_id=first.id
+    )
+    turns = [
+        *asked("Who turns it?"),
+        {"role": "assistant", "content": first.output_text},
+        *asked("And now?"),
+    ]
+    assert second.output_text.startswith(expected_answer(turns))
+    client.responses.delete(first.id)
+    with pytest.raises(openai.NotFoundError):
+        client.responses.retrieve(first.id)
+
+
+def test_the_sdk_streams_a_response_in_the_background_and_takes_it_up_again(plain):
+    client = plain.sdk()
+    with client.responses.create(
+        model="sim-small", input="Say it slowly", background=True, stream=True
+    ) as stream:
+        seen = []
+        for event in stream:
+            seen.append(event)
+            if event.type == "response.output_text.delta":
+                break
+    id_, last = seen[0].response.id, seen[-1].sequence_number
+    with client.responses.stream(response_id=id_, starting_after=last) as stream:
+        rest = list(stream)
+        final = stream.get_final_response()
+    numbers = [event.sequence_number for event in (*seen, *rest)]
+    assert numbers == list(range(len(numbers)))
+    assert final.output_text.startswith(expected_answer(asked("Say it slowly")))
+    kept = client.responses.retrieve(id_)
+    assert (kept.status, kept.output_text) == ("completed", final.output_text)
+
+
+def test_the_sdk_calls_the_tools_of_a_response(plain):
+    parameters = {"type": "object", "properties": {"corn": {"type": "string"}}}
+    tool = {"type": "function", "name": "grind", "strict": False, "parameters": parameters}
+    answer = plain.sdk().responses.create(
+        model="sim-small", input="Grind", tools=[tool], tool_choice="required"
+    )
+    assert [(item.type, item.name) for item in answer.output] == [("function_call", "grind")]

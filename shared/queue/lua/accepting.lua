@@ -67,7 +67,7 @@ local function accept(j, doc, owed)
   local h = { tenant = j.tenant, priority = j.priority, sig = j.sig, by = by, score = deadline or NOW + 31536000000 }
   local f = { 'tenant', j.tenant, 'kind', j.kind, 'priority', j.priority, 'sig', j.sig, 'need', j.need,
     'score', h.score, 'created', NOW, 'status', 'queued', 'lane', j.lane, 'fence', 0 }
-  for name, value in pairs({ deadline = deadline or nil, by = by or nil, start_by = start_by or nil, watch = j.watch, live = j.live, batch = j.batch,
+  for name, value in pairs({ deadline = deadline or nil, by = by or nil, start_by = start_by or nil, watch = j.watch, live = j.live, hook = j.hook, as = j.as, batch = j.batch,
     weight = j.weight ~= 1 and j.weight or nil }) do
     f[#f + 1] = name
     f[#f + 1] = value

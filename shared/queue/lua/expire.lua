@@ -1,4 +1,4 @@
--- uses: prelude lanes quota accepting claiming usage finishing
+-- uses: prelude lanes quota accepting hooks claiming usage finishing
 -- Ends jobs whose wait limit or deadline has passed. ARGS[1]: {most}
 -- Returns [now, ended, the moment to look again (ms)]: the next limit, an hour on at most. accept
 -- announces only a limit before that moment. Only queued jobs have a wait limit.

@@ -8,8 +8,8 @@
 -- armed (ms) when the scheduler looks at them next; quarantine zset id -> score;
 -- unserved zset lane -> since (ms): nobody serves it any more and work was left there
 
-local LANES, RINGED, DUES_CHANGED  -- DUES_CHANGED: delay or park was written
-fresh[#fresh + 1] = function() LANES, RINGED, DUES_CHANGED = {}, {}, false end
+local LANES, RINGED, DUES_CHANGED, ENDED  -- DUES_CHANGED: delay or park was written; ENDED: see conclude
+fresh[#fresh + 1] = function() LANES, RINGED, DUES_CHANGED, ENDED = {}, {}, false, {} end
 
 local function lane_of(name)
   local l = LANES[name]
@@ -184,7 +184,8 @@ local function line_ended(id, h, status)
 end
 
 -- Writes the one final state: status, index, the terminal event, the time to live of its keys.
--- `h` holds tenant created watch live batch; `fields` more of the job hash; `outcome` what res:<id> keeps.
+-- `h` holds tenant kind created watch live hook batch; `fields` more of the job hash; `outcome` what res:<id>
+-- keeps. Who wants to hear of it hears when the call ends (hooks.lua).
 local function conclude(id, h, status, fields, outcome, data, body)
   local key, ttl = job_key(id), settings('retention_ms', '259200000')
   fields = fields or {}
@@ -197,7 +198,8 @@ local function conclude(id, h, status, fields, outcome, data, body)
   BORN = BORN - 1
   bump('done', status, 1)
   if h.batch then line_ended(id, h, status) end
-  event(id, h.watch, 'job.' .. status, data or '{}', body, true)
+  local n = event(id, h.watch, 'job.' .. status, data or '{}', body, true)
+  if h.kind ~= 'task' then ENDED[#ENDED + 1] = { id = id, h = h, status = status, n = n, outcome = outcome } end
   if h.live and call('GET', P .. 'live:' .. h.live) == id then call('DEL', P .. 'live:' .. h.live) end
   call('PEXPIRE', key, ttl)
   call('PEXPIRE', P .. 'doc:' .. id, ttl)

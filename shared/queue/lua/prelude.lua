@@ -4,7 +4,7 @@
 -- Counters and lanes are read once and written once a call: every script ends with flush().
 --
 -- job:<id>   hash   what changes of a job:
---   tenant kind priority weight created sig need("in,out,max,audio") live batch("<id> <custom id>")  written once
+--   tenant kind priority weight created sig need("in,out,max,audio") live hook as batch("<id> <custom id>")  written once
 --   status(queued|in_progress|final word) lane score deadline by start_by due   where it stands
 --   fence worker cred reserved hedge started ended                           who holds it
 --   attempts requeues lost uncertain suspect streamed("fence:events")        what happened to it
@@ -104,7 +104,7 @@ end
 -- `body` (a result) is told with it, not kept.
 local function event(id, watch, kind, data, body, terminal)
   local n = call('RPUSH', P .. 'ev:' .. id, kind .. '\n' .. data)
-  if not watch then return end
+  if not watch then return n end
   local line
   for mark, inbox in string.gmatch(watch, '(!?)([^,!]+)') do
     if mark == '' or terminal then
@@ -112,6 +112,7 @@ local function event(id, watch, kind, data, body, terminal)
       call('PUBLISH', P .. 'inbox:' .. inbox, line)
     end
   end
+  return n
 end
 
 -- A signature is the ordered candidate lanes of a job: {c = {...}, p = {...} paid}; few exist.
@@ -126,12 +127,16 @@ local function signature(sig)
   return s
 end
 
+-- Work of our own has no quota; what waits for the outside has a bound, or a dead receiver would
+-- take every worker's slots.
+local OWN = { ['own/webhooks@shared'] = { creds = { { id = '', conc = 64, win = {} } } } }
+
 -- The lane's configuration, written by configure.lua; nil where nobody serves it.
 local function config(lane)
   local c = CONFIGS[lane]
   if c == nil then
     local raw = call('HGET', P .. 'cfg', lane)
-    c = raw and cjson.decode(raw) or provider_of(lane) == 'own' and { free = true, creds = {} }
+    c = raw and cjson.decode(raw) or OWN[lane] or provider_of(lane) == 'own' and { free = true, creds = {} }
     CONFIGS[lane] = c
   end
   return c or nil

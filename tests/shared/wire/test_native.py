@@ -12,6 +12,10 @@ def body(**fields):
     return {"kind": "chat", "request": CHAT, **fields}
 
 
+def hook(**fields):
+    return {"url": "https://x/y", **fields}
+
+
 def test_a_job_keeps_the_callers_request_and_leaves_the_rest_to_settings():
     given = body()
     job = job_request(given)
@@ -52,7 +56,23 @@ def test_every_documented_field_passes():
         (body(deadline_s=0), "deadline_s", "greater than 0"),
         (body(deadline_s="60"), "deadline_s", "number"),
         (body(max_wait_s=float("inf")), "max_wait_s", "finite"),
-        (body(webhook="ftp://x"), "webhook", "http(s)"),
+        (body(webhook="ftp://x"), "webhook", "https address"),
+        (body(webhook="https://"), "webhook", "https address"),
+        (body(webhook="https://x:0/"), "webhook", "port"),
+        (body(webhook="https://x:99999/"), "webhook", "valid address"),
+        (body(webhook="https://x/ü"), "webhook", "percent-encoded"),
+        (body(webhook="https://x/#a"), "webhook", "fragment"),
+        (body(webhook=7), "webhook", "url, secret and events"),
+        (body(webhook={}), "webhook.url", "required"),
+        (body(webhook={"url": "https://u:p@x/"}), "webhook.url", "no user"),
+        (body(webhook=hook(secrets="x")), "webhook.secrets", "did you mean 'secret'?"),
+        (body(webhook=hook(secret="short")), "webhook.secret", "16 characters"),
+        (body(webhook=hook(secret="whsec_%%")), "webhook.secret", "base64"),
+        (body(webhook=hook(secret="whsec_YWJj")), "webhook.secret", "24 to 64 bytes"),
+        (body(webhook=hook(secret=["s" * 16] * 5)), "webhook.secret", "4 items"),
+        (body(webhook=hook(secret=["s"])), "webhook.secret[0]", "16 characters"),
+        (body(webhook=hook(events=[])), "webhook.events", "at least 1"),
+        (body(webhook=hook(events=["job.done"])), "webhook.events[0]", "'job.completed'"),
         (body(metadata={"a" * 65: "b"}), "metadata." + "a" * 64 + "…", "64 characters"),
         (body(metadata={"a": "b" * 513}), "metadata.a", "512 characters"),
         (body(metadata={str(i): "" for i in range(17)}), "metadata", "16 items"),
