@@ -1,16 +1,15 @@
 """What is too large for the store: files, in a folder or a bucket. The only user of obstore.
 
 Objects are written whole or not at all, and replaced at once: a reader never sees half of one.
+obstore is imported where the first file is touched: 5 MB that an API process without files saves.
 """
+# ruff: noqa: PLC0415 - for that reason
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Protocol
-
-import obstore
-from obstore.exceptions import BaseError
-from obstore.store import LocalStore, MemoryStore, from_url
 
 from shared.errors import ConfigError, Refused, StoreError
 from shared.settings import Settings
@@ -41,13 +40,19 @@ class Objects(Protocol):
 
 
 class Bucket:
-    """Objects in one folder or bucket. `kind` of the store is obstore's business."""
+    """Objects in one folder or bucket; `open_store` gives obstore's store, once, at first use."""
 
-    def __init__(self, store: Any) -> None:
-        self._store = store
+    def __init__(self, open_store: Callable[[], Any]) -> None:
+        self._open = open_store
+
+    @cached_property
+    def _store(self) -> Any:
+        return self._open()
 
     async def put(self, name: str, parts: AsyncIterator[bytes]) -> None:
         """Writes them under the name; whatever `parts` raises is raised, and nothing is written."""
+        import obstore
+
         with object_errors("writing a file"):
             await obstore.put_async(
                 self._store,
@@ -60,6 +65,8 @@ class Bucket:
 
     async def get(self, name: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         """The bytes from `start` up to `end`, in parts. NoSuchObject."""
+        import obstore
+
         if end is not None and end <= start:
             return
         wanted: Any = {}
@@ -74,6 +81,8 @@ class Bucket:
 
     async def delete(self, name: str) -> None:
         """Removes it, if it is there."""
+        import obstore
+
         try:
             with object_errors("removing a file"):
                 await obstore.delete_async(self._store, name)
@@ -82,17 +91,25 @@ class Bucket:
 
 
 def folder(path: Path) -> Bucket:
-    """Objects in a folder, made where it is not there."""
+    """Objects in a folder, made where it is not there. ConfigError where it cannot be."""
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return Bucket(LocalStore(path))
-    except (OSError, BaseError) as exc:
+    except OSError as exc:
         raise ConfigError(f"{path}: files cannot be kept there: {exc}") from exc
+
+    def local() -> Any:
+        from obstore.store import LocalStore
+
+        return LocalStore(path)
+
+    return Bucket(local)
 
 
 def memory() -> Bucket:
     """Objects of this process, for tests."""
-    return Bucket(MemoryStore())
+    from obstore.store import MemoryStore
+
+    return Bucket(MemoryStore)
 
 
 def of_settings(settings: Settings) -> Bucket:
@@ -102,15 +119,21 @@ def of_settings(settings: Settings) -> Bucket:
         return folder(settings.data_dir / "objects")
     if url.startswith("file://"):
         return folder(Path(url.removeprefix("file://")))
+    from obstore.exceptions import BaseError
+    from obstore.store import from_url
+
     try:
-        return Bucket(from_url(url))
+        store = from_url(url)
     except (BaseError, ValueError, OSError) as exc:
         raise ConfigError(f"HEADRACE_OBJECTS_URL: {exc}") from exc
+    return Bucket(lambda: store)
 
 
 @contextmanager
 def object_errors(doing: str) -> Iterator[None]:
     """Raises StoreError, naming what was being done, for whatever obstore raises."""
+    from obstore.exceptions import BaseError
+
     try:
         yield
     except FileNotFoundError as exc:
