@@ -166,11 +166,21 @@ class Bucket:
     def add(self, rule: Rule, now_ms: int, at_ms: int, amount: int) -> "Bucket":  # noqa: ARG002
         """See `Ledger`."""
         top = min(self._level(rule, now_ms), self._brim(rule))
-        return Bucket(top - amount * MICRO, now_ms, self._with_peak(now_ms, top), self.late)
+        peaks = self._with_peak(rule, now_ms, now_ms, top)
+        return Bucket(top - amount * MICRO, now_ms, peaks, self.late)
 
-    def _with_peak(self, at_ms: int, top: int) -> tuple[tuple[int, int], ...]:
-        earlier = [peak for peak in self.peaks if peak[0] < at_ms and peak[1] > top]
-        later = [peak for peak in self.peaks if peak[0] >= at_ms]
+    def _recent(self, rule: Rule, now_ms: int) -> tuple[tuple[int, int], ...]:
+        """The peaks of the last span: what came before has been refilled since."""
+        return tuple(peak for peak in self.peaks if peak[0] > now_ms - rule.span_ms)
+
+    def _with_peak(
+        self, rule: Rule, now_ms: int, at_ms: int, top: int
+    ) -> tuple[tuple[int, int], ...]:
+        recent = self._recent(rule, now_ms)
+        if at_ms <= now_ms - rule.span_ms:
+            return recent
+        earlier = [peak for peak in recent if peak[0] < at_ms and peak[1] > top]
+        later = [peak for peak in recent if peak[0] >= at_ms]
         hidden = later and later[0][1] >= top
         peaks = earlier + ([] if hidden else [(at_ms, top)]) + later
         if len(peaks) > PEAKS:  # the two oldest become one: later and higher, so stricter
@@ -179,7 +189,8 @@ class Bucket:
 
     def _peak_since(self, rule: Rule, now_ms: int, since_ms: int) -> int:
         now = min(self._level(rule, now_ms), self._brim(rule))
-        return max([now, *(level for ms, level in self.peaks if ms > since_ms)])
+        recent = self._recent(rule, now_ms)
+        return max([now, *(level for ms, level in recent if ms > since_ms)])
 
     def settle(
         self,
@@ -192,7 +203,8 @@ class Bucket:
         """See `Ledger`."""
         if now_ms - taken_ms >= rule.span_ms:
             return self
-        level, back, peaks = self._level(rule, now_ms), -delta * MICRO, self.peaks
+        level, back = self._level(rule, now_ms), -delta * MICRO
+        peaks = self._recent(rule, now_ms)
         if back < 0:
             level = min(level, self._brim(rule))
         else:
@@ -217,7 +229,7 @@ class Bucket:
         )
         lost = max(0, min(top - brim, most))
         level = min(self._level(rule, now_ms), brim)
-        peaks = self._with_peak(sent_ms, min(top, brim))
+        peaks = self._with_peak(rule, now_ms, sent_ms, min(top, brim))
         return Bucket(level - lost, now_ms, peaks, (since, until, over + lost))
 
     @staticmethod

@@ -424,7 +424,7 @@ def test_a_provider_of_geminis_type_speaks_geminis_wire_whatever_its_name():
     changed = build(Config.model_validate(other)).provider("gemini")
     assert changed is not None
     assert isinstance(adapter_for(changed.type), OpenAICompatible)
-    assert changed.quirks == Quirks()
+    assert changed.quirks == Quirks(wire="gemini")
 
 
 @pytest.mark.parametrize("stream", [False, True])

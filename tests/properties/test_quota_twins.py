@@ -138,6 +138,17 @@ STORIES = {
         step("settle", 4600, START + 4000, 3, 0),
     ],
     "a call sent late": [step("take", 0, 10), step("restamp", 9000, START, START + 8990, 10)],
+    "calls sent more than a span late": [
+        step("take", 0, 8),
+        step("take", 3000, 2),
+        step("take", 6000, 2),
+        step("restamp", 17_000, START, START + 6500, 8),
+        step("look", 17_000, need=9),
+        step("restamp", 17_000, START + 3000, START + 16_900, 2, need=9),
+        step("take", 17_000, 1, need=9),
+        step("restamp", 17_100, START + 6000, START + 17_000, 2, need=9),
+        step("take", 17_100, 7, need=9),
+    ],
     "one look after another at the same moment": [
         step("take", 0, 4),
         step("take", 100, 4),

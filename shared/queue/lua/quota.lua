@@ -337,7 +337,8 @@ do
       end
       live(w, key(w))
     end
-    local function note_peak(st, at, top)
+    local function note_peak(w, st, at, top)
+      if at <= NOW - w.s then return end
       local peaks, later = {}, {}
       for _, peak in ipairs(st.peaks) do
         if peak[1] >= at then later[#later + 1] = peak elseif peak[2] > top then peaks[#peaks + 1] = peak end
@@ -371,7 +372,7 @@ do
 
     function B.add(w, st, at, amount)
       local top = min(level(w, st, NOW), full(w))
-      note_peak(st, NOW, top)
+      note_peak(w, st, NOW, top)
       keep_level(w, st, top - amount * MICRO)
     end
 
@@ -398,7 +399,7 @@ do
       local top = peak_since(w, st, taken) + amount * MICRO
       local lost = max(0, min(top - full(w), most))
       st.over = st.over + lost
-      note_peak(st, sent, min(top, full(w)))
+      note_peak(w, st, sent, min(top, full(w)))
       keep_level(w, st, min(level(w, st, NOW), full(w)) - lost)
     end
 

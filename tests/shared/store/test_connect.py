@@ -1,8 +1,10 @@
 """What each kind of connection promises, on real stores and through a proxy that misbehaves."""
 
 import asyncio
+import gc
 import os
 import signal
+from asyncio.selector_events import _SelectorTransport
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
@@ -64,6 +66,24 @@ async def until(holds: Callable[[], Awaitable[bool]]) -> None:
     """Returns once the server, which sends no event for it, says that it holds."""
     while not await holds():  # noqa: ASYNC110 - the fact lives in another process
         await asyncio.sleep(0.005)
+
+
+@pytest.fixture(autouse=True)
+async def closed():
+    """Holds the loop open until TLS has said goodbye: closing a client does not wait for it."""
+    before = set(map(id, _transports()))
+    yield
+    async with asyncio.timeout(20):
+        while any(id(each) not in before for each in _transports()):  # noqa: ASYNC110 - no event
+            await asyncio.sleep(0.005)
+
+
+def _transports():
+    return [
+        each
+        for each in gc.get_objects()
+        if isinstance(each, _SelectorTransport) and each._sock is not None
+    ]
 
 
 async def held(client: Redis, command: str) -> None:
