@@ -27,6 +27,7 @@ from redis.asyncio.client import PubSub
 from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.driver_info import DriverInfo
 from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
@@ -61,6 +62,7 @@ BACKOFF_BASE_S = 0.02
 BACKOFF_CAP_S = 0.5
 QUIET_S = 15.0
 
+DRIVER = DriverInfo()  # looked up once: redis-py asks the installed packages at every connection
 MINIMUM_VERSION = (7, 0)
 NO_ADDRESS = (
     "REDIS_URL is no address of a store: redis://[user:password@]host[:port][/db], the same with"
@@ -253,6 +255,7 @@ def _connection_options(url: str, purpose: str, ca_file: str | None) -> dict[str
         "retry_on_error": [ReadOnlyError],  # with no retry left: drop a demoted server's connection
         "health_check_interval": 0,
         "client_name": f"headrace-{purpose}",
+        "driver_info": DRIVER,
         "maint_notifications_config": MaintNotificationsConfig(enabled=False),
     }
     return options

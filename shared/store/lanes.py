@@ -44,6 +44,7 @@ from shared.store.types import LaneState
 from shared.store.usage import Usage
 
 FRESH_S = 0.1
+ASKING_S = 2.0
 DAY_MS = 86_400_000
 NOTHING: Mapping[str, int] = MappingProxyType({})
 
@@ -210,8 +211,10 @@ class Lanes:
     async def lane_states(self) -> Mapping[str, LaneState]:
         """What selection and ETA read; at most 100 ms old."""
         if time.monotonic() >= self._fresh_until:
-            self._fresh_until = time.monotonic() + FRESH_S
+            # until this reading is here, or has failed for sure, the others go by the last one
+            self._fresh_until = time.monotonic() + ASKING_S
             raw = await self._survey(windows=True)
+            self._fresh_until = time.monotonic() + FRESH_S
             paces = await self.usage.paces()
             self._states = {
                 name: state_of(name, view, raw["now"], paces.get(lane_deployment(name)))
