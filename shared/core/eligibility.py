@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from shared.core.candidates import Candidate, Skip
 from shared.core.features import Features
 from shared.core.index import View
-from shared.core.ranking import even
+from shared.core.ranking import Tier, even
 
 TOKENS_PER_PRICE = 1_000_000
 
@@ -92,7 +92,7 @@ def hard_filter(
 ) -> tuple[list[Kept], dict[Skip, list[Candidate]]]:
     """The lanes that pass, best first, and the others by their first fault.
 
-    A request that would pass every size check of the whole tier skips them one by one.
+    What passes every check of a whole tier is not checked one by one; else one of each size is.
     """
     level, step_ms, weight = features.priority, view.step_ms, view.weight
     fast, output = view.fast, features.output_tokens
@@ -100,15 +100,15 @@ def hard_filter(
     skipped: dict[Skip, list[Candidate]] = {}
     for tier in view.tiers:
         members, prefix = tier.members, tier.prefix
-        easy = _passes_all(tier.toughest, features, margin)
-        turn = draw % len(members)
-        for one in members[turn:] + members[:turn] if turn else members:
+        faults, turn = _faults(tier, features, margin), draw % len(members)
+        if turn:
+            members, faults = members[turn:] + members[:turn], faults[turn:] + faults[:turn]
+        for at, one in enumerate(members):
             load = loads.get(one.lane, IDLE)
-            if not easy or load.dead:
-                fault = fault_of(one, features, load, margin)
-                if fault is not None:
-                    skipped.setdefault(fault, []).append(one)
-                    continue
+            fault = faults[at] if faults else None
+            if fault is not None or load.dead:
+                skipped.setdefault(fault or Skip.DEAD, []).append(one)
+                continue
             start_ms, parked_ms = load.queue_ms[level], load.open_ms - now_ms
             if parked_ms > 0:
                 start_ms += parked_ms
@@ -124,9 +124,17 @@ def hard_filter(
     return [entry for key in sorted(ordered) for entry in ordered[key]], skipped
 
 
-def _passes_all(toughest: Candidate, features: Features, margin: float) -> bool:
-    """True only if every lane at least as roomy and as cheap passes too."""
-    return fault_of(toughest, features, IDLE, margin) is None
+def _faults(tier: Tier, features: Features, margin: float) -> tuple[Skip | None, ...]:
+    """The first check of size or cost that each member fails; empty where all pass all."""
+    if fault_of(tier.toughest, features, IDLE, margin) is None:
+        return ()
+    if features.cost_cap_microusd is not None:  # the price matters too
+        return tuple(fault_of(one, features, IDLE, margin) for one in tier.members)
+    found: dict[int, Skip | None] = {}
+    for size, one in zip(tier.sizes, tier.members, strict=True):
+        if size not in found:
+            found[size] = fault_of(one, features, IDLE, margin)
+    return tuple(found[size] for size in tier.sizes)
 
 
 def kept_reason(candidate: Candidate, cost_microusd: int, start_ms: int) -> str:

@@ -68,11 +68,13 @@ class Tier:
     """Equals but for their start. Of two candidates the lower `prefix + start * weight` is first.
 
     What `toughest` passes, all members pass: it has the smallest of each limit and every dearest
-    price, so one look at it spares a look at each.
+    price, so one look at it spares a look at each. Members of the same number in `sizes` are alike
+    in all that the size checks look at, but for the price: one look at one of them will do.
     """
 
     prefix: int
     members: tuple[Candidate, ...]
+    sizes: tuple[int, ...]
     toughest: Candidate
 
 
@@ -119,9 +121,24 @@ def tiers(candidates: Iterable[Candidate], rule: Rule, paid: Paid) -> tuple[Tier
     for one in candidates:
         found.setdefault(static_order(one), []).append(one)
     return tuple(
-        Tier(_prefix(order, rule, paid), tuple(found[order]), toughest(found[order]))
+        Tier(
+            _prefix(order, rule, paid),
+            tuple(found[order]),
+            sizes(found[order]),
+            toughest(found[order]),
+        )
         for order in sorted(found)
     )
+
+
+def sizes(members: Sequence[Candidate]) -> tuple[int, ...]:
+    """A number for each member, the same for those alike in all limits of size."""
+    known: dict[tuple[object, ...], int] = {}
+    limits = (
+        (one.context_tokens, one.max_output_tokens, one.token_factor, one.counts, one.windows)
+        for one in members
+    )
+    return tuple(known.setdefault(each, len(known)) for each in limits)
 
 
 def toughest(members: Sequence[Candidate]) -> Candidate:
