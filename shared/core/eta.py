@@ -47,9 +47,13 @@ def estimate(
     behind = max(position + 1 - (free or 0), 0)
     if free is None and reading.rate_per_s is None and position == 0:
         behind = 0
-    finish_s = min(tank.finish_s(position + 1), FAR_S)
-    waits_ms = max(finish_s - tank.open_s, 0.0) * 1_000 if behind else 0.0
-    return _eta(tank.open_s * 1_000 + waits_ms, waits_ms / sqrt(behind or 1), service_ms)
+    if not behind:
+        return _eta(tank.open_s * 1_000, 0.0, service_ms)
+    waits_s = max(tank.finish_s(position + 1) - tank.open_s, 0.0)
+    # the spread is taken before the cut, or it would shrink further back
+    spread_s = min(waits_s / sqrt(behind), FAR_S)
+    start_s = tank.open_s + min(waits_s, max(FAR_S - tank.open_s, 0.0))
+    return _eta(start_s * 1_000, spread_s * 1_000, service_ms)
 
 
 def _eta(start_ms: float, spread_ms: float, service_ms: int) -> Eta:

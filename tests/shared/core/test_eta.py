@@ -1,7 +1,7 @@
 from math import log, sqrt
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shared.core.eta import describe, estimate, span
@@ -46,6 +46,7 @@ def test_a_lane_set_aside_has_no_estimate():
     assert estimate(lane(rate=2.0, dead=True), 0, 1_000, NOW_MS) is None
 
 
+@example(None, None, 0, 999_999, 1_000_000)  # beyond what is told at all
 @given(
     st.none() | st.floats(0.001, 1e3),
     st.none() | st.integers(0, 100),
