@@ -9,7 +9,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
-from urllib.parse import quote
 
 import orjson
 
@@ -23,7 +22,7 @@ from workers.providers.classify import inside, malformed, refusal
 from workers.providers.errors import error_of, read_error
 from workers.providers.gemini_embeddings import embeddings
 from workers.providers.gemini_reply import Translator
-from workers.providers.openai_compatible import ACCEPT_ENCODING, USER_AGENT
+from workers.providers.openai_compatible import post
 from workers.providers.streaming import ChatReader
 
 _SPENT = re.compile(r"spend(?:ing)? (?:cap|limit)", re.IGNORECASE)
@@ -48,18 +47,7 @@ class Gemini:
         elif call.stream:
             path = path.replace(":generateContent", ":streamGenerateContent")
             path += "&alt=sse" if "?" in path else "?alt=sse"
-        headers = {
-            "content-type": "application/json",
-            "accept": "text/event-stream" if call.stream else "application/json",
-            "accept-encoding": ACCEPT_ENCODING,
-            "user-agent": USER_AGENT,
-            **dict(quirks.extra_headers),
-        }
-        if credential is not None and quirks.auth_header:
-            headers[quirks.auth_header] = quirks.auth_format.format(key=credential.reveal())
-        path = path.replace("{model}", quote(call.deployment.model, safe=""))
-        url = call.deployment.base_url.rstrip("/") + path
-        return HttpRequest("POST", url, headers, orjson.dumps(made.body), made.dropped)
+        return post(call, credential, path, made.body, made.dropped)
 
     def parse(self, call: Call, reply: HttpReply) -> Outcome:
         """What a whole answer with a 2xx status came to."""
