@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 from cli import results
 from cli.client import FINAL_STATUSES, Api
 from cli.notes import Note, Notes
-from cli.results import Work
+from cli.results import Target, Work
 from cli.tracker import KEY_REFUSED
 from shared.errors import GatewayError, Refused
 
@@ -200,18 +200,32 @@ class Runner:
         self._view.changed(outcome)
 
     def _write(self, outcome: Outcome) -> None:
-        """Writes the results. Refused where another file has come to stand there meanwhile."""
+        """Writes the results. `failed` where one is missing, or another file came to stand there.
+
+        The others are written all the same.
+        """
         result = outcome.job.get("result")
         if not isinstance(result, dict):
             raise Refused(f"the result of {outcome.job['id']} is no longer kept")
+        written: list[Path] = []
+        missing: list[str] = []
         for target in outcome.work.targets:
-            content = self._task.render(target.form, result)
-            if target.path.exists() and not self._task.force:
-                if target.path.read_bytes() == content:
-                    continue
-                raise Refused(f"{target.path} is there, not as written: --force replaces it")
-            results.write(target.path, content)
-        outcome.written = tuple(target.path for target in outcome.work.targets)
+            try:
+                self._put(target, self._task.render(target.form, result))
+            except Refused as refused:
+                missing.append(str(refused))
+            else:
+                written.append(target.path)
+        outcome.written = tuple(written)
+        if missing:
+            outcome.status, outcome.why = "failed", "; ".join(missing)
+
+    def _put(self, target: Target, content: bytes) -> None:
+        if target.path.exists() and not self._task.force:
+            if target.path.read_bytes() == content:
+                return
+            raise Refused(f"{target.path} is there, not as written: --force replaces it")
+        results.write(target.path, content)
 
     async def _remove(self, files: Iterable[str]) -> None:
         """Takes uploads away that are of no more use; else they expire."""

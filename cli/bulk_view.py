@@ -17,7 +17,7 @@ from cli.bulk import Outcome
 
 ORDER: Final = ("completed", "skipped", "failed", "expired", "cancelled", "refused")
 SHOWN_PLACES: Final = 3
-MINUTE_S: Final = 60
+MANY: Final = 100  # of which tenths tell nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class BulkView:
     def remark(self, text: str | None) -> None:
         """Something worth knowing, where there is something."""
         if text and not self._manner.quiet:
-            self._err.print(text)
+            self._err.print(text, soft_wrap=True)
 
     def changed(self, outcome: Outcome) -> None:
         """A work stands differently."""
@@ -81,12 +81,12 @@ class BulkView:
     def _say(self, outcome: Outcome) -> None:
         if self._manner.as_json:
             self._out.out(orjson.dumps(row(outcome)).decode())
-        elif outcome.good:
+        else:
             for path in outcome.written:
                 self._out.out(str(path))
         if not outcome.good:
             why = f": {outcome.why}" if outcome.why else ""
-            self._err.print(f"{outcome.status}: {outcome.work.label}{why}")
+            self._err.print(f"{outcome.status}: {outcome.work.label}{why}", soft_wrap=True)
 
     def _refresh(self) -> None:
         if self._bar is None or not self._bar.task_ids:
@@ -102,9 +102,11 @@ class BulkView:
         return ", ".join(f"{states[name]} {word}" for name, word in words if states[name])
 
     def _measured(self) -> str:
-        live = sum(self._manner.measure(one.job)[1] for one in self._live.values() if one.job)
-        amount = self._amount + live
-        return f"{amount:,.1f} {self._unit}" if self._unit and amount else ""
+        amount = self._amount
+        for one in self._live.values():
+            self._unit, part = self._manner.measure(one.job)
+            amount += part
+        return f"{amount:,.{0 if amount > MANY else 1}f} {self._unit}" if amount else ""
 
     def _places(self) -> str:
         running = (one.job for one in self._live.values() if one.status == "in_progress")
@@ -141,7 +143,8 @@ class BulkView:
         command = shlex.join(["headrace", *sys.argv[1:]])
         self._err.print(
             f"interrupted after {self._counts.total()} of {self._total}; what was handed in goes"
-            f" on; resume with: {command}"
+            f" on; resume with: {command}",
+            soft_wrap=True,
         )
 
 

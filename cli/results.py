@@ -90,12 +90,13 @@ def distinct(works: Iterable[Work]) -> None:
     owners: dict[Path, str] = {}
     for work in works:
         for target in work.targets:
-            other = owners.setdefault(target.path.absolute(), work.label)
-            if other != work.label:
+            other = owners.get(target.path.absolute())
+            if other is not None:
                 raise ConfigError(
                     f"{other} and {work.label} would both write {target.path}:"
                     " hand them in one at a time, with another --out"
                 )
+            owners[target.path.absolute()] = work.label
             if any(one.path == target.path for one in work.sources):
                 raise ConfigError(f"{work.label} would be overwritten by its own result: use --out")
 
