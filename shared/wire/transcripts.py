@@ -4,7 +4,7 @@ Headrace keeps one form, `verbose_json` with all that is known (`segments`, `wor
 gets is made of it here.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from math import ceil
@@ -12,8 +12,9 @@ from typing import Any, Final
 
 import orjson
 
-MOST_CUE_CHARS: Final = 84  # two lines, as subtitles are read
-MOST_CUE_S: Final = 7.0
+from shared.core.subtitles import Cue, cues
+from shared.wire.heard import transcript_of
+
 TEXT: Final = "text/plain; charset=utf-8"
 VTT: Final = "text/vtt; charset=utf-8"
 JSON: Final = "application/json"
@@ -29,15 +30,6 @@ class Rendered:
     kind: str
 
 
-@dataclass(frozen=True, slots=True)
-class Cue:
-    """What is shown from one moment, in seconds, to another."""
-
-    start: float
-    end: float
-    text: str
-
-
 def rendered(
     result: Mapping[str, Any], form: str, *, words: bool = False, segments: bool = True
 ) -> Rendered:
@@ -46,9 +38,9 @@ def rendered(
         case "text":
             body = (_text(result) + "\n").encode()
         case "srt":
-            body = srt(cues(result)).encode()
+            body = srt(cues(transcript_of(result))).encode()
         case "vtt":
-            body = vtt(cues(result)).encode()
+            body = vtt(cues(transcript_of(result))).encode()
         case "verbose_json":
             body = orjson.dumps(_verbose(result, words=words, segments=segments))
         case _:
@@ -56,62 +48,37 @@ def rendered(
     return Rendered(body, KINDS[form])
 
 
-def cues(result: Mapping[str, Any]) -> list[Cue]:
-    """What subtitles are made of: the segments, else lines of words, else the whole text at once.
+def shown(result: bytes, request: Mapping[str, Any]) -> bytes:
+    """What a job's view and a batch's line hold as JSON: the body in the form asked for.
 
-    Cues without a text are left out; none ends before it begins.
+    A form that is no JSON (text, srt, vtt) is the `text` of an object.
     """
-    segments = result.get("segments")
-    if segments:
-        found = [_cue(one["start"], one["end"], one["text"]) for one in segments]
-    elif result.get("words"):
-        found = list(_of_words(result["words"]))
-    else:
-        found = [_cue(0.0, result.get("duration") or 0.0, _text(result))]
-    return [cue for cue in found if cue.text]
+    form = request.get("response_format") or "json"
+    grains = request.get("timestamp_granularities") or ["segment"]
+    kept = orjson.loads(result)
+    made = rendered(kept, form, words="word" in grains, segments="segment" in grains)
+    return made.body if made.kind == JSON else orjson.dumps({"text": made.body.decode()})
 
 
-def srt(found: list[Cue]) -> str:
-    """SubRip."""
+def srt(found: Sequence[Cue]) -> str:
+    """SubRip: it knows no escaping, so that what looks like its arrow becomes another."""
     return "".join(
-        f"{number}\n{_moment(cue.start, ',')} --> {_moment(cue.end, ',')}\n{cue.text}\n\n"
+        f"{number}\n{_times(cue, ',')}\n{cue.text.replace('-->', '->')}\n\n"
         for number, cue in enumerate(found, 1)
     )
 
 
-def vtt(found: list[Cue]) -> str:
+def vtt(found: Sequence[Cue]) -> str:
     """WebVTT (https://www.w3.org/TR/webvtt1/): markup in a text is escaped."""
-    shown = ((cue, escape(cue.text, quote=False)) for cue in found)
-    return "WEBVTT\n\n" + "".join(
-        f"{_moment(cue.start, '.')} --> {_moment(cue.end, '.')}\n{text}\n\n" for cue, text in shown
-    )
+    lines = (f"{_times(cue, '.')}\n{escape(cue.text, quote=False)}\n\n" for cue in found)
+    return "WEBVTT\n\n" + "".join(lines)
 
 
-def _of_words(words: list[Mapping[str, Any]]) -> Iterator[Cue]:
-    line: list[str] = []
-    start = end = 0.0
-    for one in words:
-        text, began = str(one["word"]).strip(), float(one["start"])
-        full = (
-            len(" ".join([*line, text])) > MOST_CUE_CHARS or float(one["end"]) - start > MOST_CUE_S
-        )
-        if line and full:
-            yield _cue(start, end, " ".join(line))
-            line = []
-        start = start if line else began
-        line.append(text)
-        end = float(one["end"])
-    if line:
-        yield _cue(start, end, " ".join(line))
+def _times(cue: Cue, point: str) -> str:
+    return f"{_moment(cue.start_ms, point)} --> {_moment(cue.end_ms, point)}"
 
 
-def _cue(start: Any, end: Any, text: Any) -> Cue:
-    began = max(0.0, float(start))
-    return Cue(began, max(began, float(end)), " ".join(str(text).split()))
-
-
-def _moment(seconds: float, point: str) -> str:
-    whole_ms = round(seconds * 1000)
+def _moment(whole_ms: int, point: str) -> str:
     minutes, ms = divmod(whole_ms, 60_000)
     hours, minutes = divmod(minutes, 60)
     return f"{hours:02d}:{minutes:02d}:{ms // 1000:02d}{point}{ms % 1000:03d}"

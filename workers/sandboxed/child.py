@@ -89,7 +89,7 @@ def main() -> None:
     answer = own_answer()
     bound(call["limits"])
     try:
-        told = json.dumps(answer_of(call)).encode()
+        told = json.dumps(answer_of(call), ensure_ascii=False).encode("utf-8", "replace")
     except MemoryError:
         told = b'{"memory": true}'
     answer.write(told)
