@@ -127,5 +127,5 @@ def minutes(job: dict[str, Any]) -> tuple[str, float]:
     """How much audio of a job is done."""
     seconds = (job.get("usage") or {}).get("audio_seconds")
     if not seconds:
-        seconds = (job.get("progress") or {}).get("audio_seconds_done")
+        seconds = ((job.get("progress") or {}).get("children") or {}).get("audio_seconds")
     return "minutes of audio", float(seconds or 0.0) / 60

@@ -32,7 +32,8 @@ class Submission:
     """A checked request, whichever route it came by. `endpoint` is its wire: the OpenAI path.
 
     `max_output_tokens` is what the caller named for one choice. `conversation` is what tells it
-    from others, and whether this is a later turn. `extra` are the job's further wishes, stored as
+    from others, and whether this is a later turn. `job_id` is given where something must know the
+    job before it is accepted. `extra` are the job's further wishes, stored as
     they are.
     """
 
@@ -51,6 +52,7 @@ class Submission:
     conversation: tuple[str, bool] | None = None
     webhook: JobWebhook | None = None
     told_as: str | None = None
+    job_id: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
 
