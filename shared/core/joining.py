@@ -96,7 +96,7 @@ def _joint(left: Strand, right: Strand) -> tuple[int, int]:
 
 def _by_ends(left: Strand, runs: Iterator[Run], first: int) -> tuple[int, int]:
     """The joint of parts without times: the run that is nearest the end of one, begin of other."""
-    best, found = 0, (len(left.marks), 0)
+    best, found = -2 * MOST_SLIPS - 1, (len(left.marks), 0)
     for run in runs:
         after = len(left.marks) - first - 1 - run.left
         before = run.right + 1 - run.length
