@@ -18,7 +18,7 @@ from shared.credentials import ApiKey
 from shared.errors import Refused
 from shared.queue.types import Acceptance, Accepted, NewJob
 from shared.routing import Route
-from shared.submission import Choice, Submission, document, routed
+from shared.submission import PARENT_LANES, Choice, Submission, document, family, routed
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,8 @@ async def draft(
     key, features, route = call.key, choice.features, choice.route
     body = hashlib.sha256(call.path.encode() + b"\n" + asked.raw).hexdigest()[:32]
     doc = document(asked, choice)
+    if asked.kind in PARENT_LANES:
+        doc["family"] = family(features, key.weight)
     hook = None
     if asked.webhook is not None:
         hook, doc["webhook"] = await hooks.own(service, key.tenant, asked.webhook)

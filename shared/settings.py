@@ -80,6 +80,9 @@ class Settings(BaseSettings):
     max_file_bytes: int = Field(default=512 * 1024 * 1024, ge=1024, le=8 * 1024**3)
     max_batch_bytes: int = Field(default=200 * 1024 * 1024, ge=1024, le=8 * 1024**3)
     max_batch_lines: Count = Field(default=50_000, description="requests in one batch")
+    max_document_bytes: int = Field(
+        default=64 * 1024 * 1024, ge=1024, le=1024**3, description="read of one document"
+    )
     inline_body_bytes: int = Field(
         default=64 * 1024, ge=1024, le=1024**2, description="larger bodies go to files"
     )
@@ -138,6 +141,13 @@ class Settings(BaseSettings):
         default=False,
         description="webhooks may go to private addresses and over plain http: for a receiver on"
         " the same machine or network",
+    )
+    allow_private_documents: bool = Field(
+        default=False,
+        description="documents and recordings may be fetched from private addresses",
+    )
+    fetch_timeout_s: Annotated[float, Field(ge=0.1, le=600)] = Field(
+        default=60, description="until a document's address has given all of it"
     )
     webhook_timeout_s: Annotated[float, Field(ge=0.1, le=30)] = Field(
         default=20, description="one try to tell a webhook"

@@ -15,7 +15,7 @@ import dramatiq
 import orjson
 import structlog
 
-from shared import log, tokens
+from shared import log, objects, tokens
 from shared.core.model import Kind, lane_deployment
 from shared.core.outcome import TABLE, Blame, FailureKind
 from shared.core.plans import detected
@@ -25,16 +25,22 @@ from shared.queue.engine import EngineSettings, Hand
 from shared.queue.scripts import Scripts
 from shared.queue.tasks import CHECK_CREDENTIAL, QUEUE
 from shared.queue.types import Claim, Report, Verdict
+from shared.routing import CatalogRouter
 from shared.settings import Settings
 from shared.store import connect, hooks
+from shared.store.files import Files
 from shared.store.hooks import Hooks
 from shared.store.jobs import Jobs
 from shared.store.lanes import Lanes, publish_catalog
 from shared.store.tables import Rows, Tables
+from shared.submission import SUMMARIES
 from shared.supply import Base, Live, Supply, assemble
 from workers import attempt, checking
 from workers.checking import Check
 from workers.hedger import Hedger
+from workers.sandbox import Sandbox
+from workers.summaries.step import Summaries
+from workers.summaries.wiring import summaries_of
 from workers.teaching import Teacher
 from workers.transport import Timeouts, Transport
 from workers.webhooks import Teller
@@ -66,8 +72,11 @@ class Pool:
         self._hedger: Hedger | None = None
         self._teacher: Teacher | None = None
         self._teller: Teller | None = None
+        self._summaries: Summaries | None = None
         self._tables: Tables | None = None
         self._live: Live | None = None
+        self._objects = objects.of_settings(settings)
+        self._routed: tuple[Supply, CatalogRouter] | None = None
         self._serve: Callable[[Sequence[str]], None] = lambda _providers: None
         self._timeouts = Timeouts(
             connect_ms=int(settings.connect_timeout_s * 1000),
@@ -97,11 +106,16 @@ class Pool:
             allow_private=self.settings.allow_private_webhooks,
             timeout_ms=int(self.settings.webhook_timeout_s * 1000),
         )
+        self._sandbox = Sandbox()
         live = self._live = Live(self._base, self._tables, Tables(listener, broker.prefix))
         live.on_change(self._take)
         self._take(await live.reload())
         live.start()
         lanes = self._lanes = Lanes(client, broker.prefix)
+        self._summaries = summaries_of(
+            self.settings, self._jobs, lanes, Files(client, broker.prefix), self._objects,
+            self._transport, self._sandbox, self._router,
+        )  # fmt: skip
         if self.settings.hedge_share:
             self._hedger = Hedger(lanes, self.settings)
         if await lanes.version() is None:
@@ -161,6 +175,20 @@ class Pool:
         """One try to tell a webhook of an end."""
         assert self._teller is not None  # noqa: S101 - set_up ran
         return await self._teller.deliver(**told)
+
+    async def summarise(self, hand: Hand) -> Report:
+        """One step of a summary."""
+        assert self._summaries is not None  # noqa: S101 - set_up ran
+        return await self._summaries.step(hand)
+
+    def _router(self) -> CatalogRouter:
+        """Selection over the newest supply: for the parts of jobs of several steps."""
+        supply = self._live.current if self._live else self.supply
+        if self._routed is None or self._routed[0] is not supply:
+            margin = self.settings.context_margin
+            router = CatalogRouter(supply.whole, supply.credentials, margin=margin)
+            self._routed = (supply, router)
+        return self._routed[1]
 
     async def _supply_for(self, claim: Claim) -> Supply:
         """The newest supply; read anew where a claim was quicker here than the news of its lane."""
@@ -270,6 +298,7 @@ def build(settings: Settings, providers: Sequence[str] | None = None) -> EventBr
         (Kind.EMBEDDING.value, "jobs", pool.attempt),
         (CHECK_CREDENTIAL, QUEUE, pool.check),
         (hooks.ACTOR, hooks.QUEUE, pool.deliver),
+        (SUMMARIES, SUMMARIES, pool.summarise),
     ]
     for name, queue, run in actors:
         AsyncActor(run, broker=broker, actor_name=name, queue_name=queue, priority=0, options={})
