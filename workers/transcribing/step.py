@@ -40,12 +40,13 @@ BAD_GATEWAY: Final = 502
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """A worker's own, shared by all steps. `router` is the newest."""
+    """A worker's own, shared by all steps. `router` is the newest, `cap_microusd` that of a day."""
 
     jobs: Jobs
     lanes: Lanes
     recordings: Recordings
     router: Callable[[], CatalogRouter]
+    cap_microusd: int | None = None
 
 
 @dataclass(slots=True)
@@ -115,6 +116,7 @@ class Transcriptions:
             lanes=await self._tools.lanes.lane_states(),
             now_ms=hand.now_ms(),
             spent_microusd=0 if me is None else me.cost_microusd,
+            cap_microusd=self._tools.cap_microusd,
         )
 
     async def _cut(self, hand: Hand, family: Family) -> Work:
