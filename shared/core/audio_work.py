@@ -86,21 +86,39 @@ class Unheard:
 def taken(work: Work, ended: Mapping[str, Unheard | None]) -> tuple[Work, dict[int, Unheard]]:
     """What has become of the children that have ended; None is one with a result.
 
-    What failed is to be done again, where that makes sense; else it is in the second value.
+    What failed, the second value, is to be done again.
     """
-    lost = {}
+    failed = {}
     for at, piece in work.of(Stage.OUT).items():
-        if piece.child not in ended:
+        if piece.child is None or piece.child not in ended:
             continue
         unheard = ended[piece.child]
         if unheard is None:
             work = work.put(at, replace(piece, stage=Stage.HEARD))
             continue
+        failed[at] = unheard
         left_out = tuple(sorted({*piece.left_out, *unheard.tried}))
         work = work.put(at, replace(piece, stage=Stage.TO_DO, child=None, left_out=left_out))
-        if piece.tries >= MOST_TRIES:
-            lost[at] = unheard
-    return work, lost
+    return work, failed
+
+
+def hopeless(piece: Piece, unheard: Unheard, *, elsewhere: bool) -> bool:
+    """Whether it is no use to try a part again that has failed so.
+
+    Where it was refused everywhere it will be again; a provider's trouble passes.
+    """
+    if piece.tries >= MOST_TRIES:
+        return True
+    return unheard.status < SERVER_ERROR and not elsewhere
+
+
+def kept(new: Work, old: Work) -> Work:
+    """A recording that was cut anew, with what had been heard of the same parts."""
+    heard = {
+        (one.span, one.digest): one for one in old.pieces if one.stage in (Stage.HEARD, Stage.OUT)
+    }
+    pieces = tuple(heard.get((one.span, one.digest), one) for one in new.pieces)
+    return replace(new, pieces=pieces, made=old.made)
 
 
 def again(work: Work, at: int) -> Work:

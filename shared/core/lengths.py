@@ -1,4 +1,4 @@
-"""How much audio one call takes, over all lanes that a name may mean: what recordings are cut to."""
+"""How much audio one call takes, over all lanes a name may mean: what recordings are cut to."""
 
 from typing import Final
 
@@ -15,7 +15,7 @@ def lengths_ms(view: View) -> tuple[int, ...]:
 
 def _longest_s(one: Candidate) -> int:
     tokens, heard = zip(*one.windows, strict=True)
-    most = [one.audio_seconds, max(heard), one.audio_bytes // BYTES_PER_S]
+    most: list[int] = [one.audio_seconds, max(heard), one.audio_bytes // BYTES_PER_S]
     if per_s := one.deployment.audio.tokens_per_s:
         most += [int(room / per_s) for room in (max(tokens), one.context_tokens)]
     return min(UNBOUNDED // 1000, *most)
