@@ -1,14 +1,22 @@
 """Bulk verbs against a stand-in API: what is found, written, left alone and gone on with."""
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 from bulk_api import BulkApi
 from fake_api import KEY, serving
+from rich.console import Console
+
+from cli.bulk import Outcome
+from cli.bulk_view import BulkView, Manner
+from cli.results import Work
+from cli.transcribe import minutes
 
 SRT = "1\n00:00:00,000 --> 00:00:01,500\nHello there.\n\n2\n00:00:01,500 --> 00:00:03,000\nGood bye.\n\n"  # noqa: E501
 
@@ -327,3 +335,29 @@ def test_more_documents_than_one_job_takes_are_refused_together(fake, headrace, 
     ran = headrace("summarize", "papers", "--combined")
     assert ran.code == 2
     assert "--combined takes 200 documents at most, these are 202" in ran.err
+
+
+def test_a_person_sees_how_far_it_is_where_it_runs_and_what_it_waits_for(fake, talks, monkeypatch):
+    said = io.StringIO()
+    terminal = Console(file=said, force_terminal=True, width=200, highlight=False)
+    monkeypatch.setattr("cli.show.err", lambda: terminal)
+    view = BulkView(3, Manner(minutes))
+    works = [Work(name, (), ()) for name in "abc"]
+    waiting = {"reason": "quota", "window": "audio_seconds/3600s", "until": None, "eta": None}
+    children = {"total": 4, "ended": 2, "completed": 2, "audio_seconds": 600}
+    with view.progress():
+        view.ended(Outcome(works[0], "completed", "", {"usage": {"audio_seconds": 1200}}))
+        view.changed(
+            Outcome(works[1], "in_progress", "", {"id": "j", "progress": {"children": children}})
+        )
+        view.changed(Outcome(works[2], "queued", "", {"id": "k", "waiting": waiting}))
+        view.runs(Counter({"groq/whisper": 2}))
+        bar = view._bar
+        assert bar is not None
+        text = bar.tasks[0].description
+        assert (bar.tasks[0].completed, bar.tasks[0].total) == (1, 3)
+    for part in (
+        "1 running, 1 queued", "30.0 minutes of audio", "on groq/whisper",
+        "waits: quota, window audio_seconds/3600s", "left",
+    ):  # fmt: skip
+        assert part in text
