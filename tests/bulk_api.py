@@ -35,6 +35,7 @@ class BulkApi(FakeApi):
         self.most_live = 0
         self.text = "Hello there. Good bye."
         self.drop_uploads = 0
+        self.lost = 0  # answers to accepted jobs that never arrive
 
     def app(self):
         app = super().app()
@@ -80,6 +81,9 @@ class BulkApi(FakeApi):
             live = sum(job["status"] == "queued" for job in self.jobs.values())
             self.most_live = max(self.most_live, live)
         self.busy.set()
+        if self.lost:
+            self.lost -= 1
+            return error(500, "a fault of ours")
         return JSONResponse(shown(self.jobs[self.keyed[key]]), 202)
 
     def names(self, request):
@@ -90,6 +94,7 @@ class BulkApi(FakeApi):
         job = self.jobs.get(request.path_params["id"])
         if job is None:
             return error(404, "no such job")
+        self.polled.set()
         if job["status"] == "queued" and not self.hold:
             self.end_job(job)
         return JSONResponse(shown(job))
