@@ -198,9 +198,10 @@ def test_an_upload_that_finds_no_room_is_repeated(fake, headrace, talks):
 def test_a_great_folder_never_has_more_jobs_out_than_asked_for(fake, headrace, talks):
     for number in range(60):
         (talks / f"n{number}.mp3").write_bytes(b"x")
+    fake.looks = 12
     assert headrace("transcribe", "talks", "--at-once", "5").code == 0
     assert len(fake.jobs) == 62
-    assert fake.most_live <= 5
+    assert 2 <= fake.most_live <= 5
 
 
 def test_a_killed_run_goes_on_with_its_jobs(fake, headrace, talks):
