@@ -15,6 +15,7 @@ from shared.needs import (
     conversation,
     embedding_need,
     max_output,
+    transcription_capabilities,
 )
 from shared.routing import Route
 from shared.store.types import LaneState
@@ -125,6 +126,7 @@ def transcription(request: dict[str, Any], raw: bytes, **more: Any) -> Submissio
         request=request,
         need=Need(),
         raw=raw,
+        capabilities=transcription_capabilities(request),
         **more,
     )
 
@@ -156,8 +158,11 @@ def routed(
     return Choice(features, need, route)
 
 
-def document(asked: Submission, choice: Choice) -> dict[str, Any]:
-    """What is stored of the request and never changes: the worker's input and the view's."""
+def document(asked: Submission, choice: Choice, weight: int = 1) -> dict[str, Any]:
+    """What is stored of the request and never changes: the worker's input and the view's.
+
+    A parent's says too what its children have of the caller's key (of `weight`) and wishes.
+    """
     features = choice.features
     doc: dict[str, Any] = {
         "endpoint": asked.endpoint,
@@ -168,4 +173,11 @@ def document(asked: Submission, choice: Choice) -> dict[str, Any]:
         "request": asked.request,
         "route": [(c.deployment, c.kept, c.reason) for c in choice.route.considered],
     }
+    if asked.kind in PARENT_LANES:
+        allowed = features.allowed_models
+        doc["family"] = {
+            "allowed_models": None if allowed is None else sorted(allowed),
+            "mode": features.mode,
+            "weight": weight,
+        }
     return doc | asked.extra
