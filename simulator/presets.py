@@ -71,6 +71,32 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
             )
         },
     },
+    # Whisper three times over, each with its own seconds of audio an hour; speed 60: in a minute.
+    "whispers": {
+        "speed": 60,
+        "providers": {
+            f"sim-{name}": {
+                "personality": name,
+                "models": [
+                    {
+                        "id": "sim-whisper",
+                        "kinds": ["transcription"],
+                        "max_audio_seconds": longest,
+                        "min_billed_seconds": 10 if name == "groq" else 0,
+                    }
+                ],
+                "limits": [
+                    {"audio_seconds": hour, "per": "1h", "kind": "bucket"},
+                    {"requests": 1_200, "per": "1h", "kind": "bucket"},
+                ],
+                "latency": {"median_ms": 300, "sigma": 0.3, "seed": seed},
+                "output": {"audio_x": 150},
+            }
+            for seed, (name, hour, longest) in enumerate(
+                (("groq", 7_200, 600), ("openai", 14_400, 900), ("mistral", 3_600, 1_800)), 1
+            )
+        },
+    },
     # Every personality at once: seven free tiers with caps of the day or month, and a paid one.
     "seven": SEVEN,
     # No limits and no delay: what the rest of the system can do.
