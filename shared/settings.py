@@ -92,6 +92,9 @@ class Settings(BaseSettings):
     )
     max_batch_bytes: int = Field(default=200 * 1024 * 1024, ge=1024, le=8 * 1024**3)
     max_batch_lines: Count = Field(default=50_000, description="requests in one batch")
+    max_document_bytes: int = Field(
+        default=64 * 1024 * 1024, ge=1024, le=1024**3, description="read of one document"
+    )
     inline_body_bytes: int = Field(
         default=64 * 1024, ge=1024, le=1024**2, description="larger bodies go to files"
     )

@@ -19,12 +19,17 @@ from shared.needs import (
 )
 from shared.routing import Route
 from shared.store.types import LaneState
+from shared.wire.summaries import SummaryRequest, stored
 from shared.wire.webhooks import JobWebhook
 
 CHAT: Final = "/v1/chat/completions"
 EMBEDDINGS: Final = "/v1/embeddings"
 TRANSCRIPTIONS: Final = "/v1/audio/transcriptions"
-PARENT_LANES: Final[Mapping[Kind, str]] = {Kind.TRANSCRIPTION: "own/transcriptions@shared"}
+SUMMARIES: Final = "summaries"
+PARENT_LANES: Final[Mapping[Kind, str]] = {
+    Kind.TRANSCRIPTION: "own/transcriptions@shared",
+    Kind.SUMMARY: f"own/{SUMMARIES}@shared",
+}
 """Where a caller's job is run in steps, which make children for the lanes of providers."""
 
 
@@ -127,6 +132,20 @@ def transcription(request: dict[str, Any], raw: bytes, **more: Any) -> Submissio
         need=Need(),
         raw=raw,
         capabilities=transcription_capabilities(request),
+        **more,
+    )
+
+
+def summary(request: SummaryRequest, raw: bytes, **more: Any) -> Submission:
+    """A checked summary as a submission: a parent, whose children are chats."""
+    return Submission(
+        kind=Kind.SUMMARY,
+        endpoint=SUMMARIES,
+        model=request.model,
+        request=stored(request),
+        need=Need(),
+        raw=raw,
+        request_type="summarization",
         **more,
     )
 

@@ -27,6 +27,7 @@ from shared.queue.engine import EngineSettings, Hand
 from shared.queue.scripts import Scripts
 from shared.queue.tasks import CHECK_CREDENTIAL, QUEUE
 from shared.queue.types import Claim, Report, Verdict
+from shared.routing import CatalogRouter
 from shared.settings import Settings
 from shared.store import connect, hooks
 from shared.store.files import Files
@@ -34,6 +35,7 @@ from shared.store.hooks import Hooks
 from shared.store.jobs import Jobs
 from shared.store.lanes import Lanes, publish_catalog
 from shared.store.tables import Rows, Tables
+from shared.submission import SUMMARIES
 from shared.supply import Base, Live, Supply, assemble
 from workers import attempt, checking
 from workers.checking import Check
@@ -41,6 +43,8 @@ from workers.fetching import Fetcher
 from workers.hedger import Hedger
 from workers.sandbox import Sandbox
 from workers.sounds import Sounds
+from workers.summaries.step import Summaries
+from workers.summaries.wiring import summaries_of
 from workers.teaching import Teacher
 from workers.transcribing.recording import Recordings
 from workers.transcribing.step import QUEUE as TRANSCRIPTIONS
@@ -80,6 +84,8 @@ class Pool:
         self._live: Live | None = None
         self._objects = objects.of_settings(settings)
         self._sounds = Sounds(self._objects, settings.max_audio_inflight_bytes)
+        self._summaries: Summaries | None = None
+        self._routed: tuple[Supply, CatalogRouter] | None = None
         self._serve: Callable[[Sequence[str]], None] = lambda _providers: None
         self._timeouts = Timeouts(
             connect_ms=int(settings.connect_timeout_s * 1000),
@@ -109,12 +115,17 @@ class Pool:
             allow_private=self.settings.allow_private_webhooks,
             timeout_ms=int(self.settings.webhook_timeout_s * 1000),
         )
+        self._sandbox = Sandbox()
         live = self._live = Live(self._base, self._tables, Tables(listener, broker.prefix))
         live.on_change(self._take)
         self._take(await live.reload())
         live.start()
         lanes = self._lanes = Lanes(client, broker.prefix)
         self._transcriptions = self._transcribing(client, broker.prefix)
+        self._summaries = summaries_of(
+            self.settings, self._jobs, lanes, Files(client, broker.prefix), self._objects,
+            self._transport, self._sandbox, self._router,
+        )  # fmt: skip
         if self.settings.hedge_share:
             self._hedger = Hedger(lanes, self.settings)
         if await lanes.version() is None:
@@ -199,6 +210,20 @@ class Pool:
         """One step of a transcription."""
         assert self._transcriptions is not None  # noqa: S101 - set_up ran
         return await self._transcriptions.step(hand)
+
+    async def summarise(self, hand: Hand) -> Report:
+        """One step of a summary."""
+        assert self._summaries is not None  # noqa: S101 - set_up ran
+        return await self._summaries.step(hand)
+
+    def _router(self) -> CatalogRouter:
+        """Selection over the newest supply: for the parts of jobs of several steps."""
+        supply = self._live.current if self._live else self.supply
+        if self._routed is None or self._routed[0] is not supply:
+            margin = self.settings.context_margin
+            router = CatalogRouter(supply.whole, supply.credentials, margin=margin)
+            self._routed = (supply, router)
+        return self._routed[1]
 
     async def _supply_for(self, claim: Claim) -> Supply:
         """The newest supply; read anew where a claim was quicker here than the news of its lane."""
@@ -310,6 +335,7 @@ def build(settings: Settings, providers: Sequence[str] | None = None) -> EventBr
         (TRANSCRIPTIONS, TRANSCRIPTIONS, pool.transcribe),
         (CHECK_CREDENTIAL, QUEUE, pool.check),
         (hooks.ACTOR, hooks.QUEUE, pool.deliver),
+        (SUMMARIES, SUMMARIES, pool.summarise),
     ]
     for name, queue, run in actors:
         AsyncActor(run, broker=broker, actor_name=name, queue_name=queue, priority=0, options={})
