@@ -26,7 +26,7 @@ from api.jobs import respond_async
 from api.multipart import Upload
 from api.options import Options
 from api.outcome import job_headers, transparency
-from api.sources import check_file
+from api.sources import check_address, check_file
 from api.wiring import Service
 from shared.errors import Refused, StoreError
 from shared.store.files import File, object_name
@@ -86,10 +86,12 @@ async def _read(service: Service, call: Call) -> AsyncIterator[Asked]:
         raw = await call.body(service.bounds.max_body_bytes)
         request, streamed = _checked(parse(raw))
         await check_file(service, call.key.tenant, request.get("file_id"), "file_id")
+        await check_address(service, request.get("url"), "url")
         yield Asked(request, raw, streamed, new_id())
         return
     asked = await _uploaded(service, call)
     await check_file(service, call.key.tenant, asked.request.get("file_id"), "file_id")
+    await check_address(service, asked.request.get("url"), "url")
     try:
         yield asked
     finally:

@@ -154,7 +154,7 @@ class Settings(BaseSettings):
         description="webhooks may go to private addresses and over plain http: for a receiver on"
         " the same machine or network",
     )
-    allow_private_documents: bool = Field(
+    allow_private_urls: bool = Field(
         default=False,
         description="documents and recordings may be fetched from private addresses",
     )
