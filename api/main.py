@@ -94,6 +94,7 @@ def bounds(settings: Settings) -> Bounds:
         keepalive_s=settings.keepalive_s,
         private_webhooks=settings.allow_private_webhooks,
         paid=Paid(settings.paid),
+        sharing=settings.sharing,
         paid_cap_microusd=None if cap_usd is None else round(cap_usd * 1e6),
         deadlines_s={
             Priority.INTERACTIVE: settings.deadline_interactive_s,

@@ -30,7 +30,7 @@ class Submission:
 
     `max_output_tokens` is what the caller named for one choice. `conversation` is what tells it
     from others, and whether this is a later turn. `extra` are the job's further wishes, stored as
-    they are.
+    they are. `content` is the digest of the bytes that the request names, where they are known.
     """
 
     kind: Kind
@@ -48,6 +48,7 @@ class Submission:
     conversation: tuple[str, bool] | None = None
     webhook: JobWebhook | None = None
     told_as: str | None = None
+    content: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
 
