@@ -38,7 +38,10 @@ function equals.find(j, h)
   if not id then return answer end
   local l = job_of(id)
   if l.tenant ~= j.tenant or call('ZCARD', group(id)) >= settings('followers', MOST_FOLLOW) then return nil end
-  if l.status == 'queued' and urgency(h) < urgency(l) and not call('ZSCORE', P .. 'quarantine', id) then
+  -- what is done in steps begins anew with whoever leads: it is not taken over, nor waited for by the more urgent
+  if l.stepped or l.status == 'in_progress' and provider_of(l.lane) == 'own' then
+    if h.priority < tonumber(l.priority) then return nil end
+  elseif l.status == 'queued' and urgency(h) < urgency(l) and not call('ZSCORE', P .. 'quarantine', id) then
     return { overtakes = { id = id, h = l } }
   end
   return { how = 'shared', lead = id, told = ',"shared_with":' .. cjson.encode(id) }
@@ -56,7 +59,7 @@ local function short(outcome) return #outcome <= 65537 and string.sub(outcome, 2
 function equals.join(id, h, equal)
   if equal.lead then return call('ZADD', group(equal.lead), string.format('%.0f', urgency(h)), id) end
   local source = equal.source
-  spare(h.tenant, source.lane, true, source.worth)
+  spare(h.tenant, source.lane, true, source.worth or source.cost)
   conclude(id, h, 'completed', { 'lane', source.lane, 'started', NOW, 'usage', NOTHING_USED }, equal.outcome,
     told_of_end(h, source.lane, NOW, 'cached_from', equal.from), short(equal.outcome))
 end
@@ -145,7 +148,7 @@ local function end_alike(id, leader, l, status, outcome, body)
   local started = math.max(tonumber(l.started or NOW), tonumber(h.created))
   local f = { 'lane', l.lane, 'started', started }
   if status == 'completed' then
-    spare(h.tenant, l.lane, false, l.worth)
+    spare(h.tenant, l.lane, false, l.worth or l.cost)
     if not h.usage then f[5], f[6] = 'usage', NOTHING_USED end
     conclude(id, h, status, f, outcome, told_of_end(h, l.lane, started, 'shared_with', leader), body)
   else
