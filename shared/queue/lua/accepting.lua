@@ -92,7 +92,7 @@ local function accept(j, doc, owed)
   end
   if j.delay_ms and j.delay_ms > 0 then wait_until(j.id, j.lane, NOW + j.delay_ms)
   else enter(j.id, j.lane, h) end
-  if j.share then equals.lead(j.id, j.like, equal.overtakes) end
+  if j.share then equals.lead(j.id, j, equal.overtakes) end
   return { 'new', j.id, NOW, 'queued' }
 end
 

@@ -1,9 +1,10 @@
 -- Library: equal jobs of one tenant. One leads and is called for; others follow it, in no lane, and end
 -- as it ends. Answers may be kept, and given to whoever asks the same.
 --
--- lead:<likeness> string job id: the living job that a newcomer follows
+-- lead:<tenant>:<likeness> string job id: the living job that a newcomer follows
 -- fol:<job> zset of the jobs that follow it -> urgency: priority, then deadline
--- kept hash likeness -> "<job> <until ms>": whose answer is given; kept_until zset likeness -> until
+-- kept hash "<tenant>:<likeness>" -> "<job> <until ms>": whose answer is given; kept_until zset of the same
+--   -> until
 -- job hash like: its likeness; share: it may lead and follow; cache: ms an answer is kept;
 --   lead: whom it follows, or followed when it ended; from: whose kept answer it was given;
 --   worth: microusd of its call by the list
@@ -13,18 +14,20 @@
 local MOST_FOLLOW, MOST_KEPT_BYTES, A_SWEEP = '256', 1048576, 16
 
 local function urgency(h) return tonumber(h.priority) * 1e14 + tonumber(h.score) end
+local function name_of(h) return h.tenant .. ':' .. h.like end
 local function group(id) return P .. 'fol:' .. id end
 
 -- The kept answer of an equal job, if it is there, young enough and not too large to be copied.
 local function kept(j)
-  local entry = j.cache and call('HGET', P .. 'kept', j.like)
+  local name = name_of(j)
+  local entry = j.cache and call('HGET', P .. 'kept', name)
   if not entry then return nil end
   local id, till = string.match(entry, '^(%S+) (%d+)$')
   local h = tonumber(till) > NOW and job_of(id) or {}
-  local outcome = h.status == 'completed' and h.tenant == j.tenant and call('GET', P .. 'res:' .. id)
+  local outcome = h.status == 'completed' and call('GET', P .. 'res:' .. id)
   if not outcome then
-    call('HDEL', P .. 'kept', j.like)
-    call('ZREM', P .. 'kept_until', j.like)
+    call('HDEL', P .. 'kept', name)
+    call('ZREM', P .. 'kept_until', name)
     return nil
   end
   if tonumber(h.ended) + j.cache < NOW then return nil end
@@ -34,10 +37,10 @@ end
 -- What a new job has in common with others: a kept answer, a job to follow, or one that it overtakes.
 function equals.find(j, h)
   local answer = kept(j)
-  local id = not answer and j.share and call('GET', P .. 'lead:' .. j.like)
+  local id = not answer and j.share and call('GET', P .. 'lead:' .. name_of(j))
   if not id then return answer end
   local l = job_of(id)
-  if l.tenant ~= j.tenant or call('ZCARD', group(id)) >= settings('followers', MOST_FOLLOW) then return nil end
+  if call('ZCARD', group(id)) >= settings('followers', MOST_FOLLOW) then return nil end
   -- what is done in steps begins anew with whoever leads: it is not taken over, nor waited for by the more urgent
   if l.stepped or l.status == 'in_progress' and provider_of(l.lane) == 'own' then
     if h.priority < tonumber(l.priority) then return nil end
@@ -77,8 +80,8 @@ local function follow(id, h, leader)
 end
 
 -- A job that has a place of its own is the one that newcomers follow. `overtaken` leaves its place to it.
-function equals.lead(id, like, overtaken)
-  call('SET', P .. 'lead:' .. like, id)
+function equals.lead(id, j, overtaken)
+  call('SET', P .. 'lead:' .. name_of(j), id)
   if not overtaken then return end
   pull(overtaken.id, overtaken.h)
   hand_on(overtaken.id, id)
@@ -107,8 +110,9 @@ local function succeed(id, h, lane)
   event(first, f.watch, 'job.moved', cjson.encode({ from = f.lane, to = to, reason = 'leads' }))
   -- what brought down two workers may do so again, asked by another
   if h.suspect then call('ZADD', P .. 'quarantine', f.score, first) else enter(first, to, f) end
-  local leads = call('GET', P .. 'lead:' .. h.like)
-  if not leads or leads == id then call('SET', P .. 'lead:' .. h.like, first) end
+  local key = P .. 'lead:' .. name_of(h)
+  local leads = call('GET', key)
+  if not leads or leads == id then call('SET', key, first) end
   return first
 end
 
@@ -131,9 +135,10 @@ end
 local function keep(id, h, outcome)
   if #outcome > MOST_KEPT_BYTES then return end
   local till = NOW + math.min(tonumber(h.cache), settings('retention_ms', '259200000'))
-  if tonumber(call('ZSCORE', P .. 'kept_until', h.like) or '0') > till then return end
-  call('HSET', P .. 'kept', h.like, id .. ' ' .. string.format('%.0f', till))
-  call('ZADD', P .. 'kept_until', string.format('%.0f', till), h.like)
+  local name, text = name_of(h), string.format('%.0f', till)
+  if tonumber(call('ZSCORE', P .. 'kept_until', name) or '0') > till then return end
+  call('HSET', P .. 'kept', name, id .. ' ' .. text)
+  call('ZADD', P .. 'kept_until', text, name)
   local gone = call('ZRANGEBYSCORE', P .. 'kept_until', '-inf', NOW, 'LIMIT', 0, A_SWEEP)
   local much = call('ZCARD', P .. 'kept_until') - settings('kept', '100000')
   if #gone == 0 and much > 0 then gone = call('ZRANGE', P .. 'kept_until', 0, math.min(much, A_SWEEP) - 1) end
@@ -170,5 +175,6 @@ function equals.ended(id, h, status, outcome, body)
     for _, each in ipairs(call('ZRANGE', group(id), 0, -1)) do end_alike(each, id, h, status, outcome, body) end
     call('DEL', group(id))
   end
-  if call('GET', P .. 'lead:' .. h.like) == id then call('DEL', P .. 'lead:' .. h.like) end
+  local key = P .. 'lead:' .. name_of(h)
+  if call('GET', key) == id then call('DEL', key) end
 end
