@@ -11,7 +11,7 @@ from shared.batch_lines import ENDPOINTS, MAX_ERRORS, Line, Problem, Row, read
 from shared.core.batch import Batch, job_id
 from shared.core.features import Features
 from shared.core.model import Kind, Paid, Priority
-from shared.core.sharing import Policy, Wish
+from shared.core.sharing import Policy
 from shared.errors import Refused
 from shared.likeness import sharing
 from shared.queue.types import NewJob
@@ -162,7 +162,7 @@ class Maker:
             batch=(batch.id, line.custom_id),
             sharing=sharing(
                 self._limits.sharing,
-                Wish(),
+                batch.sharing,
                 asked.endpoint,
                 asked.request,
                 batch.tenant,

@@ -308,6 +308,19 @@ async def test_a_leader_has_so_many_followers_and_the_next_leads_anew(world: Wor
     await assert_at_rest(world.client)
 
 
+async def test_large_results_are_copied_to_some_and_the_others_have_a_call(world: World) -> None:
+    await world.configure(copied_bytes=2 * len(DONE.result or b"") + 4)
+    await group(world, *"abcde")
+    assert await world.finish((await claimed(world))["a"])
+    assert await statuses(world, *"abc") == ["completed"] * 3
+    claims = await claimed(world)
+    assert list(claims) == ["d"]
+    await assert_conserved(world.client)
+    assert await world.finish(claims["d"])
+    assert await statuses(world, "e") == ["completed"]
+    await assert_at_rest(world.client)
+
+
 async def test_a_moved_lane_takes_no_followers_along_and_their_place_is_not_moved(
     world: World,
 ) -> None:
@@ -463,8 +476,8 @@ async def test_an_answer_is_given_as_long_as_both_its_job_and_the_asker_allow(
 
 async def test_only_a_good_answer_is_kept_and_none_that_is_too_large(world: World) -> None:
     await answered(world, "a", OWN_FAULT)
-    huge = Report(Verdict.COMPLETE, result=b'"' + b"x" * (1024 * 1024) + b'"')
-    await answered(world, "b", huge)
+    await world.configure(kept_bytes=20)
+    await answered(world, "b", Report(Verdict.COMPLETE, result=b'"a good deal too large"'))
     assert not await world.client.exists("{hr}:kept")
 
 

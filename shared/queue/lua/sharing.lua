@@ -11,7 +11,7 @@
 --
 -- A follower is queued. No follower leads; whoever follows names a living job that does not follow.
 
-local MOST_FOLLOW, MOST_KEPT_BYTES, A_SWEEP = '256', 1048576, 16
+local MOST_FOLLOW, MOST_KEPT_BYTES, MOST_COPIED_BYTES, A_SWEEP = '256', '16777216', '67108864', 16
 
 local function urgency(h) return tonumber(h.priority) * 1e14 + tonumber(h.score) end
 local function name_of(h) return h.tenant .. ':' .. h.like end
@@ -133,7 +133,7 @@ end
 
 -- Keeps a job's answer; what is over gives way, and what ends first where there are too many.
 local function keep(id, h, outcome)
-  if #outcome > MOST_KEPT_BYTES then return end
+  if #outcome > settings('kept_bytes', MOST_KEPT_BYTES) then return end
   local till = NOW + math.min(tonumber(h.cache), settings('retention_ms', '259200000'))
   local name, text = name_of(h), string.format('%.0f', till)
   if tonumber(call('ZSCORE', P .. 'kept_until', name) or '0') > till then return end
@@ -169,12 +169,14 @@ function equals.ended(id, h, status, outcome, body)
   local done = status == 'completed'
   if done and h.cache then keep(id, h, outcome) end
   if not h.share then return end
-  if not (done or status == 'failed' and h.own) then
-    if succeed(id, h, h.lane) then return end
-  else
-    for _, each in ipairs(call('ZRANGE', group(id), 0, -1)) do end_alike(each, id, h, status, outcome, body) end
-    call('DEL', group(id))
+  if done or status == 'failed' and h.own then
+    local most = math.max(1, math.floor(settings('copied_bytes', MOST_COPIED_BYTES) / #outcome))
+    for _, each in ipairs(call('ZRANGE', group(id), 0, most - 1)) do  -- each of them keeps a copy
+      call('ZREM', group(id), each)
+      end_alike(each, id, h, status, outcome, body)
+    end
   end
+  if succeed(id, h, h.lane) then return end
   local key = P .. 'lead:' .. name_of(h)
   if call('GET', key) == id then call('DEL', key) end
 end
