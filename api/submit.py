@@ -10,6 +10,7 @@ from api.body import parse
 from api.call import Call
 from api.jobs import respond_async
 from api.options import PAID, PRIORITIES, Options
+from api.sources import check_address, check_file
 from api.wiring import Service
 from shared import submission
 from shared.core.model import Kind
@@ -29,6 +30,10 @@ async def create(service: Service, call: Call) -> None:
     """Accepts a job: 202, or 200 where the idempotency key names one that has ended."""
     service.admit()
     asked, wishes, key = await read(service, call)
+    if asked.kind is Kind.TRANSCRIPTION:
+        named = asked.request.get("file_id")
+        await check_file(service, call.key.tenant, named, "request.file_id")
+        await check_address(service, asked.request.get("url"), "request.url")
     with named_in_request():
         if asked.kind is Kind.SUMMARY:
             asked = await summaries.prepared(service, call, asked)

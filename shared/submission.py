@@ -15,6 +15,7 @@ from shared.needs import (
     conversation,
     embedding_need,
     max_output,
+    transcription_capabilities,
 )
 from shared.routing import Route
 from shared.store.types import LaneState
@@ -37,7 +38,8 @@ class Submission:
     """A checked request, whichever route it came by. `endpoint` is its wire: the OpenAI path.
 
     `max_output_tokens` is what the caller named for one choice. `conversation` is what tells it
-    from others, and whether this is a later turn. `extra` are the job's further wishes, stored as
+    from others, and whether this is a later turn. `job_id` is given where something must know the
+    job before it is accepted. `extra` are the job's further wishes, stored as
     they are.
     """
 
@@ -56,6 +58,7 @@ class Submission:
     conversation: tuple[str, bool] | None = None
     webhook: JobWebhook | None = None
     told_as: str | None = None
+    job_id: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
 
@@ -128,6 +131,7 @@ def transcription(request: dict[str, Any], raw: bytes, **more: Any) -> Submissio
         request=request,
         need=Need(),
         raw=raw,
+        capabilities=transcription_capabilities(request),
         **more,
     )
 
@@ -183,8 +187,11 @@ def family(features: Features, weight: int) -> dict[str, Any]:
     }
 
 
-def document(asked: Submission, choice: Choice) -> dict[str, Any]:
-    """What is stored of the request and never changes: the worker's input and the view's."""
+def document(asked: Submission, choice: Choice, weight: int = 1) -> dict[str, Any]:
+    """What is stored of the request and never changes: the worker's input and the view's.
+
+    A parent's says too what its children have of the caller's key (of `weight`) and wishes.
+    """
     features = choice.features
     doc: dict[str, Any] = {
         "endpoint": asked.endpoint,
@@ -195,4 +202,6 @@ def document(asked: Submission, choice: Choice) -> dict[str, Any]:
         "request": asked.request,
         "route": [(c.deployment, c.kept, c.reason) for c in choice.route.considered],
     }
+    if asked.kind in PARENT_LANES:
+        doc["family"] = family(features, weight)
     return doc | asked.extra
