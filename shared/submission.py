@@ -177,6 +177,16 @@ def routed(
     return Choice(features, need, route)
 
 
+def family(features: Features, weight: int) -> dict[str, Any]:
+    """What a parent's document says of its children, beside what it says of itself."""
+    allowed = features.allowed_models
+    return {
+        "weight": weight,
+        "allowed_models": None if allowed is None else sorted(allowed),
+        "mode": features.mode,
+    }
+
+
 def document(asked: Submission, choice: Choice, weight: int = 1) -> dict[str, Any]:
     """What is stored of the request and never changes: the worker's input and the view's.
 
@@ -193,10 +203,5 @@ def document(asked: Submission, choice: Choice, weight: int = 1) -> dict[str, An
         "route": [(c.deployment, c.kept, c.reason) for c in choice.route.considered],
     }
     if asked.kind in PARENT_LANES:
-        allowed = features.allowed_models
-        doc["family"] = {
-            "allowed_models": None if allowed is None else sorted(allowed),
-            "mode": features.mode,
-            "weight": weight,
-        }
+        doc["family"] = family(features, weight)
     return doc | asked.extra
