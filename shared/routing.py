@@ -15,6 +15,7 @@ from shared.core.lengths import lengths_ms
 from shared.core.model import CredentialRef, Deployment, Kind, lane_id
 from shared.core.pace import allowance
 from shared.core.ranking import VIRTUAL_NAMES
+from shared.core.rooms import Room, rooms
 from shared.core.selection import (
     MARGIN,
     Impossible,
@@ -122,6 +123,13 @@ class CatalogRouter:
             features = replace(features, own_pool=tenant)
         view = self._index.view(features)
         return () if view is None else lengths_ms(view)
+
+    def rooms(self, features: Features, tenant: str) -> tuple[Room, ...]:
+        """How much one call takes, for each lane that may ever serve it; empty where none may."""
+        if tenant in self._own:
+            features = replace(features, own_pool=tenant)
+        view = self._index.view(features)
+        return () if view is None else rooms(view, self._margin)
 
     def _heed(self, lanes: Mapping[str, LaneState]) -> None:
         if lanes is not self._read:

@@ -92,6 +92,9 @@ class Settings(BaseSettings):
     )
     max_batch_bytes: int = Field(default=200 * 1024 * 1024, ge=1024, le=8 * 1024**3)
     max_batch_lines: Count = Field(default=50_000, description="requests in one batch")
+    max_document_bytes: int = Field(
+        default=64 * 1024 * 1024, ge=1024, le=1024**3, description="read of one document"
+    )
     inline_body_bytes: int = Field(
         default=64 * 1024, ge=1024, le=1024**2, description="larger bodies go to files"
     )
@@ -146,16 +149,17 @@ class Settings(BaseSettings):
     unserved_s: Seconds = Field(
         default=10, description="a queued job whose last lane was taken away fails after it"
     )
-    allow_private_urls: bool = Field(
-        default=False, description="a request may name files at private addresses"
-    )
-    fetch_timeout_s: Annotated[float, Field(ge=1, le=86_400)] = Field(
-        default=600, description="to fetch one file that a request names"
-    )
     allow_private_webhooks: bool = Field(
         default=False,
         description="webhooks may go to private addresses and over plain http: for a receiver on"
         " the same machine or network",
+    )
+    allow_private_documents: bool = Field(
+        default=False,
+        description="documents and recordings may be fetched from private addresses",
+    )
+    fetch_timeout_s: Annotated[float, Field(ge=0.1, le=86_400)] = Field(
+        default=300, description="until an address has given all of a document or recording"
     )
     webhook_timeout_s: Annotated[float, Field(ge=0.1, le=30)] = Field(
         default=20, description="one try to tell a webhook"

@@ -19,12 +19,17 @@ from shared.needs import (
 )
 from shared.routing import Route
 from shared.store.types import LaneState
+from shared.wire.summaries import SummaryRequest, stored
 from shared.wire.webhooks import JobWebhook
 
 CHAT: Final = "/v1/chat/completions"
 EMBEDDINGS: Final = "/v1/embeddings"
 TRANSCRIPTIONS: Final = "/v1/audio/transcriptions"
-PARENT_LANES: Final[Mapping[Kind, str]] = {Kind.TRANSCRIPTION: "own/transcriptions@shared"}
+SUMMARIES: Final = "summaries"
+PARENT_LANES: Final[Mapping[Kind, str]] = {
+    Kind.TRANSCRIPTION: "own/transcriptions@shared",
+    Kind.SUMMARY: f"own/{SUMMARIES}@shared",
+}
 """Where a caller's job is run in steps, which make children for the lanes of providers."""
 
 
@@ -131,6 +136,20 @@ def transcription(request: dict[str, Any], raw: bytes, **more: Any) -> Submissio
     )
 
 
+def summary(request: SummaryRequest, raw: bytes, **more: Any) -> Submission:
+    """A checked summary as a submission: a parent, whose children are chats."""
+    return Submission(
+        kind=Kind.SUMMARY,
+        endpoint=SUMMARIES,
+        model=request.model,
+        request=stored(request),
+        need=Need(),
+        raw=raw,
+        request_type="summarization",
+        **more,
+    )
+
+
 def routed(
     router: Routes,
     features: Features,
@@ -158,6 +177,16 @@ def routed(
     return Choice(features, need, route)
 
 
+def family(features: Features, weight: int) -> dict[str, Any]:
+    """What a parent's document says of its children, beside what it says of itself."""
+    allowed = features.allowed_models
+    return {
+        "weight": weight,
+        "allowed_models": None if allowed is None else sorted(allowed),
+        "mode": features.mode,
+    }
+
+
 def document(asked: Submission, choice: Choice, weight: int = 1) -> dict[str, Any]:
     """What is stored of the request and never changes: the worker's input and the view's.
 
@@ -174,10 +203,5 @@ def document(asked: Submission, choice: Choice, weight: int = 1) -> dict[str, An
         "route": [(c.deployment, c.kept, c.reason) for c in choice.route.considered],
     }
     if asked.kind in PARENT_LANES:
-        allowed = features.allowed_models
-        doc["family"] = {
-            "allowed_models": None if allowed is None else sorted(allowed),
-            "mode": features.mode,
-            "weight": weight,
-        }
+        doc["family"] = family(features, weight)
     return doc | asked.extra

@@ -14,7 +14,6 @@ from typing import Any
 import dramatiq
 import orjson
 import structlog
-from redis.asyncio import Redis
 
 from shared import log, objects, tokens
 from shared.core.model import Kind, lane_deployment
@@ -34,17 +33,19 @@ from shared.store.hooks import Hooks
 from shared.store.jobs import Jobs
 from shared.store.lanes import Lanes, publish_catalog
 from shared.store.tables import Rows, Tables
+from shared.submission import SUMMARIES
 from shared.supply import Base, Live, Supply, assemble
 from workers import attempt, checking
 from workers.checking import Check
-from workers.fetching import Fetcher
 from workers.hedger import Hedger
 from workers.sandbox import Sandbox
 from workers.sounds import Sounds
+from workers.summaries.step import Summaries
+from workers.summaries.wiring import summaries_of
 from workers.teaching import Teacher
-from workers.transcribing.recording import Recordings
 from workers.transcribing.step import QUEUE as TRANSCRIPTIONS
-from workers.transcribing.step import Tools, Transcriptions
+from workers.transcribing.step import Transcriptions
+from workers.transcribing.wiring import transcriptions_of
 from workers.transport import Timeouts, Transport
 from workers.webhooks import Teller
 
@@ -76,6 +77,7 @@ class Pool:
         self._teacher: Teacher | None = None
         self._teller: Teller | None = None
         self._transcriptions: Transcriptions | None = None
+        self._summaries: Summaries | None = None
         self._tables: Tables | None = None
         self._live: Live | None = None
         self._objects = objects.of_settings(settings)
@@ -109,12 +111,17 @@ class Pool:
             allow_private=self.settings.allow_private_webhooks,
             timeout_ms=int(self.settings.webhook_timeout_s * 1000),
         )
+        self._sandbox = Sandbox()
         live = self._live = Live(self._base, self._tables, Tables(listener, broker.prefix))
         live.on_change(self._take)
         self._take(await live.reload())
         live.start()
         lanes = self._lanes = Lanes(client, broker.prefix)
-        self._transcriptions = self._transcribing(client, broker.prefix)
+        router = NewestRouter(live, self.settings.context_margin)
+        files = Files(client, broker.prefix)
+        kin = (self._jobs, lanes, files, self._objects, self._transport, self._sandbox, router)
+        self._summaries = summaries_of(self.settings, *kin)
+        self._transcriptions = transcriptions_of(self.settings, *kin)
         if self.settings.hedge_share:
             self._hedger = Hedger(lanes, self.settings)
         if await lanes.version() is None:
@@ -129,25 +136,6 @@ class Pool:
             await listener.aclose()
 
         return close
-
-    def _transcribing(self, client: Redis, prefix: str) -> Transcriptions:
-        """What takes the steps of transcriptions."""
-        settings = self.settings
-        assert self._transport is not None  # noqa: S101 - set_up calls it
-        assert self._jobs is not None  # noqa: S101
-        assert self._lanes is not None  # noqa: S101
-        fetcher = Fetcher(
-            self._transport,
-            allow_private=settings.allow_private_urls,
-            most_bytes=settings.max_audio_bytes,
-            timeout_ms=int(settings.fetch_timeout_s * 1000),
-        )
-        recordings = Recordings(
-            Files(client, prefix), self._objects, fetcher, Sandbox(), settings.max_audio_s
-        )
-        assert self._live is not None  # noqa: S101
-        router = NewestRouter(self._live, settings.context_margin)
-        return Transcriptions(Tools(self._jobs, self._lanes, recordings, router))
 
     def _take(self, supply: Supply) -> None:
         """From now on attempts start on this supply."""
@@ -199,6 +187,11 @@ class Pool:
         """One step of a transcription."""
         assert self._transcriptions is not None  # noqa: S101 - set_up ran
         return await self._transcriptions.step(hand)
+
+    async def summarise(self, hand: Hand) -> Report:
+        """One step of a summary."""
+        assert self._summaries is not None  # noqa: S101 - set_up ran
+        return await self._summaries.step(hand)
 
     async def _supply_for(self, claim: Claim) -> Supply:
         """The newest supply; read anew where a claim was quicker here than the news of its lane."""
@@ -310,6 +303,7 @@ def build(settings: Settings, providers: Sequence[str] | None = None) -> EventBr
         (TRANSCRIPTIONS, TRANSCRIPTIONS, pool.transcribe),
         (CHECK_CREDENTIAL, QUEUE, pool.check),
         (hooks.ACTOR, hooks.QUEUE, pool.deliver),
+        (SUMMARIES, SUMMARIES, pool.summarise),
     ]
     for name, queue, run in actors:
         AsyncActor(run, broker=broker, actor_name=name, queue_name=queue, priority=0, options={})

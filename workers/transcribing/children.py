@@ -31,7 +31,7 @@ AGAIN_MS: Final = 2_000  # before a part that failed everywhere is tried again; 
 class Family:
     """A parent, and one reading of the lanes: what its children are made by.
 
-    `spent_microusd` is what its children have cost so far.
+    `spent_microusd` is what its children have cost so far, `cap_microusd` what one job may at most.
     """
 
     claim: Claim
@@ -40,6 +40,7 @@ class Family:
     lanes: Mapping[str, LaneState]
     now_ms: int
     spent_microusd: int = 0
+    cap_microusd: int | None = None
 
     @property
     def request(self) -> dict[str, Any]:
@@ -119,8 +120,6 @@ class Family:
     def _features(self, **more: Any) -> Features:
         """What selection is to know of every part."""
         allowed, claim = self._wishes.get("allowed_models"), self.claim
-        cap = (self.doc.get("policy") or {}).get("max_cost_usd")
-        left = None if cap is None else max(0, int(cap * 1e6) - self.spent_microusd)
         deadline_ms = claim.deadline_ms
         return Features(
             kind=Kind.TRANSCRIPTION,
@@ -128,12 +127,18 @@ class Family:
             capabilities=submission.transcription(self.request, b"").capabilities,
             allowed_models=None if allowed is None else frozenset(allowed),
             paid=Paid(self.doc.get("paid") or Paid.NEVER.value),
-            cost_cap_microusd=left,
+            cost_cap_microusd=self._left_microusd(),
             priority=claim.priority,
             mode=self._wishes.get("mode"),
             deadline_ms=None if deadline_ms is None else max(1, deadline_ms - self.now_ms),
             **more,
         )
+
+    def _left_microusd(self) -> int | None:
+        asked_usd = (self.doc.get("policy") or {}).get("max_cost_usd")
+        caps = [] if self.cap_microusd is None else [self.cap_microusd]
+        caps += [] if asked_usd is None else [int(asked_usd * 1e6)]
+        return max(0, min(caps) - self.spent_microusd) if caps else None
 
     def _route(self, features: Features) -> Route:
         return self.router.route(features, self.claim.tenant, self.lanes, self.now_ms)

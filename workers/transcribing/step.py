@@ -40,12 +40,13 @@ BAD_GATEWAY: Final = 502
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """A worker's own, shared by all steps. `router` is the newest."""
+    """A worker's own, shared by all steps. `router` is the newest, `cap_microusd` that of a day."""
 
     jobs: Jobs
     lanes: Lanes
     recordings: Recordings
     router: Callable[[], CatalogRouter]
+    cap_microusd: int | None = None
 
 
 @dataclass(slots=True)
@@ -59,7 +60,7 @@ class Draft:
     family: Family
     work: Work
     ended: int
-    stored: dict[str, Any] | None = None
+    stored: Work | None = None
     children: list[NewJob] = field(default_factory=list)
     blocked: Refused | None = None
 
@@ -95,9 +96,9 @@ class Transcriptions:
             work = await self._cut(hand, family)
             draft = Draft(hand, family, work, kin.ended)
         else:
-            work = audio_work.of_json(state["work"])
-            work = audio_work.revived(work) if again else work
-            draft = Draft(hand, family, work, kin.ended, state["work"])
+            stored = audio_work.of_json(state["work"])
+            work = audio_work.revived(stored) if again else stored
+            draft = Draft(hand, family, work, kin.ended, stored)
             if (error := await self._hear(draft)) is not None:
                 return _failing(draft, error)
             await self._ensure_sound(draft)
@@ -115,6 +116,7 @@ class Transcriptions:
             lanes=await self._tools.lanes.lane_states(),
             now_ms=hand.now_ms(),
             spent_microusd=0 if me is None else me.cost_microusd,
+            cap_microusd=self._tools.cap_microusd,
         )
 
     async def _cut(self, hand: Hand, family: Family) -> Work:
@@ -197,7 +199,7 @@ class Transcriptions:
 
 def _waiting(draft: Draft) -> Report:
     work, out = draft.work, draft.work.of(Stage.OUT)
-    if draft.blocked is not None and not out and audio_work.to_json(work) == draft.stored:
+    if draft.blocked is not None and not out and work == draft.stored:
         if draft.hand.claim.requeues >= PATIENCE:
             raise draft.blocked
         return Report(Verdict.REQUEUE, delay_ms=REST_MS, reason="no_capacity", reached=False)
