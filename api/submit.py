@@ -10,7 +10,7 @@ from api.body import parse
 from api.call import Call
 from api.jobs import respond_async
 from api.options import PAID, PRIORITIES, Options
-from api.sources import check_address, check_file
+from api.sources import check_sources
 from api.wiring import Service
 from shared import submission
 from shared.core.model import Kind
@@ -33,9 +33,7 @@ async def create(service: Service, call: Call) -> None:
     service.admit()
     asked, wishes, key = await read(service, call)
     if asked.kind is Kind.TRANSCRIPTION:
-        named = asked.request.get("file_id")
-        await check_file(service, call.key.tenant, named, "request.file_id")
-        await check_address(service, asked.request.get("url"), "request.url")
+        await check_sources(service, call.key.tenant, asked.request, "request.")
     with named_in_request():
         if asked.kind is Kind.SUMMARY:
             asked = await summaries.prepared(service, call, asked)
