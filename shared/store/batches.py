@@ -3,11 +3,12 @@
 batch:<id> hash: tenant status endpoint input window created expires paid weight allowed metadata
   errors output error output_expires_s · total fed ended completed failed line offset chunk · u_in
   u_out u_cached u_reasoning · <status>_at for each reached
-bended:<id> list and bparts:<id> list: see lua/batch_change.lua
+bended:<id> list and bparts:<id> list: see queue/lua/batch_change.lua
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from shared.core.batch import WINDOWS_S, Batch, BatchStatus, Chunk
 from shared.core.model import Usage
 from shared.errors import Refused, StoreError
 from shared.queue.claims import usage_of
+from shared.queue.scripts import Scripts
 from shared.store.connect import store_errors
 from shared.store.leader import StaleFence
 
@@ -58,7 +60,7 @@ class BatchPage:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What changes, if the batch stands as `expect` and `from_` say: lua/batch_change.lua."""
+    """What changes, if the batch stands as `expect` and `from_` say: queue/lua/batch_change.lua."""
 
     from_: tuple[BatchStatus, ...]
     status: BatchStatus | None = None
@@ -89,7 +91,8 @@ class Batches:
         self._client = client
         self._prefix = prefix
         self._create: Any = client.register_script((LUA / "batch_create.lua").read_text())
-        self._change: Any = client.register_script((LUA / "batch_change.lua").read_text())
+        self._change: Callable[[dict[str, Any]], Awaitable[Any]]
+        self._change = partial(Scripts(client, prefix), "batch_change")
 
     async def create(self, new: NewBatch) -> Batch:
         """Durable when it returns. Refused: 409 for a used key, 503 where too many are live."""
@@ -231,10 +234,9 @@ class Batches:
             "parts": list(change.parts) or None,
             "keep_ms": keep_ms,
         }
-        text = orjson.dumps({k: v for k, v in asked.items() if v is not None})
         try:
             with store_errors("changing a batch"):
-                return bool(await self._change(keys=[self._prefix], args=[text]))
+                return bool(await self._change(asked))
         except StoreError as exc:
             if isinstance(exc.__cause__, ResponseError) and str(exc.__cause__).startswith("STALE"):
                 raise StaleFence(str(exc.__cause__)) from exc
