@@ -13,7 +13,7 @@ from api.errors import not_found
 from api.files import FILE_ID, cursor, listed, page_size
 from api.views import seconds
 from api.wiring import Service
-from shared.batch_lines import ENDPOINTS
+from shared.batch_endpoints import ENDPOINTS
 from shared.core.batch import Batch, BatchStatus
 from shared.errors import Refused
 from shared.store.batches import NewBatch

@@ -13,12 +13,12 @@ import orjson
 import structlog
 
 from scheduler.batch_lines import Limits, Look, Maker
+from shared.batch_answers import refusal
 from shared.batch_lines import (
     Line,
     LineTooLong,
     Problem,
     Row,
-    refusal,
     rows,
 )
 from shared.core.batch import Batch, BatchStatus, Chunk, Mark, job_id, mark_of_refusal

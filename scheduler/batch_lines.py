@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import orjson
 
-from shared.batch_lines import ENDPOINTS, MAX_ERRORS, Line, Problem, Row, read
+from shared.batch_endpoints import ENDPOINTS
+from shared.batch_lines import MAX_ERRORS, Line, Problem, Row, read
 from shared.core.batch import Batch, job_id
 from shared.core.features import Features
 from shared.core.model import Kind, Paid, Priority

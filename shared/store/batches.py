@@ -76,12 +76,18 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A line that has ended: its mark with what follows it, and what its job left."""
+    """A line that has ended: its mark with what follows it, and what its job left.
+
+    `doc` is what was accepted, where it was asked for.
+    """
 
     mark: str
     custom_id: str = ""
     outcome: bytes | None = None
     usage: Usage | None = None
+    created_ms: int = 0
+    ended_ms: int = 0
+    doc: bytes | None = None
 
 
 class Batches:
@@ -242,7 +248,9 @@ class Batches:
                 raise StaleFence(str(exc.__cause__)) from exc
             raise
 
-    async def ended(self, batch_id: str, first: int, most: int) -> Sequence[Ended]:
+    async def ended(
+        self, batch_id: str, first: int, most: int, *, docs: bool = False
+    ) -> Sequence[Ended]:
         """Lines that have ended and are not collected, from the `first` on, with what they left."""
         prefix = self._prefix
         with store_errors("collecting a batch"):
@@ -250,12 +258,10 @@ class Batches:
             marks = _texts(rows)
             pipe = self._client.pipeline(transaction=False)
             for mark in marks:
-                pipe.hmget(f"{prefix}job:{mark[1:]}", "batch", "usage")
-                pipe.get(f"{prefix}res:{mark[1:]}")
+                pipe.hmget(f"{prefix}job:{mark[1:]}", "batch", "usage", "created", "ended")
+                pipe.mget([f"{prefix}{noun}:{mark[1:]}" for noun in ("res", "doc")[: 1 + docs]])
             found = await pipe.execute() if marks else []
-        return [
-            Ended(mark, *_left(found[at * 2], found[at * 2 + 1])) for at, mark in enumerate(marks)
-        ]
+        return [_left(mark, found[at * 2], *found[at * 2 + 1]) for at, mark in enumerate(marks)]
 
     async def there(self, jobs: Sequence[str]) -> Sequence[bool]:
         """Which of these jobs exist."""
@@ -290,9 +296,12 @@ def _texts(rows: Any) -> list[str]:
     return [row.decode() for row in rows]
 
 
-def _left(row: Sequence[bytes | None], outcome: bytes | None) -> tuple[str, bytes | None, Any]:
-    custom = (row[0] or b"").decode().partition(" ")[2]
-    return custom, outcome, usage_of(row[1])
+def _left(
+    mark: str, row: Sequence[bytes | None], outcome: bytes | None, doc: bytes | None = None
+) -> Ended:
+    batch, usage, created, ended = row
+    custom_id = (batch or b"").decode().partition(" ")[2]
+    return Ended(mark, custom_id, outcome, usage_of(usage), int(created or 0), int(ended or 0), doc)
 
 
 def _batch(batch_id: str, row: Any, waiting: int, tenant: str | None) -> Batch | None:
