@@ -1,0 +1,55 @@
+"""A file of 50,000 lines over five providers, while two of them refuse and processes are killed.
+
+In the middle one provider's limit falls by half and says nothing, another answers 429 to everything
+for a while, and a worker, the API and the scheduler are killed with -9. Judged are the files, line
+by line, the time from creating the batch to its end against the exact least time of the providers'
+windows, and memory. One line in a hundred is wrong, and is refused for it.
+"""
+
+from typing import Any
+
+from bench import load
+from bench.batch_story import FULL, QUICK, Story, mapping_for
+from bench.figures import Options, Result, judged
+from bench.stack import Stack
+from simulator import headrace_config, load_config, running
+
+WORKERS = 2
+API_MB, WORKER_MB = 120.0, 150.0
+RATIO, GROWTH = 1.05, 1.10
+
+
+def run(options: Options) -> Result:
+    """One story on a fresh simulator and a fresh stack."""
+    return tell(options.size(FULL, QUICK))
+
+
+def tell(lines: int) -> Result:
+    """The story at a size, and what is to be said of it."""
+    config = load_config(mapping_for(lines))
+    ours = headrace_config(config, _address := None) if False else None  # type: ignore[arg-type]
+    del ours, _address
+    with (
+        running(config) as address,
+        Stack(headrace_config(config, address), workers=WORKERS) as stack,
+    ):
+        figures = load.run(Story(lines, config.speed, address, stack).run())
+    return judged(
+        "batch", figures, _lines(figures),
+        ("ratio to the least time", figures["ratio"], "<=", RATIO),
+        ("lines that are missing", figures["missing"], "<=", 0),
+        ("lines that came twice", figures["doubled"], "<=", 0),
+        ("answers to another line", figures["wrong"], "<=", 0),
+        ("counts that differ", figures["counts_off"], "<=", 0),
+        ("callers' 429s", figures["callers_429"], "<=", 0),
+        ("api at most (MB)", figures["peak_mb"]["api"], "<=", API_MB),
+        ("worker at most (MB)", figures["peak_mb"]["workers"], "<=", WORKER_MB),
+        *(
+            (f"{role}, growth after the first fifth", figures["growth"][role], "<=", GROWTH)
+            for role in ("api", "workers", "scheduler")
+        ),
+    )  # fmt: skip
+
+
+def _lines(figures: dict[str, Any]) -> list[str]:
+    return []
