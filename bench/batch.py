@@ -27,8 +27,6 @@ def run(options: Options) -> Result:
 def tell(lines: int) -> Result:
     """The story at a size, and what is to be said of it."""
     config = load_config(mapping_for(lines))
-    ours = headrace_config(config, _address := None) if False else None  # type: ignore[arg-type]
-    del ours, _address
     with (
         running(config) as address,
         Stack(headrace_config(config, address), workers=WORKERS) as stack,
@@ -52,4 +50,26 @@ def tell(lines: int) -> Result:
 
 
 def _lines(figures: dict[str, Any]) -> list[str]:
-    return []
+    grown = ", ".join(
+        f"{role} {figures['peak_mb'][role]:.0f} MB ({grew:.2f} times)"
+        for role, grew in figures["growth"].items()
+    )
+    store = figures["store_mb"]
+    return [
+        (
+            "{lines} lines     {status} in {makespan_s} s, bound {bound_s} s, ratio {ratio:.3f}"
+            " (last answer {ratio_of_answers:.3f})"
+        ).format(**figures),
+        (
+            "files           missing {missing}, doubled {doubled}, wrong {wrong}; refused"
+            " {refused}, failed otherwise {failed_otherwise}; counts {counts}"
+        ).format(**figures),
+        (
+            "upstream        {upstream_calls} calls, 429s {upstream_429_share:.2%}, called twice"
+            " {called_twice}; killed {killed}"
+        ).format(**figures),
+        f"memory          {grown} at most (last fifth against the second)",
+        "store           {first} MB, at most {peak}, then {last}: {kib_a_line} KiB a line".format(
+            **store
+        ),
+    ]
