@@ -26,7 +26,7 @@ MOMENTS: Final = tuple(status for status in BatchStatus if status is not BatchSt
 
 
 def batch_view(batch: Batch) -> dict[str, Any]:
-    """OpenAI's batch object."""
+    """OpenAI's batch object; what OpenAI has no field for is under `headrace`."""
     errors = [dict(error) for error in batch.errors]
     usage = batch.usage
     return {
@@ -55,6 +55,7 @@ def batch_view(batch: Batch) -> dict[str, Any]:
             "total_tokens": usage.input_tokens + usage.output_tokens,
         },
         "metadata": batch.metadata,
+        "headrace": {"outstanding": batch.outstanding, "answered_by": batch.answered_by},
     }
 
 

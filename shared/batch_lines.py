@@ -12,6 +12,16 @@ import orjson
 MAX_LINE_BYTES: Final = 16 * 1024 * 1024
 MAX_CUSTOM_ID: Final = 512
 MAX_ERRORS: Final = 100
+_BOM: Final = b"\xef\xbb\xbf"
+_MAGICS: Final = (
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"\x28\xb5\x2f\xfd", "a Zstandard archive"),
+    (b"%PDF-", "a PDF"),
+    (b"\x89PNG", "a picture"),
+    (b"\xff\xd8\xff", "a picture"),
+    (b"PAR1", "a Parquet file"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +98,17 @@ def _check_length(size: int, number: int) -> None:
         raise LineTooLong(number)
 
 
+def foreign(text: bytes) -> str | None:
+    """What a file is whose first line this is, where it is no text at all; else None."""
+    known = next((what for magic, what in _MAGICS if text.startswith(magic)), None)
+    return known or ("binary data or UTF-16" if b"\0" in text else None)
+
+
 def read(row: Row, endpoint: str) -> Line | Problem:
     """What a line asks for, or what is wrong with its frame."""
+    text = row.text.removeprefix(_BOM) if row.number == 1 else row.text
     try:
-        value = orjson.loads(row.text)
+        value = orjson.loads(text)
     except orjson.JSONDecodeError:
         value = None
     if not isinstance(value, dict):

@@ -77,7 +77,8 @@ class Batch:
     """A batch as it stands. `_ms` are moments, None until reached; `fed` counts lines handed in.
 
     `fed` includes those of `chunk`; `ended` of them have ended, and `waiting` of those are not yet
-    in the output. `line` and `offset` are where the input goes on.
+    in the output. `line` and `offset` are where the input goes on. `answered_by` counts completed
+    lines by deployment.
     """
 
     id: str
@@ -108,6 +109,7 @@ class Batch:
     paid: str | None = None
     weight: int = 1
     allowed_models: tuple[str, ...] | None = None
+    answered_by: dict[str, int] = field(default_factory=dict)
 
     def over(self, now_ms: int) -> bool:
         """Whether no further line is started."""

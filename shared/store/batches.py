@@ -2,7 +2,7 @@
 
 batch:<id> hash: tenant status endpoint input window created expires paid weight allowed metadata
   errors output error output_expires_s · total fed ended completed failed line offset chunk · u_in
-  u_out u_cached u_reasoning · <status>_at for each reached
+  u_out u_cached u_reasoning · <status>_at for each reached · "by <deployment>" lines it answered
 bended:<id> list and bparts:<id> list: see queue/lua/batch_change.lua
 """
 
@@ -347,4 +347,5 @@ def _batch(batch_id: str, row: Any, waiting: int, tenant: str | None) -> Batch |
         paid=h.get("paid") or None,
         weight=number("weight") or 1,
         allowed_models=None if allowed is None else tuple(allowed),
+        answered_by={name[3:]: int(count) for name, count in h.items() if name.startswith("by ")},
     )

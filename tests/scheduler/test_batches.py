@@ -36,6 +36,7 @@ async def test_a_batch_goes_through_its_states_to_exact_counts_and_files(world: 
     assert (batch.total, batch.completed, batch.failed) == (450, 449, 1)
     assert (batch.usage.input_tokens, batch.usage.cached_tokens) == (449 * 3, 449)
     assert {"in_progress", "finalizing", "completed"} == batch.moments.keys()
+    assert batch.answered_by == {"alpha/sim": 449}
     good, bad = await world.read(batch.output_file_id), await world.read(batch.error_file_id)
     assert {one["custom_id"] for one in good} == {f"c{n}" for n in range(450)} - {"c7"}
     assert len(good) == 449
@@ -77,6 +78,9 @@ BAD_FILES = [
     ([line("a", body={"messages": []})], "missing_required_parameter", 1, "body.model"),
     ([line("a", body={"model": "nope"})], "model_not_found", 1, "body.model"),
     ([line("a", body={"model": "sim", "stream": True})], "invalid_value", 1, "body.stream"),
+    ([b"\x1f\x8b\x08\x00", b"\x00"], "invalid_file_format", None, "input_file_id"),
+    ([b"\x7fELF\x02\x01\x00", line("a")], "invalid_file_format", None, "input_file_id"),
+    ([line("a"), b"\x00\xff"], "invalid_json_line", 2, None),
     ([], "empty_file", None, "input_file_id"),
     ([b"", b"  "], "empty_file", None, "input_file_id"),
     ([line(f"c{n}") for n in range(6)], "too_many_requests_in_file", None, "input_file_id"),
@@ -99,6 +103,20 @@ async def test_a_bad_file_fails_with_the_line_named_and_nothing_is_run(
     assert first["message"]
     assert not await world.work()
     assert not await world.store.live()
+
+
+async def test_a_foreign_file_is_told_once_and_not_line_by_line(world: BatchWorld) -> None:
+    batch_id = await world.create([b"PK\x03\x04", *([b"\x00"] * 50)])
+    await world.turn()
+    (error,) = (await world.get(batch_id)).errors
+    assert error["message"].startswith("The input file is a ZIP archive")
+
+
+async def test_a_byte_order_mark_is_no_fault(world: BatchWorld) -> None:
+    batch = await world.settle(
+        await world.create([b"\xef\xbb\xbf" + orjson.dumps(line("a")), line("b")])
+    )
+    assert (batch.status, batch.completed) == (BatchStatus.COMPLETED, 2)
 
 
 async def test_every_bad_line_is_named_up_to_a_bound(world: BatchWorld) -> None:
