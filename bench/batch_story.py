@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 
 from bench import chats
-from bench.bounds import Cut, Kind, Shut, Supply, least_time_us
+from bench.bounds import Cut, Kind, Shut, Supply, admitted, least_time_us
 from bench.client import Client
 from bench.sim import Admin, Seen, sums
 from bench.stack import KEY, Stack
@@ -103,6 +103,7 @@ class Story:
     statuses: Counter[int] = field(default_factory=Counter)
     samples: list[tuple[float, dict[str, float]]] = field(default_factory=list)
     store_mb: list[float] = field(default_factory=list)
+    admitted: list[tuple[float, dict[str, int]]] = field(default_factory=list)
 
     async def run(self) -> dict[str, Any]:
         """Creates the batch, watches it to its end and reads its files."""
@@ -153,7 +154,9 @@ class Story:
                 return batch
             if time.monotonic() > late_s:
                 raise SystemExit(f"not done in time: {batch}\n{self.stack.log()}")
-            share = sums(await admin.seen())[1] / self._good()
+            seen = await admin.seen()
+            self.admitted.append((time.time(), {n: one.admitted for n, one in seen.items()}))
+            share = sums(seen)[1] / self._good()
             if self.fell_s is None and share >= FALLS_AT:
                 await admin.scale(FALLS, FACTOR)
                 self.fell_s = time.time()
@@ -227,6 +230,9 @@ class Story:
 
     def _bound_us(self) -> int:
         """The least time in which the windows admit every right line."""
+        return least_time_us(self._supplies(), self._good())
+
+    def _supplies(self) -> list[Supply]:
         began_us = round(self.began_s * 1e6)
         supplies = []
         for (name, _, kind), provider in zip(
@@ -240,7 +246,19 @@ class Story:
                 from_us = round(self.refused_s * 1e6) - began_us
                 shut = Shut(from_us, from_us + round(span_us * REFUSED_SPANS))
             supplies.append(Supply(limit, span_us, kind, began_us, cut, shut))
-        return least_time_us(supplies, self._good())
+        return supplies
+
+    def _behind(self) -> dict[str, list[int]]:
+        """How many calls each provider could have admitted more, at every tenth of the time."""
+        supplies = dict(zip((name for name, _, _ in LIMITS), self._supplies(), strict=True))
+        step = max(1, len(self.admitted) // 10)
+        return {
+            name: [
+                admitted(supply, round((at_s - self.began_s) * 1e6)) - seen[name]
+                for at_s, seen in self.admitted[::step]
+            ]
+            for name, supply in supplies.items()
+        }
 
     def _figures(
         self,
@@ -280,6 +298,7 @@ class Story:
             "callers_429": self.statuses[429],
             "statuses": {str(status): count for status, count in sorted(self.statuses.items())},
             "by_provider": {n: {"calls": s.received, "429": s.limited} for n, s in seen.items()},
+            "behind": self._behind(),
             **self._memory(),
         }
 
