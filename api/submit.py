@@ -76,9 +76,12 @@ def _submission(asked: JobRequest, raw: bytes) -> Submission:
             return submission.chat(asked.request, raw, stream=streamed, **more)
         case Kind.EMBEDDING:
             return submission.embedding(asked.request, raw, **more)
+        case Kind.TRANSCRIPTION:
+            return submission.transcription(asked.request, raw, **more)
         case _:
             raise Refused(
-                f"kind: {asked.kind} jobs are not served yet; send chat or embedding",
+                f"kind: {asked.kind} jobs are not served yet; send chat, embedding or"
+                " transcription",
                 param="kind",
                 code="not_supported",
             )

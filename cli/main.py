@@ -27,6 +27,8 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "submit": ("cli.submit", "hand in one text or many, and follow them"),
     "chat": ("cli.chat", "talk to a model; without a text, a conversation"),
     "batch": ("cli.batch", "run a file of requests as one batch, and write its results"),
+    "summarize": ("cli.summarize", "summarise documents, one by one or together"),
+    "transcribe": ("cli.transcribe", "turn audio and video into text and subtitles"),
     "jobs": ("cli.jobs", "list, show, watch, cancel and replay jobs"),
     "providers": ("cli.providers", "list, test, add and remove providers and their keys"),
     "keys": ("cli.callers", "list, create, rotate and revoke API keys"),

@@ -11,10 +11,22 @@ import orjson
 
 from shared.core.model import Kind
 from shared.errors import Refused
-from shared.submission import CHAT, EMBEDDINGS, RESPONSES, Submission, chat, embedding, response
+from shared.submission import (
+    CHAT,
+    EMBEDDINGS,
+    RESPONSES,
+    TRANSCRIPTIONS,
+    Submission,
+    chat,
+    embedding,
+    response,
+    transcription,
+)
 from shared.wire.openai import chat_request, embeddings_request
 from shared.wire.responding import heading, whole
 from shared.wire.responses import renamed, responses_request
+from shared.wire.transcriptions import transcription_request
+from shared.wire.transcripts import shown
 
 _ALONE: Final = {
     "background": "a batch's lines are of the background as they are: leave it out",
@@ -64,8 +76,17 @@ def _responded(answered: Answered) -> Any:
     return whole(head, orjson.loads(answered.result), answered.ended_ms // 1000)
 
 
+def _transcription(body: object) -> Submission:
+    return transcription(transcription_request(body), b"")
+
+
+def _transcribed(answered: Answered) -> Any:
+    return orjson.Fragment(shown(answered.result, answered.doc["request"]))
+
+
 ENDPOINTS: Final[Mapping[str, Endpoint]] = {
     CHAT: Endpoint(Kind.CHAT, lambda body: chat(chat_request(body), b"")),
     EMBEDDINGS: Endpoint(Kind.EMBEDDING, lambda body: embedding(embeddings_request(body), b"")),
     RESPONSES: Endpoint(Kind.CHAT, _response, _responded),
+    TRANSCRIPTIONS: Endpoint(Kind.TRANSCRIPTION, _transcription, _transcribed),
 }

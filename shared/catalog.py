@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from shared import catalog_yaml
 from shared.catalog_merge import merged
 from shared.catalog_schema import Config, ModelDoc, ProviderDoc, QuirksDoc
-from shared.catalog_values import NAMED, address, kinds, plans, price
+from shared.catalog_values import NAMED, address, audio, capabilities, kinds, plans, price
 from shared.core.model import (
     CredentialRef,
     Deployment,
@@ -305,25 +305,26 @@ def _default_plan(plans: Collection[str], *, no_auth: bool) -> str:
 def _deployment(
     provider: Provider, doc: ProviderDoc, model: ModelDoc, over: ProviderDoc | None
 ) -> Deployment:
-    capabilities = None if model.capabilities is None else frozenset(model.capabilities)
+    able = capabilities(model)
     return Deployment(
         id=f"{provider.name}/{model.id}",
         provider=provider.name,
         model=model.id,
         type=provider.type,
         base_url=provider.base_url,
-        kinds=kinds(model, capabilities),
+        kinds=kinds(model, able),
         family=model.family or "",
         category=model.category,
         context_tokens=model.context_window,
         max_output_tokens=model.max_output_tokens,
-        capabilities=capabilities,
+        capabilities=able,
         price=price(model),
         token_count=TokenCount(model.counts or doc.counts or TokenCount.INPUT_MAX_OUTPUT),
         token_factor=model.token_factor or doc.token_factor or 1.0,
         status=model.status,
         priority=doc.priority + model.priority,
         plans=plans(doc, model, over),
+        audio=audio(model),
     )
 
 

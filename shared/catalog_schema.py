@@ -166,6 +166,9 @@ class QuirksDoc(Doc):
 class ModelDoc(Doc):
     """One model of a provider. Absent values are unknown.
 
+    Of those that transcribe: the largest and longest audio of one call, how much of it a short one
+    counts as, what a second of it counts in token windows, the finest times it tells, and whether
+    it must be told the language.
     `pool` names one of its provider's pools, whose windows it shares. `ends` is the day from which
     the provider will not serve it.
     """
@@ -178,6 +181,12 @@ class ModelDoc(Doc):
     price_usd_per_1m: PriceDoc | None = None
     price_usd_per_audio_hour: Usd | None = None
     price_usd_per_audio_minute: Usd | None = None
+    max_audio_bytes: Annotated[int, Field(ge=1)] | None = None
+    max_audio_seconds: Annotated[int, Field(ge=1)] | None = None
+    min_billed_seconds: Annotated[int, Field(ge=0, le=3_600)] | None = None
+    audio_tokens_per_second: Annotated[float, Field(ge=0, le=10_000)] | None = None
+    timestamps: Literal["none", "segment", "word"] | None = None
+    language_required: bool | None = None
     pool: Name | None = None
     capabilities: list[Capability] | None = None
     family: ModelId | None = None

@@ -18,6 +18,7 @@ from simulator.server import Address
 _CAPABILITIES = {
     "chat": ("chat", "stream", "tools", "json_schema", "vision"),
     "embedding": ("embedding",),
+    "transcription": ("transcription",),
 }
 _COMPATIBLE = "openai-compatible"
 # Headrace's type for each personality; those that speak OpenAI's wire are named by their likeness.
