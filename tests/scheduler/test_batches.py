@@ -10,6 +10,7 @@ from batch_world import BatchWorld, answer, batch_world, failure, line
 from scheduler.batch_lines import Limits
 from shared.core.batch import BatchStatus, Pace, job_id
 from shared.errors import Refused, StoreError
+from shared.queue.types import Report, Verdict
 from shared.store.batches import Change
 from shared.store.leader import StaleFence
 
@@ -77,6 +78,7 @@ BAD_FILES = [
     ([{"custom_id": "a"}], "missing_required_parameter", 1, "method"),
     ([line("a", body={"messages": []})], "missing_required_parameter", 1, "body.model"),
     ([line("a", body={"model": "nope"})], "model_not_found", 1, "body.model"),
+    ([line("a", body={"model": "ears"})], "model_not_suitable", 1, "body.model"),
     ([line("a", body={"model": "sim", "stream": True})], "invalid_value", 1, "body.stream"),
     ([b"\x1f\x8b\x08\x00", b"\x00"], "invalid_file_format", None, "input_file_id"),
     ([b"\x7fELF\x02\x01\x00", line("a")], "invalid_file_format", None, "input_file_id"),
@@ -117,6 +119,27 @@ async def test_a_byte_order_mark_is_no_fault(world: BatchWorld) -> None:
         await world.create([b"\xef\xbb\xbf" + orjson.dumps(line("a")), line("b")])
     )
     assert (batch.status, batch.completed) == (BatchStatus.COMPLETED, 2)
+
+
+async def test_recordings_become_parents_on_the_lane_of_transcriptions(world: BatchWorld) -> None:
+    url = "/v1/audio/transcriptions"
+    lines = [
+        line(f"a{n}", url=url, body={"model": "ears", "url": f"https://example.com/{n}.mp3"})
+        for n in range(3)
+    ]
+    lines.append(line("bad", url=url, body={"model": "ears"}))
+    batch_id = await world.create(lines, endpoint=url)
+    await world.turn(2)
+    claims = await world.world.claim(want=9, providers=("own",))
+    assert {claim.lane for claim in claims} == {"own/transcriptions@shared"}
+    heard = orjson.dumps({"text": "said", "duration": 1.0, "language": "en"})
+    for claim in claims:
+        assert await world.world.finish(claim, Report(Verdict.COMPLETE, result=heard))
+    batch = await world.settle(batch_id)
+    assert (batch.completed, batch.failed, batch.answered_by) == (3, 1, {})
+    good, (bad,) = await world.read(batch.output_file_id), await world.read(batch.error_file_id)
+    assert {one["response"]["body"]["text"] for one in good} == {"said"}
+    assert bad["response"]["body"]["error"]["param"] == "file_id"
 
 
 async def test_every_bad_line_is_named_up_to_a_bound(world: BatchWorld) -> None:

@@ -9,6 +9,7 @@ from shared.store.batches import Ended
 
 CHATS = ENDPOINTS["/v1/chat/completions"]
 RESPONSES = ENDPOINTS["/v1/responses"]
+AUDIO = ENDPOINTS["/v1/audio/transcriptions"]
 
 
 def test_a_providers_429_is_never_a_callers():
@@ -91,4 +92,44 @@ def test_a_line_of_responses_is_answered_as_the_endpoint_itself_does():
 def test_a_line_of_responses_that_cannot_be_served_names_the_field(body, param):
     with pytest.raises(Refused) as refused:
         submitted(body)
+    assert refused.value.param == param
+
+
+HEARD = {
+    "task": "transcribe", "language": "english", "duration": 2.5, "text": "hello there",
+    "segments": [{"id": 0, "start": 0.0, "end": 2.5, "text": "hello there"}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("form", "told"),
+    [
+        (None, {"text": "hello there"}),
+        ("text", {"text": "hello there\n"}),
+        ("verbose_json", {"duration": 2.5, "segments": HEARD["segments"]}),
+    ],
+)
+def test_a_line_of_audio_is_answered_in_the_form_it_asked_for(form, told):
+    body = {"model": "whisper", "url": "https://example.com/a.mp3"}
+    submitted = AUDIO.read(body | ({"response_format": form} if form else {}))
+    doc, result = orjson.dumps({"request": submitted.request}), b"R" + orjson.dumps(HEARD)
+    good, line = outcome_line(Ended("Cjob_1_2", "a", result, doc=doc), AUDIO)
+    answer = orjson.loads(line)["response"]["body"]
+    assert good
+    assert answer | told == answer
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({}, "file_id"),
+        ({"file_id": "file-1", "url": "https://example.com/a"}, "url"),
+        ({"url": "ftp://example.com/a"}, "url"),
+        ({"object": "files/file-1"}, "object"),
+        ({"file_id": "file-1", "response_format": "yaml"}, "response_format"),
+    ],
+)
+def test_a_line_of_audio_that_is_wrong_names_the_field(body, param):
+    with pytest.raises(Refused) as refused:
+        AUDIO.read({"model": "whisper"} | body)
     assert refused.value.param == param
