@@ -5,10 +5,11 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final
+from itertools import count
+from typing import Any, Final, TypeVar
 
 import orjson
 
@@ -38,10 +39,14 @@ WRONG_EVERY = 100
 CREATE, CONTENT = "/batches", "/files/{}/content"
 FINAL = ("completed", "failed", "expired", "cancelled")
 LOOK_S, SAMPLE_S = 0.1, 1.0
+BELIEFS_EVERY = 10  # looks
 LATE_TIMES, LATE_S = 4.0, 60.0
 ROLES = ("api", "workers", "scheduler")
 FALLS_AT, REFUSES_AT = 0.25, 0.35
 KILLS = ((0.40, "workers"), (0.55, "api"), (0.70, "scheduler"))  # each at a share of the answers
+
+
+T = TypeVar("T")
 
 
 def is_small(lines: int) -> bool:
@@ -104,6 +109,7 @@ class Story:
     samples: list[tuple[float, dict[str, float]]] = field(default_factory=list)
     store_mb: list[float] = field(default_factory=list)
     admitted: list[tuple[float, dict[str, int]]] = field(default_factory=list)
+    believed: list[dict[str, int]] = field(default_factory=list)
 
     async def run(self) -> dict[str, Any]:
         """Creates the batch, watches it to its end and reads its files."""
@@ -147,7 +153,9 @@ class Story:
     async def _watch(self, api: Client, admin: Admin, batch_id: str) -> dict[str, Any]:
         late_s = time.monotonic() + LATE_S + LATE_TIMES * self._bound_us() / 1e6
         kills = list(KILLS)
-        while True:
+        for look in count():
+            if look % BELIEFS_EVERY == 0:
+                await self._note_beliefs(api)
             batch = await self._batch(api, batch_id)
             if batch is not None and batch["status"] in FINAL:
                 self.ended_s = time.time()
@@ -169,6 +177,18 @@ class Story:
             while kills and share >= kills[0][0]:
                 self._kill(kills.pop(0)[1])
             await asyncio.sleep(LOOK_S)
+
+    async def _note_beliefs(self, api: Client) -> None:
+        """What is believed of each provider's limit."""
+        with suppress(OSError):
+            lanes = orjson.loads((await api.get("/queues")).body)["data"]
+            self.believed.append(
+                {
+                    lane["deployment"].partition("/")[0]: lane["windows"][0]["limit"]
+                    for lane in lanes
+                    if lane["windows"]
+                }
+            )
 
     async def _batch(self, api: Client, batch_id: str) -> dict[str, Any] | None:
         """The batch as it stands; None while the API is away."""
@@ -251,11 +271,10 @@ class Story:
     def _behind(self) -> dict[str, list[int]]:
         """How many calls each provider could have admitted more, at every tenth of the time."""
         supplies = dict(zip((name for name, _, _ in LIMITS), self._supplies(), strict=True))
-        step = max(1, len(self.admitted) // 10)
         return {
             name: [
                 admitted(supply, round((at_s - self.began_s) * 1e6)) - seen[name]
-                for at_s, seen in self.admitted[::step]
+                for at_s, seen in _tenths(self.admitted)
             ]
             for name, supply in supplies.items()
         }
@@ -299,6 +318,9 @@ class Story:
             "statuses": {str(status): count for status, count in sorted(self.statuses.items())},
             "by_provider": {n: {"calls": s.received, "429": s.limited} for n, s in seen.items()},
             "behind": self._behind(),
+            "believed": {
+                name: [one.get(name) for one in _tenths(self.believed)] for name, _, _ in LIMITS
+            },
             **self._memory(),
         }
 
@@ -326,6 +348,10 @@ class Story:
                 ),
             },
         }
+
+
+def _tenths(some: Sequence[T]) -> Sequence[T]:
+    return some[:: max(1, len(some) // 10)]
 
 
 def _values(content: bytes) -> Iterator[dict[str, Any]]:
