@@ -152,9 +152,9 @@ class Story:
 
     async def _watch(self, api: Client, admin: Admin, batch_id: str) -> dict[str, Any]:
         late_s = time.monotonic() + LATE_S + LATE_TIMES * self._bound_us() / 1e6
-        kills = list(KILLS)
-        for look in count():
-            if look % BELIEFS_EVERY == 0:
+        kills, looks = list(KILLS), count()
+        while True:
+            if next(looks) % BELIEFS_EVERY == 0:
                 await self._note_beliefs(api)
             batch = await self._batch(api, batch_id)
             if batch is not None and batch["status"] in FINAL:
@@ -162,21 +162,28 @@ class Story:
                 return batch
             if time.monotonic() > late_s:
                 raise SystemExit(f"not done in time: {batch}\n{self.stack.log()}")
-            seen = await admin.seen()
-            self.admitted.append((time.time(), {n: one.admitted for n, one in seen.items()}))
-            share = sums(seen)[1] / self._good()
-            if self.fell_s is None and share >= FALLS_AT:
-                await admin.scale(FALLS, FACTOR)
-                self.fell_s = time.time()
-            if self.refused_s is None and share >= REFUSES_AT:
-                spans = f"{60 * REFUSED_SPANS:g}s"
-                await admin.fault(
-                    kind="rate_limited", provider=REFUSES, retry_after="20s", **{"for": spans}
-                )
-                self.refused_s = time.time()
-            while kills and share >= kills[0][0]:
-                self._kill(kills.pop(0)[1])
+            await self._trouble(admin, kills)
             await asyncio.sleep(LOOK_S)
+
+    async def _trouble(self, admin: Admin, kills: list[tuple[float, str]]) -> None:
+        """Each thing that goes wrong, once its share of the lines is answered."""
+        seen = await admin.seen()
+        self.admitted.append((time.time(), {n: one.admitted for n, one in seen.items()}))
+        share = sums(seen)[1] / self._good()
+        if self.fell_s is None and share >= FALLS_AT:
+            await admin.scale(FALLS, FACTOR)
+            self.fell_s = time.time()
+        if self.refused_s is None and share >= REFUSES_AT:
+            fault: dict[str, Any] = {
+                "kind": "rate_limited",
+                "provider": REFUSES,
+                "retry_after": "20s",
+                "for": f"{60 * REFUSED_SPANS:g}s",
+            }
+            await admin.fault(**fault)
+            self.refused_s = time.time()
+        while kills and share >= kills[0][0]:
+            self._kill(kills.pop(0)[1])
 
     async def _note_beliefs(self, api: Client) -> None:
         """What is believed of each provider's limit."""
