@@ -11,7 +11,9 @@ from api.body import parse
 from api.call import Call
 from api.errors import not_found
 from api.files import FILE_ID, cursor, listed, page_size
+from api.hooks import deliveries_of
 from api.views import seconds
+from api.webhooks import tell_again
 from api.wiring import Service
 from shared.batch_endpoints import ENDPOINTS
 from shared.core.batch import Batch, BatchStatus
@@ -131,10 +133,30 @@ async def get(service: Service, call: Call) -> None:
     """The batch as it stands."""
     given = _batch_id(call)
     call.query(())
+    await call.json(200, await _shown(service, await _found(service, call, given)))
+
+
+async def _found(service: Service, call: Call, given: str) -> Batch:
     batch = await service.bulk.batches.get(given, scope_of(call.key))
     if batch is None:
         raise no_such_batch(given)
-    await call.json(200, batch_view(batch))
+    return batch
+
+
+async def _shown(service: Service, batch: Batch) -> dict[str, Any]:
+    """With who was told of its end, once it has ended."""
+    view = batch_view(batch)
+    if batch.status.final:
+        view["headrace"] |= {"deliveries": await deliveries_of(service, batch.id)}
+    return view
+
+
+async def redeliver(service: Service, call: Call) -> None:
+    """Tells its end once more to everyone who was told, under the same event ids."""
+    service.admit()
+    batch = await _found(service, call, _batch_id(call))
+    await tell_again(service, batch.tenant, batch.id)
+    await call.json(202, await _shown(service, batch))
 
 
 async def cancel(service: Service, call: Call) -> None:

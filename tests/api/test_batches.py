@@ -120,6 +120,17 @@ async def test_errors_counts_and_usage_are_openais(client, store):
     }  # fmt: skip
 
 
+async def test_a_batch_that_told_nobody_has_nothing_to_tell_again(client, store):
+    made = (await client.post("/v1/batches", json=await wanted(client))).json()["id"]
+    answer = await client.post(f"/v1/batches/{made}/redeliver")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "nothing_to_redeliver")
+    rows = store.bulk.batches.rows
+    rows[made] = replace(rows[made], status=BatchStatus.COMPLETED)
+    shown = (await client.get(f"/v1/batches/{made}")).json()
+    assert shown["headrace"]["deliveries"] == []
+    assert (await client.post("/v1/batches/batch_0/redeliver")).status_code == 404
+
+
 async def test_batches_are_listed_newest_first_by_page(client):
     bodies = [await wanted(client) for _ in range(3)]
     ids = [(await client.post("/v1/batches", json=body)).json()["id"] for body in bodies]

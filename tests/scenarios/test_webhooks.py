@@ -155,7 +155,13 @@ def test_a_batchs_end_is_told_as_openai_tells_it(system):
             new = {"endpoint": url, "completion_window": "24h"}
             batches.append(sdk.batches.create(input_file_id=file.id, **new))
         until(lambda: len(there.got) == 2)
+        with system.http() as http:
+            again = http.post(f"/v1/batches/{batches[0].id}/redeliver")
+        assert (again.status_code, len(again.json()["headrace"]["deliveries"])) == (202, 2)
+        until(lambda: len(there.got) == 3)
         sdk.webhooks.delete(made.id)
+    ids = [headers["webhook-id"] for _, headers, _ in there.got]
+    assert ids[2] in ids[:2]
     events = {}
     for _, headers, body in there.got:
         event = sdk.webhooks.unwrap(body, headers, secret=made.signing_secret)
