@@ -134,10 +134,14 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How much at once: at most `outstanding` lines handed in, outputs in parts of `collect`."""
+    """How much at once: at most `outstanding` lines handed in, by `chunk`, and so many collected.
+
+    As many as may be stand ready, so that the lanes have work while a new leader takes over.
+    """
 
     outstanding: int = 5_000
     collect: int = 500
+    chunk: int = 200
 
 
 def next_step(batch: Batch, now_ms: int, pace: Pace, *, collect_now: bool = False) -> Step:
@@ -155,7 +159,7 @@ def next_step(batch: Batch, now_ms: int, pace: Pace, *, collect_now: bool = Fals
     first = next((step for step, wanted in steps.items() if wanted), None)
     if first is not None:
         return first
-    room = batch.outstanding <= pace.outstanding // 2
+    room = batch.outstanding <= max(0, pace.outstanding - pace.chunk)
     return Step.FEED if room and not over and batch.fed < batch.total else Step.WAIT
 
 
