@@ -108,6 +108,7 @@ class Story:
     statuses: Counter[int] = field(default_factory=Counter)
     samples: list[tuple[float, dict[str, float]]] = field(default_factory=list)
     store_mb: list[float] = field(default_factory=list)
+    spent_s: dict[tuple[str, int], float] = field(default_factory=dict)
     admitted: list[tuple[float, dict[str, int]]] = field(default_factory=list)
     believed: list[dict[str, int]] = field(default_factory=list)
 
@@ -219,6 +220,7 @@ class Story:
         store = self.stack.store()
         while True:
             self.samples.append((time.time(), self.stack.rss_mb()))
+            self.spent_s |= {(one.role, one.pid): one.cpu_s for one in self.stack.processes()}
             with suppress(OSError):
                 self.store_mb.append(int(store.info("memory")["used_memory"]) / 1e6)
             await asyncio.sleep(SAMPLE_S)
@@ -321,6 +323,8 @@ class Story:
             "upstream_429_share": round(limited / max(1, received), 5),
             "called_twice": twice,
             "killed": self.killed,
+            "cpu_s": self._cpu_s(),
+            "load": [round(load, 2) for load in os.getloadavg()],
             "callers_429": self.statuses[429],
             "statuses": {str(status): count for status, count in sorted(self.statuses.items())},
             "by_provider": {n: {"calls": s.received, "429": s.limited} for n, s in seen.items()},
@@ -330,6 +334,13 @@ class Story:
             },
             **self._memory(),
         }
+
+    def _cpu_s(self) -> dict[str, float]:
+        """Seconds of processor time by role, of the killed ones too."""
+        found: Counter[str] = Counter()
+        for (role, _), spent_s in self.spent_s.items():
+            found[role] += spent_s  # type: ignore[assignment]  # a counter of seconds
+        return {role: round(spent_s, 1) for role, spent_s in sorted(found.items())}
 
     def _memory(self) -> dict[str, Any]:
         """By role: the most, and the last fifth of the time against the second."""
