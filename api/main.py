@@ -90,9 +90,13 @@ def bounds(settings: Settings) -> Bounds:
         max_body_bytes=settings.max_body_bytes,
         max_file_bytes=settings.max_file_bytes,
         max_batch_bytes=settings.max_batch_bytes,
+        max_audio_bytes=settings.max_audio_bytes,
         hold_s=settings.hold_s,
         keepalive_s=settings.keepalive_s,
         private_webhooks=settings.allow_private_webhooks,
+        private_documents=settings.allow_private_urls,
+        max_document_bytes=settings.max_document_bytes,
+        inline_body_bytes=settings.inline_body_bytes,
         paid=Paid(settings.paid),
         paid_cap_microusd=None if cap_usd is None else round(cap_usd * 1e6),
         deadlines_s={

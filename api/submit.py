@@ -5,17 +5,19 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final
 
-from api import options
+from api import options, summaries
 from api.body import parse
 from api.call import Call
 from api.jobs import respond_async
 from api.options import PAID, PRIORITIES, Options
+from api.sources import check_address, check_file
 from api.wiring import Service
 from shared import submission
 from shared.core.model import Kind
 from shared.errors import Refused
 from shared.submission import Submission
 from shared.wire.native import JobRequest, job_request
+from shared.wire.summaries import summary_request
 
 _OF_REQUEST: Final = frozenset({"model", "messages", "input", "max_tokens"})
 _WISHES: Final = frozenset(
@@ -28,7 +30,13 @@ async def create(service: Service, call: Call) -> None:
     """Accepts a job: 202, or 200 where the idempotency key names one that has ended."""
     service.admit()
     asked, wishes, key = await read(service, call)
+    if asked.kind is Kind.TRANSCRIPTION:
+        named = asked.request.get("file_id")
+        await check_file(service, call.key.tenant, named, "request.file_id")
+        await check_address(service, asked.request.get("url"), "request.url")
     with named_in_request():
+        if asked.kind is Kind.SUMMARY:
+            asked = await summaries.prepared(service, call, asked)
         await respond_async(service, call, asked, wishes, key)
 
 
@@ -78,13 +86,10 @@ def _submission(asked: JobRequest, raw: bytes) -> Submission:
             return submission.embedding(asked.request, raw, **more)
         case Kind.TRANSCRIPTION:
             return submission.transcription(asked.request, raw, **more)
-        case _:
-            raise Refused(
-                f"kind: {asked.kind} jobs are not served yet; send chat, embedding or"
-                " transcription",
-                param="kind",
-                code="not_supported",
-            )
+        case Kind.SUMMARY:
+            return submission.summary(summary_request(asked.request, "request"), raw, **more)
+        case Kind.TASK:
+            raise AssertionError("no caller's kind")
 
 
 def _extra(asked: JobRequest) -> dict[str, Any]:

@@ -31,6 +31,7 @@ BENCHES = {
     "cooldown": "bench.cooldown",
     "seven": "bench.seven",
     "batch": "bench.batch",
+    "audio": "bench.audio",
 }
 
 

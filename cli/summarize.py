@@ -86,15 +86,15 @@ def summarize(  # noqa: PLR0913 - a command's options are its parameters
     Exit code 0: all is there; 1: some is not; 2: wrong usage; 3: no Headrace; 130: interrupted.
     """
     said = {"style": style, "language": language, "focus": focus, "instructions": instructions}
-    options = {name: value for name, value in said.items() if value is not None}
-    options |= {"model": model} | _length(length) | _schema(schema)
+    options: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
+    options |= {"model": model, **_length(length), **_schema(schema)}
     if style is not None:
         bulk_run.one_of("--style", style, STYLES)
     found = find(paths, KINDS)
     ending = ENDINGS[0] if schema is None else ENDINGS[1]
     works = single(found.inputs, out, [("document", ending)], KINDS)
     if combined:
-        works, options = [_together(works, out, ending)], options | {"combined": True}
+        works, options = [_together(works, out, ending)], {**options, "combined": True}
     task = Task(
         verb="summarize",
         kind="summary",

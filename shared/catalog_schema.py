@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from shared.catalog_types import (
+    AUDIO_FIELDS,
     DIALECTS,
     VARIABLE,
     Amount,
@@ -136,6 +137,18 @@ class QuirksDoc(Doc):
     reasoning_field: Literal["reasoning", "reasoning_content"] = "reasoning_content"
     efforts: dict[str, list[Effort]] = {}
     prefill: list[str] = []
+    audio_takes: list[str] = list(AUDIO_FIELDS)
+    audio_grains: str = "timestamp_granularities[]"
+    audio_adds: dict[str, dict[str, str]] = {}
+    times_or_language: bool = False
+
+    @field_validator("audio_takes")
+    @classmethod
+    def _audio_takes(cls, value: list[str]) -> list[str]:
+        for name in value:
+            if name not in AUDIO_FIELDS:
+                raise ValueError(unknown(name, AUDIO_FIELDS, "field"))
+        return value
 
     @field_validator("like")
     @classmethod

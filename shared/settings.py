@@ -76,10 +76,25 @@ class Settings(BaseSettings):
     # How much at once
     workers: int = Field(default=1, ge=1, le=256, description="worker processes of `up`")
     max_inflight: int = Field(default=1000, ge=1, le=10_000, description="attempts a process")
+    max_audio_inflight_bytes: int = Field(
+        default=256 * 1024 * 1024,
+        ge=1024**2,
+        le=64 * 1024**3,
+        description="audio in a worker process that is being sent; more waits",
+    )
     max_body_bytes: int = Field(default=32 * 1024 * 1024, ge=1024, le=1024**3)
     max_file_bytes: int = Field(default=512 * 1024 * 1024, ge=1024, le=8 * 1024**3)
+    max_audio_bytes: int = Field(
+        default=2 * 1024**3, ge=1024, le=64 * 1024**3, description="one upload to transcribe"
+    )
+    max_audio_s: Annotated[float, Field(ge=1, le=7 * 86_400)] = Field(
+        default=86_400, description="one recording to transcribe"
+    )
     max_batch_bytes: int = Field(default=200 * 1024 * 1024, ge=1024, le=8 * 1024**3)
     max_batch_lines: Count = Field(default=50_000, description="requests in one batch")
+    max_document_bytes: int = Field(
+        default=64 * 1024 * 1024, ge=1024, le=1024**3, description="read of one document"
+    )
     inline_body_bytes: int = Field(
         default=64 * 1024, ge=1024, le=1024**2, description="larger bodies go to files"
     )
@@ -138,6 +153,13 @@ class Settings(BaseSettings):
         default=False,
         description="webhooks may go to private addresses and over plain http: for a receiver on"
         " the same machine or network",
+    )
+    allow_private_urls: bool = Field(
+        default=False,
+        description="documents and recordings may be fetched from private addresses",
+    )
+    fetch_timeout_s: Annotated[float, Field(ge=0.1, le=86_400)] = Field(
+        default=300, description="until an address has given all of a document or recording"
     )
     webhook_timeout_s: Annotated[float, Field(ge=0.1, le=30)] = Field(
         default=20, description="one try to tell a webhook"

@@ -15,18 +15,24 @@ from shared.needs import (
     conversation,
     embedding_need,
     max_output,
+    transcription_capabilities,
 )
 from shared.routing import Route
 from shared.store.types import LaneState
 from shared.wire.openai import chat_request
 from shared.wire.responses import chat_of, echo
+from shared.wire.summaries import SummaryRequest, stored
 from shared.wire.webhooks import JobWebhook
 
 CHAT: Final = "/v1/chat/completions"
 EMBEDDINGS: Final = "/v1/embeddings"
 RESPONSES: Final = "/v1/responses"
 TRANSCRIPTIONS: Final = "/v1/audio/transcriptions"
-PARENT_LANES: Final[Mapping[Kind, str]] = {Kind.TRANSCRIPTION: "own/transcriptions@shared"}
+SUMMARIES: Final = "summaries"
+PARENT_LANES: Final[Mapping[Kind, str]] = {
+    Kind.TRANSCRIPTION: "own/transcriptions@shared",
+    Kind.SUMMARY: f"own/{SUMMARIES}@shared",
+}
 """Where a caller's job is run in steps, which make children for the lanes of providers."""
 
 
@@ -35,7 +41,8 @@ class Submission:
     """A checked request, whichever route it came by. `endpoint` is its wire: the OpenAI path.
 
     `max_output_tokens` is what the caller named for one choice. `conversation` is what tells it
-    from others, and whether this is a later turn. `extra` are the job's further wishes, stored as
+    from others, and whether this is a later turn. `job_id` is given where something must know the
+    job before it is accepted. `extra` are the job's further wishes, stored as
     they are.
     """
 
@@ -54,6 +61,7 @@ class Submission:
     conversation: tuple[str, bool] | None = None
     webhook: JobWebhook | None = None
     told_as: str | None = None
+    job_id: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
 
@@ -146,6 +154,21 @@ def transcription(request: dict[str, Any], raw: bytes, **more: Any) -> Submissio
         request=request,
         need=Need(),
         raw=raw,
+        capabilities=transcription_capabilities(request),
+        **more,
+    )
+
+
+def summary(request: SummaryRequest, raw: bytes, **more: Any) -> Submission:
+    """A checked summary as a submission: a parent, whose children are chats."""
+    return Submission(
+        kind=Kind.SUMMARY,
+        endpoint=SUMMARIES,
+        model=request.model,
+        request=stored(request),
+        need=Need(),
+        raw=raw,
+        request_type="summarization",
         **more,
     )
 
@@ -177,8 +200,21 @@ def routed(
     return Choice(features, need, route)
 
 
-def document(asked: Submission, choice: Choice) -> dict[str, Any]:
-    """What is stored of the request and never changes: the worker's input and the view's."""
+def family(features: Features, weight: int) -> dict[str, Any]:
+    """What a parent's document says of its children, beside what it says of itself."""
+    allowed = features.allowed_models
+    return {
+        "weight": weight,
+        "allowed_models": None if allowed is None else sorted(allowed),
+        "mode": features.mode,
+    }
+
+
+def document(asked: Submission, choice: Choice, weight: int = 1) -> dict[str, Any]:
+    """What is stored of the request and never changes: the worker's input and the view's.
+
+    A parent's says too what its children have of the caller's key (of `weight`) and wishes.
+    """
     features = choice.features
     doc: dict[str, Any] = {
         "endpoint": asked.endpoint,
@@ -189,4 +225,6 @@ def document(asked: Submission, choice: Choice) -> dict[str, Any]:
         "request": asked.request,
         "route": [(c.deployment, c.kept, c.reason) for c in choice.route.considered],
     }
+    if asked.kind in PARENT_LANES:
+        doc["family"] = family(features, weight)
     return doc | asked.extra

@@ -138,8 +138,8 @@ def amount(
                 return math.ceil(audio.counted_s(need.audio_seconds) * hour / HOUR_S - 1e-6)
             into, out = _prices(price)
             spent = need.input_tokens * into + need.max_output_tokens * out
-            spent = spent * token_factor + spoken * into
-            return math.ceil(spent / PRICED_TOKENS - 1e-6)
+            total = spent * token_factor + spoken * into
+            return math.ceil(total / PRICED_TOKENS - 1e-6)
         case _:
             assert_never(dimension)
 
