@@ -13,6 +13,7 @@ import orjson
 import structlog
 
 from scheduler.batch_lines import Limits, Look, Maker
+from shared import tokens
 from shared.batch_answers import refusal
 from shared.batch_lines import (
     Line,
@@ -74,7 +75,8 @@ class Input:
     async def validate(self, batch: Batch) -> bool:
         """Looks at every line; then it is in progress, or failed and says which are wrong."""
         try:
-            checked = await self._check(batch)
+            # what counts tokens is read meanwhile: its first chunk does not wait for it
+            checked, _ = await asyncio.gather(self._check(batch), asyncio.to_thread(tokens.load))
         except NoSuchObject:
             message = f"The input file {batch.input_file_id} is not there any more."
             problem = Problem("file_not_found", message, "input_file_id")

@@ -233,9 +233,7 @@ def test_a_batch_of_recordings_is_heard_line_by_line(hears, speech, talk):
         "wrong": {"file_id": recording.id, "language": "klingon"},
     }
     lines = [
-        orjson.dumps(
-            {"custom_id": name, "method": "POST", "url": url, "body": {"model": MODEL} | b}
-        )
+        orjson.dumps({"custom_id": n, "method": "POST", "url": url, "body": {"model": MODEL} | b})
         for n, b in bodies.items()
     ]
     file = sdk.files.create(file=("in.jsonl", b"\n".join(lines)), purpose="batch")
