@@ -1,6 +1,7 @@
 """Transcription on the whole system: long speech over simulated Whisper providers."""
 
 import httpx2
+import orjson
 import pytest
 from sounds import SILENCE, record, samples
 from whole import until, whole_system
@@ -229,3 +230,34 @@ def test_kill_9_of_the_worker_in_the_middle_loses_no_part_and_does_none_again(he
     assert len(children(hears, job_id)) == len(parts)
     # what was in flight may be asked for once more; what was done is not
     assert sum(heard_by(hears).values()) - before <= done + 2 * (len(parts) - done)
+
+
+def test_a_batch_of_recordings_is_heard_line_by_line(hears, speech, talk):
+    sdk, url = hears.sdk(), "/v1/audio/transcriptions"
+    recording = sdk.files.create(file=speech, purpose="user_data")
+    bodies = {
+        "json": {"file_id": recording.id},
+        "verbose": {"file_id": recording.id, "response_format": "verbose_json"},
+        "text": {"file_id": recording.id, "response_format": "text"},
+        "gone": {"file_id": "file-" + "0" * 24},
+        "wrong": {"file_id": recording.id, "language": "klingon"},
+    }
+    lines = [
+        orjson.dumps({"custom_id": n, "method": "POST", "url": url, "body": {"model": MODEL} | b})
+        for n, b in bodies.items()
+    ]
+    file = sdk.files.create(file=("in.jsonl", b"\n".join(lines)), purpose="batch")
+    made = sdk.batches.create(input_file_id=file.id, endpoint=url, completion_window="24h")
+    done = until(lambda: (b := sdk.batches.retrieve(made.id)).status in FINAL and b)
+    counts = done.request_counts
+    assert (done.status, counts.completed, counts.failed) == ("completed", 3, 2)
+    told = {}
+    for file_id in (done.output_file_id, done.error_file_id):
+        for line in sdk.files.content(file_id).content.splitlines():
+            one = orjson.loads(line)
+            told[one["custom_id"]] = one["response"]["body"]
+    assert told["json"]["text"] == told["verbose"]["text"] == talk.text
+    assert told["text"] == {"text": talk.text + "\n"}
+    assert told["verbose"]["segments"]
+    assert told["gone"]["error"]["param"] == "file_id"
+    assert told["wrong"]["error"]["param"] == "language"
