@@ -97,7 +97,7 @@ def _stop(process: subprocess.Popen[str]) -> None:
 
 def serve(file: str) -> None:
     """Serves the model on a free loopback port, says where on stdout, until stdin closes."""
-    import xllamacpp  # type: ignore[import-not-found,unused-ignore] # noqa: PLC0415 - demo only
+    import xllamacpp  # noqa: PLC0415 - demo only
 
     threads = max(1, min(4, (os.cpu_count() or 1) // 2))  # its threads spin: leave room for others
     params = xllamacpp.CommonParams()
