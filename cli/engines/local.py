@@ -138,7 +138,14 @@ def _chat(port: int) -> dict[str, Any]:
         "limits": {"free": {"concurrency": chat.PARALLEL}},
         "price_usd_per_1m": {"input": 0, "output": 0},
     }
-    quirks = {"embeddings_path": "", "transcription_path": "", "rate_dialect": "none"}
+    quirks = {
+        "embeddings_path": "",
+        "transcription_path": "",
+        "rate_dialect": "none",
+        # After a stream it ends the connection without saying so, and a call that meets it so
+        # cannot know whether it was heard.
+        "extra_headers": {"Connection": "close"},
+    }
     return _provider("this machine's chat engine", port, quirks, model)
 
 
