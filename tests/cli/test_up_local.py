@@ -7,10 +7,12 @@ from pathlib import Path
 
 import httpx2
 import pytest
+import yaml
 from openai import OpenAI
 from servers import free_port
 from up_processes import child, environment, eventually, started
 
+from cli import address
 from cli.engines import __main__ as before_up
 from cli.engines import found, local
 from cli.home import Home
@@ -63,6 +65,7 @@ def test_a_machine_without_a_key_chats_with_its_own_model_also_after_that_was_ki
             pid = eventually(lambda kind=kind: child(up.pid, kind))
             os.kill(pid, signal.SIGKILL)
             eventually(lambda kind=kind, pid=pid: child(up.pid, kind) not in (None, pid))
+        eventually(lambda: answer(Home(data).engines_file))
         assert hello(client)
 
         pids = [eventually(lambda kind=kind: child(up.pid, kind)) for kind in ("chat", "speech")]
@@ -70,6 +73,12 @@ def test_a_machine_without_a_key_chats_with_its_own_model_also_after_that_was_ki
         up.wait()
         for pid in pids:
             eventually(lambda pid=pid: without_a_trace(pid))
+
+
+def answer(engines: Path) -> bool:
+    """Whether all the engines of this file do."""
+    urls = [one["base_url"] for one in yaml.safe_load(engines.read_text())["providers"].values()]
+    return all(address.ask(url.removesuffix("/v1"), "/health") == address.OK for url in urls)
 
 
 def hello(client: OpenAI, *, stream: bool = False) -> str:
