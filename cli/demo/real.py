@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import httpx2
 
@@ -19,7 +18,7 @@ from cli.tracker import Tracked, Tracker
 from shared.errors import GatewayError
 
 MOST_PACKAGES = 16
-LEAST_PACKAGES = 4
+LEAST_PACKAGES = 6
 WORK_S = 40.0
 CHARS = 900
 ANSWER_TOKENS = 48
@@ -57,7 +56,7 @@ def asks(number: int = MOST_PACKAGES) -> list[Ask]:
 
 
 def affordable(place: Place) -> int:
-    """How many summaries this machine can write in about 40 s, by the time one takes: 4 to 16.
+    """How many summaries this machine can write in about 40 s, by the time one takes: 6 to 16.
 
     GatewayError if it does not write one.
     """
