@@ -78,9 +78,9 @@ async def shown(service: Service, record: JobRecord) -> dict[str, Any]:
     """A job with why it waits and when it should be done, or who was told of its end."""
     if record.status.final:
         return job_view(record) | {"deliveries": await deliveries(service, record)}
-    if record.status is not Status.QUEUED:
-        return job_view(record)
     waiting = await service.jobs.waiting(record)
+    if record.status is not Status.QUEUED:
+        return job_view(record, waiting)
     now_ms = service.clock.now_ms()
     position = None if waiting is None else waiting.position
     eta = service.router.eta_ms(record, position, await service.lanes.lane_states(), now_ms)
@@ -125,7 +125,7 @@ async def _ended_within(service: Service, record: JobRecord, wait_s: float) -> J
 
 async def index(service: Service, call: Call) -> None:
     """A page of the caller's jobs, newest first."""
-    asked = call.query(("status", "kind", "batch", "after", "limit"))
+    asked = call.query(("status", "kind", "batch", "parent", "after", "limit"))
     scope = scope_of(call.key)
     after = asked.get("after")
     if after is not None and (
@@ -137,6 +137,7 @@ async def index(service: Service, call: Call) -> None:
         status=_one_of(STATUSES, asked.get("status"), "status"),
         kind=_one_of(KINDS, asked.get("kind"), "kind"),
         batch=asked.get("batch"),
+        parent=asked.get("parent"),
         after=after,
         limit=limit_of(asked.get("limit")),
     )

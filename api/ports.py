@@ -73,6 +73,7 @@ class Jobs(Protocol):
         status: Status | None,
         kind: Kind | None,
         batch: str | None,
+        parent: str | None,
         after: str | None,
         limit: int,
     ) -> Page:

@@ -7,7 +7,7 @@ import orjson
 from api.errors import job_error
 from shared.core.model import Priority, Status, Usage, lane_deployment
 from shared.queue.types import NewJob
-from shared.store.types import JobRecord, Waiting
+from shared.store.types import JobRecord, Progress, Waiting
 
 
 def seconds(ms: int | None) -> int | None:
@@ -51,6 +51,19 @@ def waiting_view(waiting: Waiting | None, eta_ms: tuple[int, int] | None) -> dic
     }
 
 
+def progress_view(progress: Progress | None) -> dict[str, Any] | None:
+    """How far a job of several steps is; the same shape as the data of `job.progress`."""
+    if progress is None:
+        return None
+    children = {
+        "total": progress.total,
+        "ended": progress.ended,
+        "completed": progress.completed,
+        "audio_seconds": progress.audio_seconds,
+    }
+    return {"children": children, "step": progress.step}
+
+
 def job_view(
     record: JobRecord, waiting: Waiting | None = None, eta_ms: tuple[int, int] | None = None
 ) -> dict[str, Any]:
@@ -67,6 +80,8 @@ def job_view(
         "stream": bool(doc.get("stream")),
         "metadata": doc.get("metadata"),
         "batch": doc.get("batch"),
+        "parent": record.parent,
+        "progress": progress_view(record.progress),
         "result": result if status is Status.COMPLETED else None,
         "error": job_error(status, record.error) if ended_badly else None,
         "attempts": [attempt_view(attempt) for attempt in record.attempts],
@@ -98,6 +113,8 @@ def new_job_view(
         "stream": bool(doc.get("stream")),
         "metadata": doc.get("metadata"),
         "batch": doc.get("batch"),
+        "parent": None,
+        "progress": None,
         "result": None,
         "error": None,
         "attempts": (),

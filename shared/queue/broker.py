@@ -203,15 +203,22 @@ class EventBroker(Broker):
     def _message(self, claim: Claim) -> Message[Any]:
         if claim.kind is Kind.TASK:
             return Message.decode(claim.doc)
+        queue = queue_of(claim.lane)
         return Message(
-            queue_name="jobs",
-            actor_name=claim.kind.value,
+            queue_name=queue or "jobs",
+            actor_name=queue or claim.kind.value,
             args=(),
             kwargs={},
             options={"tenant": claim.tenant, "lane": claim.lane},
             message_id=claim.job_id,
             message_timestamp=claim.created_ms,
         )
+
+
+def queue_of(lane: str) -> str | None:
+    """The queue of our own whose actor takes a job's steps; None where a provider does the work."""
+    own, _, rest = lane.partition("/")
+    return rest.rpartition("@")[0] if own == "own" else None
 
 
 def _after_crash(claim: Claim) -> Report:

@@ -1,6 +1,6 @@
 """Between Python and the scripts: rows become claims, reports become finishes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
 
@@ -102,6 +102,7 @@ def job_header(job: NewJob) -> dict[str, Any]:
         "hook": job.hook,
         "as": job.told_as,
         "batch": None if job.batch is None else " ".join(job.batch),
+        "parent": job.parent,
         "watch": job.watcher if job.follow or job.watcher is None else f"!{job.watcher}",
     }
     return {name: value for name, value in header.items() if value is not None}
@@ -130,6 +131,10 @@ def _rests(cooldowns: Sequence[Cooldown]) -> list[dict[str, Any]]:
         {"scope": c.scope, "for_ms": c.for_ms, "reason": c.reason, "dead": c.dead}
         for c in cooldowns
     ]
+
+
+def _text(value: Mapping[str, Any]) -> str:
+    return orjson.dumps(value).decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +219,9 @@ class Finish:
                 return {"res": put(b"null" if report.result is None else report.result)}
             case Verdict.FAIL:
                 return {"err_arg": put(error or FAILED)}
+            case Verdict.WAIT:
+                told = {} if report.progress is None else {"progress": _text(report.progress)}
+                return {"state": put(report.state), "awaits": report.awaits, **told}
             case Verdict.RETRY | Verdict.REQUEUE | Verdict.CANCEL:
                 return {"err": error.decode()} if error else {}
             case _:

@@ -6,7 +6,7 @@ The store's clock is the only clock: moments are epoch ms by Redis TIME.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from shared.core.model import Kind, Need, Priority, Status, Usage
 from shared.core.outcome import Cooldown as Cooldown  # noqa: PLC0414 - a report's words, for all
@@ -47,6 +47,10 @@ class NewJob:
     hook: str | None = None
     told_as: str | None = None
     batch: tuple[str, str] | None = None  # the batch it is a line of, and its custom id there
+    parent: str | None = None  # the job whose step made it; it comes with that step's report
+
+
+MOST_CHILDREN: Final = 1_000  # that live at once: a parent's end cancels all of them in one call
 
 
 class Acceptance(StrEnum):
@@ -102,6 +106,7 @@ class Verdict(StrEnum):
     RETRY = "retry"  # spends an attempt
     REQUEUE = "requeue"  # spends none; counted
     CANCEL = "cancel"
+    WAIT = "wait"  # a step of a parent was taken; it rests until children of it have ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +151,10 @@ class Report:
     of this provider before other providers, or after them where `blame_provider`.
     `total` is what the job used, where `usage` is only this attempt's. `resume` tells whoever
     follows the stream what becomes of the deltas so far.
+
+    WAIT: the parent's next step runs with `state` (JSON) once `awaits` of its children have ended,
+    counted over its whole life; children come in `outbox`, and at most MOST_CHILDREN of them may
+    live at once. `progress` is shown as the job's until the next step says another.
     """
 
     verdict: Verdict
@@ -169,6 +178,9 @@ class Report:
     measured: Measured | None = None
     resume: dict[str, Any] | None = None
     hedge: Hedged | None = None
+    state: bytes = b"null"
+    awaits: int = 0
+    progress: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,13 @@ from shared.queue.claims import job_header, signatures, usage_of
 from shared.queue.scripts import Scripts
 from shared.queue.types import Acceptance, Accepted, Event, NewJob
 from shared.store.connect import store_errors
-from shared.store.types import JobRecord, Page, Waiting
+from shared.store.types import Family, JobRecord, Page, Progress, Waiting
 
 MOST_A_BATCH = 128
 LOOK_PER_PAGE = 1000
 FAR = 10_000
 MOST_DELTA_PAGES = 200
+_LOOKED_AT = 50
 _ENDS = frozenset(f"job.{status.value}" for status in Status if status.final)
 
 _Waiting = tuple[NewJob, asyncio.Future[Accepted]]
@@ -146,6 +147,32 @@ class Jobs:
             what = await self._scripts("forget", {"id": job_id, "tenant": tenant})
         return bool(what == b"forgotten")
 
+    # -- parents and children
+
+    async def family(self, job_id: str) -> Family:
+        """What a parent's step goes on from."""
+        pipe = self._reads.pipeline(transaction=True)
+        pipe.get(self._key("state", job_id))
+        pipe.lrange(self._key("kids", job_id), 0, -1)
+        pipe.hget(self._key("job", job_id), "kids_ended")
+        with store_errors("family"):
+            state, children, ended = await pipe.execute()
+        ids = tuple(child.decode() for child in children)
+        return Family(orjson.loads(state) if state else None, ids, int(ended or 0))
+
+    async def many(self, ids: Sequence[str]) -> Sequence[JobRecord | None]:
+        """Jobs as they stand, in the order asked for; None where one is no longer kept."""
+        found: list[JobRecord | None] = []
+        for at in range(0, len(ids), MOST_A_BATCH):
+            found += await self._load(ids[at : at + MOST_A_BATCH], None)
+        return found
+
+    async def _children(self, parent: str, most: int = 0) -> "Sequence[str]":
+        """The ids of a parent's children, newest first; the last `most` of them (0: all)."""
+        with store_errors("children"):
+            found: list[bytes] = await self._reads.lrange(self._key("kids", parent), -most, -1)  # type: ignore[assignment]
+        return [child.decode() for child in reversed(found)]
+
     # -- reading
 
     def _key(self, noun: str, job_id: str) -> str:
@@ -173,10 +200,19 @@ class Jobs:
         status: Status | None = None,
         kind: Kind | None = None,
         batch: str | None = None,
+        parent: str | None = None,
         after: str | None = None,
         limit: int = 20,
     ) -> Page:
-        """Newest first. A page may be short where few of the last 1,000 match: see its cursor."""
+        """Newest first. A page may be short where few of the last 1,000 match: see its cursor.
+
+        Children are listed by their `parent` only.
+        """
+        wanted = (status, kind, batch)
+        if parent is not None:
+            ids = await self._children(parent)
+            ids = ids[ids.index(after) + 1 :] if after in ids else ids
+            return await self._page([(0, child) for child in ids], tenant, wanted, limit)
         tenants = [tenant] if tenant is not None else await self._tenants()
         shelves = {_shelf(status)} if status else {_shelf(each) for each in Status}
         edge = await self._created(after) if after else None
@@ -198,7 +234,7 @@ class Jobs:
         entries = sorted({(int(s), m.decode()) for rows in found for m, s in rows}, reverse=True)
         if edge is not None:
             entries = [entry for entry in entries if entry < (edge, after)]
-        return await self._page(entries, tenant, (status, kind, batch), limit)
+        return await self._page(entries, tenant, wanted, limit)
 
     async def _page(
         self,
@@ -258,7 +294,14 @@ class Jobs:
         raise StoreError(f"{job_id} has more events than can be read")
 
     async def waiting(self, record: JobRecord) -> Waiting | None:
-        """Why a queued job waits, and how many jobs of its lane are before it."""
+        """Why a queued job waits, and how many jobs of its lane are before it.
+
+        Of a parent that rests: what the first of its last 50 children that is queued waits for.
+        """
+        if record.status is Status.IN_PROGRESS and record.progress is not None:
+            found = await self.many(await self._children(record.id, _LOOKED_AT))
+            queued = [one for one in found if one and one.status is Status.QUEUED]
+            return await self.waiting(queued[-1]) if queued else None
         if record.status is not Status.QUEUED:
             return None
         lane, prefix, rank = record.lane, self._prefix, int(record.priority)
@@ -328,7 +371,7 @@ def _record(job_id: str, row: Sequence[Any], tenant: str | None) -> JobRecord | 
         id=job_id,
         tenant=h[b"tenant"].decode(),
         kind=Kind(h[b"kind"].decode()),
-        status=Status(h[b"status"].decode()),
+        status=_status(h),
         priority=Priority(int(h[b"priority"])),
         created_ms=int(h[b"created"]),
         started_ms=_int(h.get(b"started")),
@@ -345,4 +388,25 @@ def _record(job_id: str, row: Sequence[Any], tenant: str | None) -> JobRecord | 
         usage=usage_of(h.get(b"usage")),
         cost_microusd=int(h.get(b"cost", 0)),
         events=int(row[3]),
+        parent=parent.decode() if (parent := h.get(b"parent")) else None,
+        progress=_progress(h),
+    )
+
+
+def _status(h: Mapping[bytes, bytes]) -> Status:
+    """A parent between two steps is in progress, though no worker holds it."""
+    status = Status(h[b"status"].decode())
+    return Status.IN_PROGRESS if status is Status.QUEUED and b"stepped" in h else status
+
+
+def _progress(h: Mapping[bytes, bytes]) -> Progress | None:
+    if b"stepped" not in h:
+        return None
+    step = h.get(b"progress")
+    return Progress(
+        total=int(h.get(b"kids", 0)),
+        ended=int(h.get(b"kids_ended", 0)),
+        completed=int(h.get(b"kids_completed", 0)),
+        audio_seconds=int(h.get(b"kids_audio", 0)),
+        step=orjson.loads(step) if step else None,
     )

@@ -9,6 +9,32 @@ from shared.core.pace import Pace
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a parent is: its children, and what its last step said.
+
+    `audio_seconds` are those of the completed children.
+    """
+
+    total: int
+    ended: int
+    completed: int
+    audio_seconds: int
+    step: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """What a parent's step goes on from. `state` is None at its first.
+
+    `children` are their ids, oldest first, `ended` counts those of them that have ended.
+    """
+
+    state: Any
+    children: tuple[str, ...]
+    ended: int
+
+
+@dataclass(frozen=True, slots=True)
 class JobRecord:
     """A job as it stands. `doc` is what was accepted; `result` the response body (JSON)."""
 
@@ -32,6 +58,8 @@ class JobRecord:
     usage: Usage | None
     cost_microusd: int
     events: int
+    parent: str | None = None
+    progress: Progress | None = None
 
 
 @dataclass(frozen=True, slots=True)

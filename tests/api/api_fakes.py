@@ -212,7 +212,7 @@ class FakeStore:
 
     async def list(
         self, tenant: str | None, *, status: Status | None, kind: Kind | None,
-        batch: str | None, after: str | None, limit: int,
+        batch: str | None, parent: str | None, after: str | None, limit: int,
     ) -> Page:  # fmt: skip
         self._check()
         found = [row.record for row in reversed(self.rows.values())]
@@ -226,6 +226,7 @@ class FakeStore:
             and status in (None, record.status)
             and kind in (None, record.kind)
             and batch in (None, record.doc.get("batch"))
+            and record.parent == parent
         ]
         more = len(found) > limit
         return Page(tuple(found[:limit]), found[limit - 1].id if more else None)

@@ -67,14 +67,20 @@ local function accept(j, doc, owed)
   local h = { tenant = j.tenant, priority = j.priority, sig = j.sig, by = by, score = deadline or NOW + 31536000000 }
   local f = { 'tenant', j.tenant, 'kind', j.kind, 'priority', j.priority, 'sig', j.sig, 'need', j.need,
     'score', h.score, 'created', NOW, 'status', 'queued', 'lane', j.lane, 'fence', 0 }
-  for name, value in pairs({ deadline = deadline or nil, by = by or nil, start_by = start_by or nil, watch = j.watch, live = j.live, hook = j.hook, as = j.as, batch = j.batch,
+  for name, value in pairs({ deadline = deadline or nil, by = by or nil, start_by = start_by or nil, watch = j.watch, live = j.live, hook = j.hook, as = j.as, batch = j.batch, parent = j.parent,
     weight = j.weight ~= 1 and j.weight or nil }) do
     f[#f + 1] = name
     f[#f + 1] = value
   end
   call('HSET', job_key(j.id), unpack(f))
   call('SET', P .. 'doc:' .. j.id, doc)
-  call('ZADD', P .. 'ix:' .. j.tenant .. ':live', NOW, j.id)
+  if j.parent then
+    call('RPUSH', P .. 'kids:' .. j.parent, j.id)
+    call('SADD', P .. 'brood:' .. j.parent, j.id)
+    call('HINCRBY', job_key(j.parent), 'kids', 1)
+  else
+    call('ZADD', P .. 'ix:' .. j.tenant .. ':live', NOW, j.id)
+  end
   BORN = BORN + 1
   remember(j, deadline, start_by)
   event(j.id, j.watch, 'job.queued', '{"lane":' .. cjson.encode(j.lane) .. '}')

@@ -142,8 +142,10 @@ local function lease(out, id, h, from, l, cred, worker)
   if from ~= l.name then
     event(id, h.watch, 'job.moved', cjson.encode({ from = from, to = l.name, reason = 'room' }))
   end
-  local attempt = tonumber(h.attempts or '0') + 1
-  event(id, h.watch, 'job.started', '{"lane":' .. cjson.encode(l.name) .. ',"attempt":' .. attempt .. '}')
+  if not h.stepped then
+    local attempt = tonumber(h.attempts or '0') + 1
+    event(id, h.watch, 'job.started', '{"lane":' .. cjson.encode(l.name) .. ',"attempt":' .. attempt .. '}')
+  end
   local row = { id, fence, l.name, cred.id, h.tenant, h.kind, h.priority, h.need, h.created, h.deadline or '',
     h.attempts or '0', h.requeues or '0', h.lost or '0', h.uncertain or '0', h.streamed or '0',
     signature(h.sig).raw, call('GET', P .. 'doc:' .. id) or '' }

@@ -188,6 +188,26 @@ local function retry_or_requeue(id, h, r, fields)
   back_to_queue(id, h, lane, delay, fields)
 end
 
+-- A step has been taken: its state is kept, and the job rests until so many of its children have ended.
+-- It is `queued` in no lane; what its step brings with it is accepted after this, in the same call.
+local function await(id, h, r, fields)
+  if h.deadline and tonumber(h.deadline) <= NOW then
+    return conclude(id, h, 'expired', fields, LATE, '{"reason":"deadline"}')
+  end
+  call('SET', P .. 'state:' .. id, ARGS[r.state])
+  call('HDEL', job_key(id), 'lost', 'awaits')
+  for _, v in ipairs({ 'status', 'queued', 'stepped', 1 }) do fields[#fields + 1] = v end
+  if r.progress then
+    for _, v in ipairs({ 'progress', r.progress }) do fields[#fields + 1] = v end
+  end
+  local rests = tonumber(h.kids_ended or '0') < r.awaits
+  if rests then
+    for _, v in ipairs({ 'awaits', r.awaits }) do fields[#fields + 1] = v end
+  end
+  call('HSET', job_key(id), unpack(fields))
+  if not rests then enter(id, h.lane, h) end
+end
+
 -- Of two calls the one that answered is the job's; the other may have been billed: what it reserved
 -- stays, unless it never left. Returns the other one.
 local function settle_hedge(h, r)
@@ -243,6 +263,8 @@ local function finish(r, worker)
     conclude(id, h, 'failed', f, 'E' .. ARGS[r.err_arg], '{}', ARGS[r.err_arg])
   elseif r.verdict == 'cancel' then
     conclude(id, h, 'cancelled', f, nil, '{}')
+  elseif r.verdict == 'wait' then
+    await(id, h, r, f)
   else
     retry_or_requeue(id, h, r, f)
   end
@@ -286,4 +308,19 @@ local function end_now(id, h, status, outcome, data)
     pull(id, h)
   end
   conclude(id, h, status, nil, outcome, data)
+end
+
+-- Nobody waits any more for what a parent's end leaves: its children are cancelled with it.
+later[#later + 1] = function()
+  for _, e in ipairs(ENDED) do
+    if e.h.stepped then
+      for _, id in ipairs(call('SMEMBERS', P .. 'brood:' .. e.id)) do
+        local h = job_of(id)
+        if h.status == 'queued' or h.status == 'in_progress' then
+          end_now(id, h, 'cancelled', nil, '{"reason":"parent_ended"}')
+        end
+      end
+      call('DEL', P .. 'brood:' .. e.id)
+    end
+  end
 end

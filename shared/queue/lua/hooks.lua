@@ -65,9 +65,9 @@ local function kind_as(e)
   return e.h.as .. '.' .. (word == 'completed' and cut_short(e.outcome) and 'incomplete' or word)
 end
 
--- The lines of a batch are told of by their batch.
+-- The lines of a batch are told of by their batch, children by their parent.
 local function tell_of(e)
-  if e.h.batch then return {} end
+  if e.h.batch or e.h.parent then return {} end
   if not e.h.hook and not next(hooked(e.h.tenant)) then return {} end
   local h, seed = e.h, e.id .. '\n' .. e.n .. '\n' .. NOW
   local data = '{"id":' .. cjson.encode(e.id) .. ',"object":"job","kind":"' .. h.kind .. '","status":"' .. e.status .. '"}'

@@ -7,6 +7,8 @@
 -- park zset lane -> until; full set of lanes; delay zset id -> due; limits zset id -> expiry check,
 -- armed (ms) when the scheduler looks at them next; quarantine zset id -> score;
 -- unserved zset lane -> since (ms): nobody serves it any more and work was left there
+-- kids:<job> list of the children of a parent, oldest first; brood:<job> set of those that live;
+-- state:<job> string, what its next step goes on from (JSON)
 
 local LANES, RINGED, DUES_CHANGED, ENDED  -- DUES_CHANGED: delay or park was written; ENDED: see conclude
 fresh[#fresh + 1] = function() LANES, RINGED, DUES_CHANGED, ENDED = {}, {}, false, {} end
@@ -183,8 +185,42 @@ local function line_ended(id, h, status)
   if ended % 500 == 0 or ended >= tonumber(v[2] or '0') then announce('batch', '') end
 end
 
+local function sum_usage(a, b)
+  local of, sum = {}, {}
+  for n in string.gmatch(b, '%d+') do of[#of + 1] = tonumber(n) end
+  for n in string.gmatch(a or '0,0,0,0,0,0', '%d+') do sum[#sum + 1] = string.format('%.0f', tonumber(n) + (of[#sum + 1] or 0)) end
+  sum[6] = (tonumber(sum[6]) > 0) and '1' or '0'
+  return table.concat(sum, ',')
+end
+
+-- A child has ended: its parent's figures grow, and it takes its next step where it waited for this one.
+-- `need`'s last number is what a part of audio is long. Progress is told a hundred times at most.
+local function child_ended(id, h, status)
+  local p, key = job_of(h.parent), job_key(h.parent)
+  call('SREM', P .. 'brood:' .. h.parent, id)
+  if p.status ~= 'queued' and p.status ~= 'in_progress' then return end
+  local ended, done = call('HINCRBY', key, 'kids_ended', 1), tonumber(p.kids_completed or '0')
+  local audio = tonumber(p.kids_audio or '0')
+  if status == 'completed' then
+    done = call('HINCRBY', key, 'kids_completed', 1)
+    audio = call('HINCRBY', key, 'kids_audio', string.match(h.need, '%d+$'))
+  end
+  local own = call('HMGET', job_key(id), 'cost', 'usage')
+  if own[1] then call('HINCRBY', key, 'cost', own[1]) end
+  if own[2] then call('HSET', key, 'usage', sum_usage(p.usage, own[2])) end
+  local total = tonumber(p.kids)
+  if ended % math.max(1, math.floor(total / 100)) == 0 or ended == total then
+    event(h.parent, p.watch, 'job.progress', '{"children":{"total":' .. total .. ',"ended":' .. ended .. ',"completed":'
+      .. done .. ',"audio_seconds":' .. audio .. '}' .. ',"step":' .. (p.progress or 'null') .. '}')
+  end
+  if p.awaits and ended >= tonumber(p.awaits) then
+    call('HDEL', key, 'awaits')
+    enter(h.parent, p.lane, p)
+  end
+end
+
 -- Writes the one final state: status, index, the terminal event, the time to live of its keys.
--- `h` holds tenant kind created watch live hook batch; `fields` more of the job hash; `outcome` what res:<id>
+-- `h` holds tenant kind created watch live hook batch parent kids; `fields` more of the job hash; `outcome` what res:<id>
 -- keeps. Who wants to hear of it hears when the call ends (hooks.lua).
 local function conclude(id, h, status, fields, outcome, data, body)
   local key, ttl = job_key(id), settings('retention_ms', '259200000')
@@ -192,16 +228,20 @@ local function conclude(id, h, status, fields, outcome, data, body)
   for _, v in ipairs({ 'status', status, 'ended', NOW }) do fields[#fields + 1] = v end
   call('HSET', key, unpack(fields))
   if outcome then call('SET', P .. 'res:' .. id, outcome, 'PX', ttl) end
-  call('ZREM', P .. 'ix:' .. h.tenant .. ':live', id)
-  call('ZADD', P .. 'ix:' .. h.tenant .. ':' .. status, h.created, id)
+  if not h.parent then
+    call('ZREM', P .. 'ix:' .. h.tenant .. ':live', id)
+    call('ZADD', P .. 'ix:' .. h.tenant .. ':' .. status, h.created, id)
+  end
   call('ZREM', P .. 'limits', id)
   BORN = BORN - 1
   bump('done', status, 1)
   if h.batch then line_ended(id, h, status) end
+  if h.parent then child_ended(id, h, status) end
   local n = event(id, h.watch, 'job.' .. status, data or '{}', body, true)
   if h.kind ~= 'task' then ENDED[#ENDED + 1] = { id = id, h = h, status = status, n = n, outcome = outcome } end
   if h.live and call('GET', P .. 'live:' .. h.live) == id then call('DEL', P .. 'live:' .. h.live) end
   call('PEXPIRE', key, ttl)
   call('PEXPIRE', P .. 'doc:' .. id, ttl)
+  for _, noun in ipairs(h.stepped and { 'kids:', 'state:' } or {}) do call('PEXPIRE', P .. noun .. id, ttl) end
   call('PEXPIRE', P .. 'ev:' .. id, settings('events_ms', '3600000'))
 end

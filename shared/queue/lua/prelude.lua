@@ -4,11 +4,12 @@
 -- Counters and lanes are read once and written once a call: every script ends with flush().
 --
 -- job:<id>   hash   what changes of a job:
---   tenant kind priority weight created sig need("in,out,max,audio") live hook as batch("<id> <custom id>")  written once
+--   tenant kind priority weight created sig need("in,out,max,audio") live hook as batch("<id> <custom id>") parent  written once
 --   status(queued|in_progress|final word) lane score deadline by start_by due   where it stands
 --   fence worker cred reserved hedge started ended                           who holds it
 --   attempts requeues lost uncertain suspect streamed("fence:events")        what happened to it
 --   watch cost usage a1 a2 … (a JSON record an attempt)                      what is told of it
+--   stepped awaits kids kids_ended kids_completed kids_audio progress(JSON)  of a parent: see lanes.lua
 -- doc:<id> string what was accepted; res:<id> string "R" result or "E" error; ev:<id> list "type\ndata"
 -- ix:<tenant>:<live|final word> zset id -> created; alive string, done hash: how many of each
 local call, ARGS, P, A, NOW
@@ -129,7 +130,8 @@ end
 
 -- Work of our own has no quota; what waits for the outside has a bound, or a dead receiver would
 -- take every worker's slots.
-local OWN = { ['own/webhooks@shared'] = { creds = { { id = '', conc = 64, win = {} } } } }
+local function at_most(n) return { creds = { { id = '', conc = n, win = {} } } } end
+local OWN = { ['own/webhooks@shared'] = at_most(64), ['own/summaries@shared'] = at_most(32), ['own/transcriptions@shared'] = at_most(32) }
 
 -- The lane's configuration, written by configure.lua; nil where nobody serves it.
 local function config(lane)

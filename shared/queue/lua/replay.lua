@@ -12,10 +12,10 @@ for n = 1, math.min(1000, (tonumber(v[7] or '0')) + (tonumber(v[8] or '0')) + 1)
 local h = { tenant = v[1], status = v[2], priority = v[3], sig = v[4], created = v[5] }
 local deadline = A.deadline_ms and NOW + A.deadline_ms
 h.score = deadline or NOW + 31536000000
-for _, name in ipairs({ 'job:', 'doc:', 'ev:' }) do call('PERSIST', P .. name .. A.id) end
+for _, name in ipairs({ 'job:', 'doc:', 'ev:', 'kids:', 'state:' }) do call('PERSIST', P .. name .. A.id) end
 call('DEL', P .. 'res:' .. A.id)
 call('HDEL', key, 'ended', 'started', 'start_by', 'lost', 'suspect', 'deadline', 'attempts', 'requeues', 'uncertain',
-  'live', 'usage', 'streamed', 'due', 'by')
+  'live', 'usage', 'streamed', 'due', 'by', 'awaits', 'stepped', 'progress')
 call('HDEL', key, unpack(records))
 call('HSET', key, 'status', 'queued', 'score', h.score)
 if deadline then
