@@ -18,10 +18,12 @@ from pydantic import ValidationError
 from shared import catalog_yaml
 from shared.catalog_merge import merged
 from shared.catalog_schema import Config, ModelDoc, ProviderDoc, QuirksDoc
-from shared.catalog_values import NAMED, address, kinds, plans, price
+from shared.catalog_types import AUDIO_FIELDS
+from shared.catalog_values import NAMED, address, audio, capabilities, kinds, plans, price
 from shared.core.model import (
     CredentialRef,
     Deployment,
+    Kind,
     TokenCount,
     WindowKind,
 )
@@ -58,6 +60,10 @@ class Quirks:
     `efforts` are the reasoning efforts a native wire's models take, by pattern of their ids, the
     first that fits; none: such a model thinks by a budget in tokens. `prefill` are the patterns of
     models that go on with an assistant's text which stands last.
+
+    Of transcriptions: `audio_takes` are the caller's fields this host takes, `audio_grains` is what
+    it calls timestamp_granularities, `audio_adds` further fields by pattern of the model's id.
+    `times_or_language`: it refuses both at once, and then times are what matters.
     """
 
     wire: str = ""
@@ -85,6 +91,10 @@ class Quirks:
     reasoning_field: str = "reasoning_content"
     efforts: tuple[tuple[str, tuple[str, ...]], ...] = ()
     prefill: tuple[str, ...] = ()
+    audio_takes: frozenset[str] = frozenset(AUDIO_FIELDS)
+    audio_grains: str = "timestamp_granularities[]"
+    audio_adds: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
+    times_or_language: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +305,8 @@ def _quirks(name: str, provider: ProviderDoc) -> Quirks:
             "roles": tuple(said["roles"].items()),
             "efforts": tuple((k, tuple(v)) for k, v in said["efforts"].items()),
             "prefill": tuple(said["prefill"]),
+            "audio_takes": frozenset(said["audio_takes"]),
+            "audio_adds": tuple((k, tuple(v.items())) for k, v in said["audio_adds"].items()),
         }
     )
 
@@ -309,19 +321,22 @@ def _default_plan(plans: Collection[str], *, no_auth: bool) -> str:
 def _deployment(
     provider: Provider, doc: ProviderDoc, model: ModelDoc, over: ProviderDoc | None
 ) -> Deployment:
-    capabilities = None if model.capabilities is None else frozenset(model.capabilities)
+    able = capabilities(model)
+    offered = kinds(model, able)
+    if not provider.quirks.transcription_path:
+        offered -= {Kind.TRANSCRIPTION}
     return Deployment(
         id=f"{provider.name}/{model.id}",
         provider=provider.name,
         model=model.id,
         type=provider.type,
         base_url=provider.base_url,
-        kinds=kinds(model, capabilities),
+        kinds=offered,
         family=model.family or "",
         category=model.category,
         context_tokens=model.context_window,
         max_output_tokens=model.max_output_tokens,
-        capabilities=capabilities,
+        capabilities=able,
         price=price(model),
         token_count=TokenCount(model.counts or doc.counts or TokenCount.INPUT_MAX_OUTPUT),
         token_factor=model.token_factor or doc.token_factor or 1.0,
@@ -329,6 +344,7 @@ def _deployment(
         priority=doc.priority + model.priority,
         last_resort=doc.last_resort,
         plans=plans(doc, model, over),
+        audio=audio(model),
     )
 
 

@@ -176,6 +176,7 @@ REFUSALS: Final[dict[Skip, tuple[int, str, str, str]]] = {
     Skip.CAPABILITY: (400, "model", "capability_missing", "it cannot do what the request needs"),
     Skip.MAX_OUTPUT: (400, "max_tokens", "max_tokens_exceeded", "ask for less output"),
     Skip.CONTEXT: (400, "messages", "context_length_exceeded", "shorten the input"),
+    Skip.AUDIO_SIZE: (400, "file", "audio_too_large", "cut the audio, or use another model"),
     Skip.NEVER_FITS: (400, "messages", "request_too_large", "no quota window will ever hold it"),
     Skip.PAID: (400, "paid", "paid_not_allowed", "only paid deployments serve it: allow paid use"),
     Skip.COST_CAP: (400, "max_cost_usd", "cost_cap_exceeded", "allow more, or ask for less"),
@@ -198,6 +199,8 @@ def _impossible(found: Impossible, features: Features) -> NoRoute:
     status, param, code, advice = REFUSALS[found.cause]
     if param == "messages" and features.kind is Kind.EMBEDDING:
         param = "input"
+    if param == "messages" and features.kind is Kind.TRANSCRIPTION:
+        param = "file"
     reasons = [c.reason for c in found.considered if c.reason.startswith(found.cause.value)]
     detail = f" ({reasons[0]})" if reasons and ":" in reasons[0] else ""
     return NoRoute(

@@ -88,6 +88,12 @@ class Settings(BaseSettings):
     # How much at once
     workers: int = Field(default=1, ge=1, le=256, description="worker processes of `up`")
     max_inflight: int = Field(default=1000, ge=1, le=10_000, description="attempts a process")
+    max_audio_inflight_bytes: int = Field(
+        default=256 * 1024 * 1024,
+        ge=1024**2,
+        le=64 * 1024**3,
+        description="audio in a worker process that is being sent; more waits",
+    )
     max_body_bytes: int = Field(default=32 * 1024 * 1024, ge=1024, le=1024**3)
     max_file_bytes: int = Field(default=512 * 1024 * 1024, ge=1024, le=8 * 1024**3)
     max_batch_bytes: int = Field(default=200 * 1024 * 1024, ge=1024, le=8 * 1024**3)

@@ -15,7 +15,7 @@ import dramatiq
 import orjson
 import structlog
 
-from shared import log, tokens
+from shared import log, objects, tokens
 from shared.core.model import Kind, lane_deployment
 from shared.core.outcome import TABLE, Blame, FailureKind
 from shared.core.plans import detected
@@ -35,6 +35,7 @@ from shared.supply import Base, Live, Supply, assemble
 from workers import attempt, checking
 from workers.checking import Check
 from workers.hedger import Hedger
+from workers.sounds import Sounds
 from workers.teaching import Teacher
 from workers.transport import Timeouts, Transport
 from workers.webhooks import Teller
@@ -68,6 +69,7 @@ class Pool:
         self._teller: Teller | None = None
         self._tables: Tables | None = None
         self._live: Live | None = None
+        self._sounds = Sounds(objects.of_settings(settings), settings.max_audio_inflight_bytes)
         self._serve: Callable[[Sequence[str]], None] = lambda _providers: None
         self._timeouts = Timeouts(
             connect_ms=int(settings.connect_timeout_s * 1000),
@@ -145,6 +147,7 @@ class Pool:
             max_attempts=self.settings.max_attempts,
             free=supply.free(claim.credential),
             hedge=self._hedger.hedge(hand, supply, self.providers) if self._hedger else None,
+            sounds=self._sounds,
         )
         report = await attempt.run(claim, context)
         if report.hedge is not None and report.hedge.won:
@@ -268,6 +271,7 @@ def build(settings: Settings, providers: Sequence[str] | None = None) -> EventBr
     actors: list[tuple[str, str, Callable[..., Awaitable[Report]]]] = [
         (Kind.CHAT.value, "jobs", pool.attempt),
         (Kind.EMBEDDING.value, "jobs", pool.attempt),
+        (Kind.TRANSCRIPTION.value, "jobs", pool.attempt),
         (CHECK_CREDENTIAL, QUEUE, pool.check),
         (hooks.ACTOR, hooks.QUEUE, pool.deliver),
     ]

@@ -194,6 +194,7 @@ def _card(model: Model) -> dict[str, Any]:
     kinds = {
         "chat": ["generateContent", "countTokens"],
         "embedding": ["embedContent"],
+        "transcription": ["generateContent"],
     }
     return {
         "name": f"models/{model.id}",
