@@ -154,6 +154,9 @@ def _speech(port: int) -> dict[str, Any]:
         "id": SPEECH.model,
         "family": SPEECH.model,
         "capabilities": ["transcription"],
+        "timestamps": "word",
+        "max_audio_seconds": whisper.MOST_SECONDS,
+        "max_audio_bytes": whisper.MOST_BYTES,
         "limits": {"free": {"concurrency": whisper.PARALLEL}},
         "price_usd_per_audio_hour": 0,
     }

@@ -16,10 +16,10 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from cli.engines import found, limits
-from cli.engines.whisper import Asked, Stopped, Whisper
+from cli.engines.whisper import MOST_BYTES, Asked, Stopped, Whisper
 from shared.errors import Refused
 
-MOST_BYTES = 64 * 1024 * 1024  # 20 minutes of uncompressed 16 kHz mono are 37 MiB
+FRAME_BYTES = 256 * 1024  # of a form, around its file
 MOST_WAITING = 4
 MOST_FIELDS = 16
 FIELD_BYTES = 16_384
@@ -62,8 +62,8 @@ def app(hear: Serve, key: str) -> Starlette:
 
     async def transcriptions(request: Request) -> Response:
         size = int(request.headers.get("content-length") or 0)
-        if not 0 < size <= MOST_BYTES:
-            message = f"file: a request has a content-length of at most {MOST_BYTES} bytes"
+        if not 0 < size <= MOST_BYTES + FRAME_BYTES:
+            message = f"file: has at most {MOST_BYTES} bytes, and a request a content-length"
             raise Refused(message, status=413, param="file")
         async with request.form(
             max_files=1, max_fields=MOST_FIELDS, max_part_size=FIELD_BYTES

@@ -15,6 +15,7 @@ from shared.errors import ConfigError, Refused
 
 RATE = 16_000
 MOST_SECONDS = 1_200
+MOST_BYTES = 64 * 1024 * 1024  # 20 minutes of uncompressed 16 kHz mono are 37 MiB
 PARALLEL = 1
 FALLBACK = (0.0, 0.4, 0.8)
 
