@@ -1,6 +1,7 @@
 """`headrace up`: everything on one machine, each part a process of its own, all kept running."""
 
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -97,6 +98,7 @@ class Serving:
         self._stop_order = ("api", *workers, "scheduler", *own.names, "valkey")
         self._workers = workers
         self._ready = False
+        self._engine_ends: Counter[str] = Counter()
         self._failure: str | None = None
         self._boss = Supervisor(out, self._stop_order, self._on_exit)
 
@@ -138,15 +140,18 @@ class Serving:
         def answers() -> bool:
             return address.ask(self._base_url, path) == address.OK
 
-        if self._boss.wait_until(lambda: answers() and not self._own.silent(), READY_S):
-            return True
-        return not self._boss.stopping and answers() and self._without_engines()
+        def settled() -> bool:
+            return all(self._engine_ends[f"engine-{kind}"] > 1 for kind in self._own.silent())
 
-    def _without_engines(self) -> bool:
-        """An engine that does not come up is told of, and the rest served."""
+        self._boss.wait_until(lambda: answers() and settled(), READY_S)
+        return not self._boss.stopping and answers() and self._engines_told()
+
+    def _engines_told(self) -> bool:
+        """An engine that does not come up is told of, and the rest served: True."""
         for kind in self._own.silent():
             why = (self._out.tail(f"engine-{kind}") or ["it did not say why"])[-1]
-            self._out.note(f"headrace: the local {kind} engine does not answer: {why}")
+            told = why.removeprefix("headrace: ")
+            self._out.note(f"headrace: the local {kind} engine does not answer: {told}")
         return True
 
     def _valkey(self) -> Program:
@@ -182,7 +187,10 @@ class Serving:
 
     def _on_exit(self, name: str, code: int) -> None:
         """Before all is ready, a part that refuses its configuration ends the whole."""
-        if self._ready or code != CONFIG_EXIT or name in self._own.names:
+        if name in self._own.names:
+            self._engine_ends[name] += 1
+            return
+        if self._ready or code != CONFIG_EXIT:
             return
         why = (self._out.tail(name) or ["it did not say why"])[-1]
         self._failure = f"{name} cannot start ({describe(code)}): {why.removeprefix('headrace: ')}"

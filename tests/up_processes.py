@@ -20,11 +20,11 @@ def environment(**more: str) -> dict[str, str]:
 
 
 @contextmanager
-def started(*words: str):
+def started(*words: str, **env: str):
     process = subprocess.Popen(
         [*HEADRACE, "up", *words],
         cwd=ROOT,
-        env=environment(),
+        env=environment(**env),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -19,9 +19,11 @@ def serve(port: int, key: str) -> None:
     Without `max_tokens` an answer ends after 512: a model this small seldom ends by itself.
     ConfigError if it is not installed, or has no build for this processor.
     """
-    import xllamacpp  # noqa: PLC0415 - not always there
-
     file = found.CHAT.file()
+    try:
+        import xllamacpp  # noqa: PLC0415 - not always there
+    except ImportError as exc:
+        raise ConfigError(f"the local chat engine cannot run here: {exc}") from exc
     stops = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, stops)  # the engine's threads are born with it
     limits.bound_memory()

@@ -104,6 +104,7 @@ def prepared(kinds: Collection[Kind], home: Home) -> Iterator[Local]:
         ports = {kind.name: held.enter_context(_held_port()) for kind in kinds}
         text = yaml.safe_dump({"providers": providers(ports)}, sort_keys=False)
         write_private(home.engines_file, text)
+        held.callback(home.engines_file.unlink, missing_ok=True)
         yield Local(ports, file=home.engines_file)
 
 

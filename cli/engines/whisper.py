@@ -41,8 +41,10 @@ class Whisper:
             "1"  # it would not ask anyway: the model is named by its path
         )
         file = found.SPEECH.file()
-        from faster_whisper import WhisperModel  # noqa: PLC0415 - not always there, 300 ms
-
+        try:
+            from faster_whisper import WhisperModel  # noqa: PLC0415 - not always there, 300 ms
+        except ImportError as exc:
+            raise ConfigError(f"the local speech engine cannot run here: {exc}") from exc
         try:
             self._model = WhisperModel(
                 str(file.parent),

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from openai import OpenAI
 from servers import free_port
-from up_processes import child, environment, eventually, started
+from up_processes import ROOT, child, environment, eventually, started
 
 from cli import address
 from cli.engines import __main__ as before_up
@@ -73,6 +73,22 @@ def test_a_machine_without_a_key_chats_with_its_own_model_also_after_that_was_ki
         up.wait()
         for pid in pids:
             eventually(lambda pid=pid: without_a_trace(pid))
+
+
+@pytest.mark.timeout(120)
+def test_an_engine_that_cannot_run_here_is_told_of_and_the_rest_is_served(tmp_path):
+    broken = tmp_path / "xllamacpp"
+    broken.mkdir()
+    (broken / "__init__.py").write_text("raise ImportError('no build for this processor')")
+    path = os.pathsep.join((str(tmp_path), str(ROOT)))
+    words = ("-q", "--port", "0", "--data-dir", str(tmp_path / "data"))
+    with started(*words, PYTHONPATH=path) as up:
+        said = []
+        while "stop" not in (line := up.stdout.readline()):
+            assert line, "\n".join(said)
+            said.append(line)
+    why = "the local chat engine cannot run here: no build for this processor"
+    assert f"the local chat engine does not answer: {why}\n" in "".join(said)
 
 
 def answer(engines: Path) -> bool:
