@@ -73,7 +73,7 @@ async def draft(
     if choice.conversation is not None:
         service.conversations.keep(choice.conversation, route.first)
     job = NewJob(
-        id=new_id(),
+        id=asked.job_id or new_id(),
         tenant=key.tenant,
         kind=asked.kind,
         priority=features.priority,

@@ -90,6 +90,7 @@ def bounds(settings: Settings) -> Bounds:
         max_body_bytes=settings.max_body_bytes,
         max_file_bytes=settings.max_file_bytes,
         max_batch_bytes=settings.max_batch_bytes,
+        max_audio_bytes=settings.max_audio_bytes,
         hold_s=settings.hold_s,
         keepalive_s=settings.keepalive_s,
         private_webhooks=settings.allow_private_webhooks,

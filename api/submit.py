@@ -10,6 +10,7 @@ from api.body import parse
 from api.call import Call
 from api.jobs import respond_async
 from api.options import PAID, PRIORITIES, Options
+from api.sources import check_file
 from api.wiring import Service
 from shared import submission
 from shared.core.model import Kind
@@ -28,6 +29,9 @@ async def create(service: Service, call: Call) -> None:
     """Accepts a job: 202, or 200 where the idempotency key names one that has ended."""
     service.admit()
     asked, wishes, key = await read(service, call)
+    if asked.kind is Kind.TRANSCRIPTION:
+        named = asked.request.get("file_id")
+        await check_file(service, call.key.tenant, named, "request.file_id")
     with named_in_request():
         await respond_async(service, call, asked, wishes, key)
 
@@ -76,9 +80,12 @@ def _submission(asked: JobRequest, raw: bytes) -> Submission:
             return submission.chat(asked.request, raw, stream=streamed, **more)
         case Kind.EMBEDDING:
             return submission.embedding(asked.request, raw, **more)
+        case Kind.TRANSCRIPTION:
+            return submission.transcription(asked.request, raw, **more)
         case _:
             raise Refused(
-                f"kind: {asked.kind} jobs are not served yet; send chat or embedding",
+                f"kind: {asked.kind} jobs are not served yet; send chat, embedding or"
+                " transcription",
                 param="kind",
                 code="not_supported",
             )

@@ -38,6 +38,7 @@ class Bounds:
     max_body_bytes: int = 32 * 1024 * 1024
     max_file_bytes: int = 512 * 1024 * 1024
     max_batch_bytes: int = 200 * 1024 * 1024
+    max_audio_bytes: int = 2 * 1024**3
     hold_s: float = 540.0  # just under the SDKs' own 600
     keepalive_s: float = 10.0
     first_byte_s: float = 10.0  # a stream's status line comes at its first token, or now
@@ -54,8 +55,10 @@ class Bounds:
         return None if span is None else max(1, round(span * 1000))
 
     def file_bytes(self, purpose: str) -> int:
-        """How large a file of this purpose may be."""
+        """How large a file of this purpose may be: `user_data` may be audio."""
         whole = self.max_file_bytes
+        if purpose == "user_data":
+            return max(whole, self.max_audio_bytes)
         return min(whole, self.max_batch_bytes) if purpose == "batch" else whole
 
     def paid_within(self, asked: Paid | None) -> Paid:

@@ -31,6 +31,7 @@ class Options:
     deadline_s: int | None = None
     max_tokens: int | None = None
     stream: bool = False
+    webhook: str | None = None
 
 
 def asks(texts: Iterable[str], file: Path | None, options: Options) -> list[Ask]:
@@ -103,6 +104,8 @@ def _common(options: Options) -> dict[str, Any]:
         body["deadline_s"] = options.deadline_s
     if options.stream:
         body["stream"] = True
+    if options.webhook is not None:
+        body["webhook"] = options.webhook
     return body
 
 

@@ -67,7 +67,7 @@ def duties_of(
         more: dict[str, Duty] = {}
         if bulk is not None:
             more["batches"] = Batches(bulk, lines, fence)
-            more["files"] = ExpiredFiles(bulk.files, bulk.store, bulk.objects, Bell())
+            more["files"] = ExpiredFiles(bulk.files, bulk.store, bulk.jobs, bulk.objects, Bell())
         return more | {
             "configure": Configure(publish, changed or Bell()),
             "evacuate": Evacuate(store, left, fence),

@@ -201,7 +201,8 @@ def build(
 ) -> Catalog:
     """The catalog with `config` laid over it (`base` None: our own catalog.yaml).
 
-    Without retired models and providers, and servers of one's own that nobody has named (Ollama).
+    Without retired models and providers, servers of one's own that nobody has named (Ollama), and
+    what no call of ours can reach: models that only transcribe, in a way that we do not speak.
     `env` (None: the process's) fills in what an address takes from it. ConfigError names the
     provider that lacks a type or address or is retired, an alias or name used twice.
     """
@@ -216,9 +217,11 @@ def build(
         if idle or doc.status == "retired":
             continue
         provider = _provider(name, doc, env)
+        if not _reachable(doc, provider) and name not in config.providers:
+            continue
         providers.append(provider)
         for model in doc.models or []:
-            if model.status == "retired":
+            if model.status == "retired" or not _offered(provider, model):
                 continue
             deployment = _deployment(provider, doc, model, config.providers.get(name))
             deployments.append(deployment)
@@ -322,16 +325,13 @@ def _deployment(
     provider: Provider, doc: ProviderDoc, model: ModelDoc, over: ProviderDoc | None
 ) -> Deployment:
     able = capabilities(model)
-    offered = kinds(model, able)
-    if not provider.quirks.transcription_path:
-        offered -= {Kind.TRANSCRIPTION}
     return Deployment(
         id=f"{provider.name}/{model.id}",
         provider=provider.name,
         model=model.id,
         type=provider.type,
         base_url=provider.base_url,
-        kinds=offered,
+        kinds=_offered(provider, model),
         family=model.family or "",
         category=model.category,
         context_tokens=model.context_window,
@@ -346,6 +346,17 @@ def _deployment(
         plans=plans(doc, model, over),
         audio=audio(model),
     )
+
+
+def _offered(provider: Provider, model: ModelDoc) -> frozenset[Kind]:
+    """What a model serves, of what we can ask its provider for."""
+    served = kinds(model, capabilities(model))
+    return served if provider.quirks.transcription_path else served - {Kind.TRANSCRIPTION}
+
+
+def _reachable(doc: ProviderDoc, provider: Provider) -> bool:
+    models = [model for model in doc.models or () if model.status != "retired"]
+    return not models or any(_offered(provider, model) for model in models)
 
 
 def _families(deployments: Iterable[Deployment]) -> tuple[Deployment, ...]:

@@ -97,7 +97,7 @@ def capabilities(model: ModelDoc) -> frozenset[str] | None:
     if model.capabilities is None:
         return None
     found = frozenset(model.capabilities)
-    if "transcription" not in found:
+    if "transcription" not in {*found, *(model.kinds or ())}:
         return found
     times = {"none": set[str](), "segment": {TIMESTAMPS}}
     found |= times.get(model.timestamps or "", {TIMESTAMPS, WORD_TIMESTAMPS})

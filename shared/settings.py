@@ -96,6 +96,9 @@ class Settings(BaseSettings):
     )
     max_body_bytes: int = Field(default=32 * 1024 * 1024, ge=1024, le=1024**3)
     max_file_bytes: int = Field(default=512 * 1024 * 1024, ge=1024, le=8 * 1024**3)
+    max_audio_bytes: int = Field(
+        default=2 * 1024**3, ge=1024, le=64 * 1024**3, description="one upload to transcribe"
+    )
     max_batch_bytes: int = Field(default=200 * 1024 * 1024, ge=1024, le=8 * 1024**3)
     max_batch_lines: Count = Field(default=50_000, description="requests in one batch")
     inline_body_bytes: int = Field(

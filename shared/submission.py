@@ -22,6 +22,9 @@ from shared.wire.webhooks import JobWebhook
 
 CHAT: Final = "/v1/chat/completions"
 EMBEDDINGS: Final = "/v1/embeddings"
+TRANSCRIPTIONS: Final = "/v1/audio/transcriptions"
+PARENT_LANES: Final[Mapping[Kind, str]] = {Kind.TRANSCRIPTION: "own/transcriptions@shared"}
+"""Where a caller's job is run in steps, which make children for the lanes of providers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,8 @@ class Submission:
     """A checked request, whichever route it came by. `endpoint` is its wire: the OpenAI path.
 
     `max_output_tokens` is what the caller named for one choice. `conversation` is what tells it
-    from others, and whether this is a later turn. `extra` are the job's further wishes, stored as
+    from others, and whether this is a later turn. `job_id` is given where something must know the
+    job before it is accepted. `extra` are the job's further wishes, stored as
     they are.
     """
 
@@ -48,6 +52,7 @@ class Submission:
     conversation: tuple[str, bool] | None = None
     webhook: JobWebhook | None = None
     told_as: str | None = None
+    job_id: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
 
@@ -111,6 +116,19 @@ def embedding(request: dict[str, Any], raw: bytes, **more: Any) -> Submission:
     )
 
 
+def transcription(request: dict[str, Any], raw: bytes, **more: Any) -> Submission:
+    """A checked transcription as a submission: a parent, whose parts are calls of providers."""
+    return Submission(
+        kind=Kind.TRANSCRIPTION,
+        endpoint=TRANSCRIPTIONS,
+        model=request["model"],
+        request=request,
+        need=Need(),
+        raw=raw,
+        **more,
+    )
+
+
 def routed(
     router: Routes,
     features: Features,
@@ -119,14 +137,23 @@ def routed(
     lanes: Mapping[str, LaneState],
     now_ms: int,
 ) -> Choice:
-    """The lanes for a request, its output as was learned of the model. Refused: none ever serve."""
+    """The lanes for a request, its output as was learned of the model. Refused: none ever serve.
+
+    A parent goes to a lane of ours, whatever lanes its children may go to.
+    """
     if features.kind is Kind.CHAT:
         limit = None if features.max_output_tokens is None else need.max_output_tokens
         expected = router.expected_output(features.model, limit, lanes)
         most = expected if limit is None else limit
         need = replace(need, output_tokens=expected, max_output_tokens=most)
     features = replace(features, output_tokens=need.output_tokens)
-    return Choice(features, need, router.route(features, tenant, lanes, now_ms))
+    route = router.route(features, tenant, lanes, now_ms)
+    parent = PARENT_LANES.get(features.kind)
+    if parent is not None:
+        route = replace(
+            route, first=parent, lanes=(parent,), paid_lanes=(), waiting=None, eta_ms=None
+        )
+    return Choice(features, need, route)
 
 
 def document(asked: Submission, choice: Choice) -> dict[str, Any]:

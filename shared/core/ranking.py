@@ -29,6 +29,8 @@ EVEN_STEPS = 128
 SMALL = ("small", "large", "reasoning")
 LARGE = ("large", "reasoning", "small")
 REASONING = ("reasoning", "large", "small")
+DEDICATED = ("",)
+"""To hear: what does nothing else is in no category, and comes before what also chats."""
 
 CATEGORIES_BY_TYPE = {
     "planning": REASONING,
@@ -96,13 +98,15 @@ VIRTUAL_NAMES = (VIRTUAL, *BY_NAME)
 
 def rule_for(features: Features) -> Rule:
     """The rule of a virtual name, or of the mode and the request's type."""
-    named = BY_NAME.get(features.model)
+    named, hears = BY_NAME.get(features.model), features.kind is Kind.TRANSCRIPTION
     if named is not None:
-        return named
+        return replace(named, categories=DEDICATED) if hears else named
     default = SMALL if features.kind is Kind.SUMMARY else LARGE
     categories = CATEGORIES_BY_TYPE.get(features.request_type or "", default)
     if features.mode == "powerful":
         categories = REASONING
+    if hears:
+        categories = DEDICATED
     first, step_ms = BY_MODE.get(features.mode or "balanced", BY_MODE["balanced"])
     return Rule(categories, first, step_ms, fast=features.mode == "fastest")
 

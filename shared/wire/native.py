@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from shared.core.analysis import TYPES
 from shared.core.model import Kind
 from shared.wire.openai import Metadata, chat_request, embeddings_request, refused_from
+from shared.wire.transcriptions import transcription_request
 from shared.wire.webhooks import JobWebhook, Webhook
 
 Seconds = Annotated[float, Field(gt=0, le=366 * 86_400, allow_inf_nan=False)]
@@ -63,6 +64,8 @@ def job_request(body: object) -> JobRequest:
             chat_request(job.request, "request")
         case Kind.EMBEDDING:
             embeddings_request(job.request, "request")
-        case Kind.TRANSCRIPTION | Kind.SUMMARY:
-            pass  # their own modules check them, where they are served
+        case Kind.TRANSCRIPTION:
+            transcription_request(job.request, "request")
+        case Kind.SUMMARY:
+            pass  # its own module checks it, where it is served
     return job

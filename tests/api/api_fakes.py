@@ -71,6 +71,7 @@ CONFIG = Config.model_validate(
                     model("sim", limits={"free": {"rpm": 60, "tpm": 5000}}),
                     model("tiny", context_window=200),
                     model("embed", capabilities=["embedding"]),
+                    model("whisper", capabilities=["transcription"]),
                     {"id": "org/deep/name", "price_usd_per_1m": {"input": 0, "output": 0}},
                 ],
             },

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import httpx2
 import orjson
 import pytest
-from worker_claims import catalog, claim, context, deployment
+from worker_claims import claim, context, deployment
 
 from shared import objects
 from shared.catalog import build
@@ -226,16 +226,17 @@ async def test_audio_waits_where_a_process_holds_as_much_as_it_may():
     bucket = objects.memory()
     await bucket.put("parts/1", _parts(bytes(100)))
     sounds = Sounds(bucket, 200_000)
-    began, release = [], asyncio.Event()
+    began, both, release = [], asyncio.Event(), asyncio.Event()
 
     async def send(seconds):
         async with sounds.fetched(sounding(seconds)):
             began.append(seconds)
+            if len(began) == 2:
+                both.set()
             await release.wait()
 
     tasks = [asyncio.create_task(send(seconds)) for seconds in (1.0, 2.0, 3.0)]
-    while len(began) < 2:
-        await asyncio.sleep(0.01)
+    await both.wait()
     assert set(began) == {1.0, 2.0}
     assert sounds.held_bytes == 192_000
     release.set()
