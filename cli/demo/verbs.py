@@ -18,7 +18,7 @@ from shared.errors import GatewayError
 
 FOLDER = Path(__file__).parents[2] / "docs" / "adr"
 HEARD_S = 90.0
-READ_S = 120.0
+READ_S = 150.0
 SHOWN = 240
 
 Say = Callable[[str], None]
@@ -62,8 +62,8 @@ def _read(place: Place, out: Path, say: Say) -> list[str]:
     files = sorted(FOLDER.glob("*.md"))
     if not files:
         raise GatewayError(f"there is nothing to summarise at {FOLDER}")
-    say(f"\n  $ headrace summarize docs/{FOLDER.name} --combined --length short")
-    words = ["summarize", str(FOLDER), "--combined", "--length", "short"]
+    say(f"\n  $ headrace summarize docs/{FOLDER.name} --combined --length 40")
+    words = ["summarize", str(FOLDER), "--combined", "--length", "40"]
     ran = _headrace(place, out, words, READ_S)
     written = sorted(out.rglob("*.summary.md"))
     say(f"  summaries       {len(written)} of {len(files)} documents and one over all, in"
