@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final
 
-from api import options
+from api import options, summaries
 from api.body import parse
 from api.call import Call
 from api.jobs import respond_async
@@ -17,6 +17,7 @@ from shared.core.model import Kind
 from shared.errors import Refused
 from shared.submission import Submission
 from shared.wire.native import JobRequest, job_request
+from shared.wire.summaries import summary_request
 
 _OF_REQUEST: Final = frozenset({"model", "messages", "input", "max_tokens"})
 _WISHES: Final = frozenset(
@@ -33,6 +34,8 @@ async def create(service: Service, call: Call) -> None:
         named = asked.request.get("file_id")
         await check_file(service, call.key.tenant, named, "request.file_id")
     with named_in_request():
+        if asked.kind is Kind.SUMMARY:
+            asked = await summaries.prepared(service, call, asked)
         await respond_async(service, call, asked, wishes, key)
 
 
@@ -82,13 +85,10 @@ def _submission(asked: JobRequest, raw: bytes) -> Submission:
             return submission.embedding(asked.request, raw, **more)
         case Kind.TRANSCRIPTION:
             return submission.transcription(asked.request, raw, **more)
-        case _:
-            raise Refused(
-                f"kind: {asked.kind} jobs are not served yet; send chat, embedding or"
-                " transcription",
-                param="kind",
-                code="not_supported",
-            )
+        case Kind.SUMMARY:
+            return submission.summary(summary_request(asked.request, "request"), raw, **more)
+        case Kind.TASK:
+            raise AssertionError("no caller's kind")
 
 
 def _extra(asked: JobRequest) -> dict[str, Any]:

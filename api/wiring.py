@@ -45,6 +45,9 @@ class Bounds:
     disconnect_grace_s: float = 2.0  # an SDK that dropped comes back within it
     max_held: int = 10_000
     private_webhooks: bool = False
+    private_documents: bool = False
+    max_document_bytes: int = 64 * 1024 * 1024
+    inline_body_bytes: int = 64 * 1024
     paid: Paid = Paid.DEADLINE
     paid_cap_microusd: int | None = None
     deadlines_s: dict[Priority, float | None] = field(default_factory=lambda: dict(DEADLINES_S))

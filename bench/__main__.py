@@ -30,6 +30,7 @@ BENCHES = {
     "recovery": "bench.recovery",
     "cooldown": "bench.cooldown",
     "seven": "bench.seven",
+    "audio": "bench.audio",
 }
 
 

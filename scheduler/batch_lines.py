@@ -153,7 +153,7 @@ class Maker:
             candidates=choice.route.lanes,
             paid_lanes=choice.route.paid_lanes,
             need=choice.need,
-            doc=orjson.dumps(document(asked, choice) | about),
+            doc=orjson.dumps(document(asked, choice, batch.weight) | about),
             weight=batch.weight,
             deadline_ms=deadline_ms,
             batch=(batch.id, line.custom_id),

@@ -25,13 +25,13 @@ from scheduler.probes import Probes
 from scheduler.reaper import Reaper
 from scheduler.rebalance import Rebalance
 from scheduler.retention import Retention
-from scheduler.router import NewestRouter
 from scheduler.spending import Spending
 from scheduler.store import Store
 from shared import log, objects
 from shared.core.model import Paid
 from shared.core.spill import paid_costs
 from shared.errors import ConfigError
+from shared.newest import NewestRouter
 from shared.settings import Settings
 from shared.store import connect
 from shared.store.batches import Batches as BatchStore

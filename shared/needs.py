@@ -62,10 +62,12 @@ def transcription_need(seconds: float) -> Need:
 def transcription_capabilities(request: Mapping[str, Any]) -> frozenset[str]:
     """What a transcription needs beside: the times it was asked for, and to tell the language.
 
-    `timestamp_granularities` are those that the caller must have, not all that would be nice.
+    Subtitles and `verbose_json` need times of segments, if nothing finer is named.
     """
+    form = request.get("response_format")
     grains = request.get("timestamp_granularities") or ()
-    wanted = {TIMESTAMPS: "segment" in grains, WORD_TIMESTAMPS: "word" in grains}
+    times = form in ("srt", "vtt") or (form == "verbose_json" and not grains)
+    wanted = {TIMESTAMPS: times or "segment" in grains, WORD_TIMESTAMPS: "word" in grains}
     wanted[LANGUAGE_DETECTION] = not request.get("language")
     return frozenset(name for name, needed in wanted.items() if needed)
 

@@ -11,9 +11,11 @@ from shared.core.eligibility import Load
 from shared.core.eta import estimate
 from shared.core.features import Features
 from shared.core.index import Index
+from shared.core.lengths import lengths_ms
 from shared.core.model import CredentialRef, Deployment, Kind, lane_id
 from shared.core.pace import allowance
 from shared.core.ranking import VIRTUAL_NAMES
+from shared.core.rooms import Room, rooms
 from shared.core.selection import (
     MARGIN,
     Impossible,
@@ -114,6 +116,20 @@ class CatalogRouter:
                     waiting=_waiting(state, ahead, now_ms),
                     eta_ms=_eta(state, ahead, now_ms),
                 )
+
+    def lengths_ms(self, features: Features, tenant: str) -> tuple[int, ...]:
+        """The longest audio of one call, for each lane that may ever serve it; empty: none may."""
+        if tenant in self._own:
+            features = replace(features, own_pool=tenant)
+        view = self._index.view(features)
+        return () if view is None else lengths_ms(view)
+
+    def rooms(self, features: Features, tenant: str) -> tuple[Room, ...]:
+        """How much one call takes, for each lane that may ever serve it; empty where none may."""
+        if tenant in self._own:
+            features = replace(features, own_pool=tenant)
+        view = self._index.view(features)
+        return () if view is None else rooms(view, self._margin)
 
     def _heed(self, lanes: Mapping[str, LaneState]) -> None:
         if lanes is not self._read:

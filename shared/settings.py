@@ -99,8 +99,14 @@ class Settings(BaseSettings):
     max_audio_bytes: int = Field(
         default=2 * 1024**3, ge=1024, le=64 * 1024**3, description="one upload to transcribe"
     )
+    max_audio_s: Annotated[float, Field(ge=1, le=7 * 86_400)] = Field(
+        default=86_400, description="one recording to transcribe"
+    )
     max_batch_bytes: int = Field(default=200 * 1024 * 1024, ge=1024, le=8 * 1024**3)
     max_batch_lines: Count = Field(default=50_000, description="requests in one batch")
+    max_document_bytes: int = Field(
+        default=64 * 1024 * 1024, ge=1024, le=1024**3, description="read of one document"
+    )
     inline_body_bytes: int = Field(
         default=64 * 1024, ge=1024, le=1024**2, description="larger bodies go to files"
     )
@@ -154,6 +160,12 @@ class Settings(BaseSettings):
     )
     unserved_s: Seconds = Field(
         default=10, description="a queued job whose last lane was taken away fails after it"
+    )
+    allow_private_urls: bool = Field(
+        default=False, description="a request may name files at private addresses"
+    )
+    fetch_timeout_s: Annotated[float, Field(ge=1, le=86_400)] = Field(
+        default=600, description="to fetch one file that a request names"
     )
     allow_private_webhooks: bool = Field(
         default=False,

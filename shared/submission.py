@@ -15,15 +15,21 @@ from shared.needs import (
     conversation,
     embedding_need,
     max_output,
+    transcription_capabilities,
 )
 from shared.routing import Route
 from shared.store.types import LaneState
+from shared.wire.summaries import SummaryRequest, stored
 from shared.wire.webhooks import JobWebhook
 
 CHAT: Final = "/v1/chat/completions"
 EMBEDDINGS: Final = "/v1/embeddings"
 TRANSCRIPTIONS: Final = "/v1/audio/transcriptions"
-PARENT_LANES: Final[Mapping[Kind, str]] = {Kind.TRANSCRIPTION: "own/transcriptions@shared"}
+SUMMARIES: Final = "summaries"
+PARENT_LANES: Final[Mapping[Kind, str]] = {
+    Kind.TRANSCRIPTION: "own/transcriptions@shared",
+    Kind.SUMMARY: f"own/{SUMMARIES}@shared",
+}
 """Where a caller's job is run in steps, which make children for the lanes of providers."""
 
 
@@ -125,6 +131,21 @@ def transcription(request: dict[str, Any], raw: bytes, **more: Any) -> Submissio
         request=request,
         need=Need(),
         raw=raw,
+        capabilities=transcription_capabilities(request),
+        **more,
+    )
+
+
+def summary(request: SummaryRequest, raw: bytes, **more: Any) -> Submission:
+    """A checked summary as a submission: a parent, whose children are chats."""
+    return Submission(
+        kind=Kind.SUMMARY,
+        endpoint=SUMMARIES,
+        model=request.model,
+        request=stored(request),
+        need=Need(),
+        raw=raw,
+        request_type="summarization",
         **more,
     )
 
@@ -156,8 +177,11 @@ def routed(
     return Choice(features, need, route)
 
 
-def document(asked: Submission, choice: Choice) -> dict[str, Any]:
-    """What is stored of the request and never changes: the worker's input and the view's."""
+def document(asked: Submission, choice: Choice, weight: int = 1) -> dict[str, Any]:
+    """What is stored of the request and never changes: the worker's input and the view's.
+
+    A parent's says too what its children have of the caller's key (of `weight`) and wishes.
+    """
     features = choice.features
     doc: dict[str, Any] = {
         "endpoint": asked.endpoint,
@@ -168,4 +192,11 @@ def document(asked: Submission, choice: Choice) -> dict[str, Any]:
         "request": asked.request,
         "route": [(c.deployment, c.kept, c.reason) for c in choice.route.considered],
     }
+    if asked.kind in PARENT_LANES:
+        allowed = features.allowed_models
+        doc["family"] = {
+            "allowed_models": None if allowed is None else sorted(allowed),
+            "mode": features.mode,
+            "weight": weight,
+        }
     return doc | asked.extra

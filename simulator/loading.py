@@ -183,10 +183,14 @@ def _model(value: Any, where: str) -> Model:
         name: whole(given[name], f"{where}.{name}", least=1)
         for name in (
             *("context_window", "max_output_tokens", "dimensions"),
-            *("max_audio_bytes", "max_audio_seconds", "min_billed_seconds"),
+            *("max_audio_bytes", "max_audio_seconds"),
         )
         if name in given
     }
+    if "min_billed_seconds" in given:
+        numbers["min_billed_seconds"] = whole(
+            given["min_billed_seconds"], f"{where}.min_billed_seconds"
+        )
     prices = {
         name: number(given[name], f"{where}.{name}")
         for name in ("price_input_usd_per_1m", "price_output_usd_per_1m", "price_usd_per_hour")

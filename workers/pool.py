@@ -14,29 +14,41 @@ from typing import Any
 import dramatiq
 import orjson
 import structlog
+from redis.asyncio import Redis
 
 from shared import log, objects, tokens
 from shared.core.model import Kind, lane_deployment
 from shared.core.outcome import TABLE, Blame, FailureKind
 from shared.core.plans import detected
 from shared.errors import ConfigError, StoreError
+from shared.newest import NewestRouter
 from shared.queue.broker import AsyncActor, EngineMiddleware, EventBroker
 from shared.queue.engine import EngineSettings, Hand
 from shared.queue.scripts import Scripts
 from shared.queue.tasks import CHECK_CREDENTIAL, QUEUE
 from shared.queue.types import Claim, Report, Verdict
+from shared.routing import CatalogRouter
 from shared.settings import Settings
 from shared.store import connect, hooks
+from shared.store.files import Files
 from shared.store.hooks import Hooks
 from shared.store.jobs import Jobs
 from shared.store.lanes import Lanes, publish_catalog
 from shared.store.tables import Rows, Tables
+from shared.submission import SUMMARIES
 from shared.supply import Base, Live, Supply, assemble
 from workers import attempt, checking
 from workers.checking import Check
+from workers.fetching import Fetcher
 from workers.hedger import Hedger
+from workers.sandbox import Sandbox
 from workers.sounds import Sounds
+from workers.summaries.step import Summaries
+from workers.summaries.wiring import summaries_of
 from workers.teaching import Teacher
+from workers.transcribing.recording import Recordings
+from workers.transcribing.step import QUEUE as TRANSCRIPTIONS
+from workers.transcribing.step import Tools, Transcriptions
 from workers.transport import Timeouts, Transport
 from workers.webhooks import Teller
 
@@ -67,9 +79,13 @@ class Pool:
         self._hedger: Hedger | None = None
         self._teacher: Teacher | None = None
         self._teller: Teller | None = None
+        self._transcriptions: Transcriptions | None = None
         self._tables: Tables | None = None
         self._live: Live | None = None
-        self._sounds = Sounds(objects.of_settings(settings), settings.max_audio_inflight_bytes)
+        self._objects = objects.of_settings(settings)
+        self._sounds = Sounds(self._objects, settings.max_audio_inflight_bytes)
+        self._summaries: Summaries | None = None
+        self._routed: tuple[Supply, CatalogRouter] | None = None
         self._serve: Callable[[Sequence[str]], None] = lambda _providers: None
         self._timeouts = Timeouts(
             connect_ms=int(settings.connect_timeout_s * 1000),
@@ -99,11 +115,17 @@ class Pool:
             allow_private=self.settings.allow_private_webhooks,
             timeout_ms=int(self.settings.webhook_timeout_s * 1000),
         )
+        self._sandbox = Sandbox()
         live = self._live = Live(self._base, self._tables, Tables(listener, broker.prefix))
         live.on_change(self._take)
         self._take(await live.reload())
         live.start()
         lanes = self._lanes = Lanes(client, broker.prefix)
+        self._transcriptions = self._transcribing(client, broker.prefix)
+        self._summaries = summaries_of(
+            self.settings, self._jobs, lanes, Files(client, broker.prefix), self._objects,
+            self._transport, self._sandbox, self._router,
+        )  # fmt: skip
         if self.settings.hedge_share:
             self._hedger = Hedger(lanes, self.settings)
         if await lanes.version() is None:
@@ -118,6 +140,25 @@ class Pool:
             await listener.aclose()
 
         return close
+
+    def _transcribing(self, client: Redis, prefix: str) -> Transcriptions:
+        """What takes the steps of transcriptions."""
+        settings = self.settings
+        assert self._transport is not None  # noqa: S101 - set_up calls it
+        assert self._jobs is not None  # noqa: S101
+        assert self._lanes is not None  # noqa: S101
+        fetcher = Fetcher(
+            self._transport,
+            allow_private=settings.allow_private_urls,
+            most_bytes=settings.max_audio_bytes,
+            timeout_ms=int(settings.fetch_timeout_s * 1000),
+        )
+        recordings = Recordings(
+            Files(client, prefix), self._objects, fetcher, Sandbox(), settings.max_audio_s
+        )
+        assert self._live is not None  # noqa: S101
+        router = NewestRouter(self._live, settings.context_margin)
+        return Transcriptions(Tools(self._jobs, self._lanes, recordings, router))
 
     def _take(self, supply: Supply) -> None:
         """From now on attempts start on this supply."""
@@ -164,6 +205,25 @@ class Pool:
         """One try to tell a webhook of an end."""
         assert self._teller is not None  # noqa: S101 - set_up ran
         return await self._teller.deliver(**told)
+
+    async def transcribe(self, hand: Hand) -> Report:
+        """One step of a transcription."""
+        assert self._transcriptions is not None  # noqa: S101 - set_up ran
+        return await self._transcriptions.step(hand)
+
+    async def summarise(self, hand: Hand) -> Report:
+        """One step of a summary."""
+        assert self._summaries is not None  # noqa: S101 - set_up ran
+        return await self._summaries.step(hand)
+
+    def _router(self) -> CatalogRouter:
+        """Selection over the newest supply: for the parts of jobs of several steps."""
+        supply = self._live.current if self._live else self.supply
+        if self._routed is None or self._routed[0] is not supply:
+            margin = self.settings.context_margin
+            router = CatalogRouter(supply.whole, supply.credentials, margin=margin)
+            self._routed = (supply, router)
+        return self._routed[1]
 
     async def _supply_for(self, claim: Claim) -> Supply:
         """The newest supply; read anew where a claim was quicker here than the news of its lane."""
@@ -272,8 +332,10 @@ def build(settings: Settings, providers: Sequence[str] | None = None) -> EventBr
         (Kind.CHAT.value, "jobs", pool.attempt),
         (Kind.EMBEDDING.value, "jobs", pool.attempt),
         (Kind.TRANSCRIPTION.value, "jobs", pool.attempt),
+        (TRANSCRIPTIONS, TRANSCRIPTIONS, pool.transcribe),
         (CHECK_CREDENTIAL, QUEUE, pool.check),
         (hooks.ACTOR, hooks.QUEUE, pool.deliver),
+        (SUMMARIES, SUMMARIES, pool.summarise),
     ]
     for name, queue, run in actors:
         AsyncActor(run, broker=broker, actor_name=name, queue_name=queue, priority=0, options={})

@@ -13,7 +13,7 @@ from typing import Final
 
 from shared.core.languages import name_of
 from shared.core.strands import Heard, Mark, Strand, Timed, strand
-from shared.core.transcript import Segment, Transcript, joined, plain
+from shared.core.transcript import Segment, Transcript, joined, plain, spaced
 
 MOST_MARKS: Final = 200  # of a part that are looked at for one joint
 WORDS_PER_S: Final = 6  # nobody speaks faster for long
@@ -52,11 +52,12 @@ def merged(parts: Sequence[Heard], duration_ms: int) -> Transcript:
             if one.words is not None
         )
         words = tuple(_ordered([word for each in told for word in each], duration_ms))
+    lines = [replace(line, text=spaced(line.text)) for _, lines in kept for line in lines]
     return Transcript(
         text=joined(text for text, _ in kept),
         duration_ms=duration_ms,
         language=_language(parts),
-        segments=tuple(_ordered([line for _, lines in kept for line in lines], duration_ms)),
+        segments=tuple(_ordered(lines, duration_ms)),
         words=words,
     )
 
@@ -95,7 +96,7 @@ def _joint(left: Strand, right: Strand) -> tuple[int, int]:
 
 def _by_ends(left: Strand, runs: Iterator[Run], first: int) -> tuple[int, int]:
     """The joint of parts without times: the run that is nearest the end of one, begin of other."""
-    best, found = 0, (len(left.marks), 0)
+    best, found = -2 * MOST_SLIPS - 1, (len(left.marks), 0)
     for run in runs:
         after = len(left.marks) - first - 1 - run.left
         before = run.right + 1 - run.length

@@ -102,7 +102,7 @@ def rule_for(features: Features) -> Rule:
     if named is not None:
         return replace(named, categories=DEDICATED) if hears else named
     default = SMALL if features.kind is Kind.SUMMARY else LARGE
-    categories = CATEGORIES_BY_TYPE.get(features.request_type or "", default)
+    categories: tuple[str, ...] = CATEGORIES_BY_TYPE.get(features.request_type or "", default)
     if features.mode == "powerful":
         categories = REASONING
     if hears:

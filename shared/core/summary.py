@@ -6,7 +6,7 @@ a sixth of a piece, so each level is less than half of the one before, and the l
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from shared.core.rooms import Room
@@ -51,22 +51,13 @@ class Wish:
 class Sizes:
     """How much goes into a call and comes out of it, in tokens.
 
-    `chunk_tokens` of text are read at once, `note_tokens` of each are kept; a call may write
-    `note_output_tokens` or, the last one, `answer_output_tokens`.
+    `chunk_tokens` of text are read at once; a call may write `note_output_tokens` or, the last one,
+    `answer_output_tokens`.
     """
 
     chunk_tokens: int
-    note_tokens: int
     note_output_tokens: int
     answer_output_tokens: int
-
-    @property
-    def halved(self) -> "Sizes | None":
-        """For a text whose pieces were too long after all; None where they cannot be smaller."""
-        half = self.chunk_tokens // 2
-        if half < LEAST_TOKENS:
-            return None
-        return replace(self, chunk_tokens=half, note_tokens=_note_tokens(half))
 
 
 def sizes(rooms: Sequence[Room], wish: Wish, overhead_tokens: int) -> Sizes | None:
@@ -89,22 +80,23 @@ def sizes(rooms: Sequence[Room], wish: Wish, overhead_tokens: int) -> Sizes | No
     chunk = min(text, wish.chunk_tokens or TARGET_TOKENS)
     if chunk < LEAST_TOKENS:
         return None
-    note = _note_tokens(chunk)
-    return Sizes(chunk, note, min(most, note + thinking), min(most, answer + thinking))
+    note = note_tokens(chunk)
+    return Sizes(chunk, min(most, note + thinking), min(most, answer + thinking))
 
 
-def _note_tokens(chunk_tokens: int) -> int:
+def note_tokens(chunk_tokens: int) -> int:
+    """How much is kept of the notes of one piece."""
     return min(MOST_NOTE_TOKENS, chunk_tokens // NOTE_SHARE)
+
+
+def half(chunk_tokens: int) -> int | None:
+    """For a text whose pieces were too long after all; None where they cannot be smaller."""
+    return chunk_tokens // 2 if chunk_tokens // 2 >= LEAST_TOKENS else None
 
 
 def _answer_tokens(wish: Wish) -> int:
     least = SCHEMA_TOKENS if wish.schema is not None else 0
     return max(least, wish.words * TOKENS_A_WORD + 64)
-
-
-def fits(tokens: int, size: Sizes) -> bool:
-    """Whether a text is read in the last call."""
-    return tokens <= size.chunk_tokens
 
 
 def joined(notes: Sequence[str]) -> str:

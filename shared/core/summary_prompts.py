@@ -19,8 +19,8 @@ _MATERIAL: Final = (
 )
 
 
-def notes(wish: Wish, title: str | None, part: int, parts: int, text: str, words: int) -> Messages:
-    """Asks for notes of one piece of a document."""
+def notes(wish: Wish, title: str | None, part: tuple[int, int], text: str, words: int) -> Messages:
+    """Asks for notes of one piece of a document; `part` says which, of how many."""
     lines = [
         (
             "You take notes of one part of a long document, for someone who will write its summary"
@@ -33,20 +33,18 @@ def notes(wish: Wish, title: str | None, part: int, parts: int, text: str, words
         ),
         *_common(wish),
     ]
-    about = f"Part {part} of {parts}{_of(title)}."
+    about = f"Part {part[0]} of {part[1]}{_of(title)}."
     return _messages(lines, f"{about}\n{_marked(text)}")
 
 
-def last(
-    wish: Wish, title: str | None, text: str, *, read: str, schema_in_prompt: bool
-) -> Messages:
+def last(wish: Wish, title: str | None, text: str, *, read: str, in_words: bool) -> Messages:
     """Asks for the summary. `read` is what the text is: `document`, `notes` or `summaries`."""
     what = {
         "document": "You summarise a document.",
         "notes": "You summarise a long document from notes of its parts, which are in its order.",
         "summaries": "You write one summary over several documents from a summary of each.",
     }[read]
-    lines = [what, _MATERIAL, *_shape(wish, schema_in_prompt), *_common(wish)]
+    lines = [what, _MATERIAL, *_shape(wish, in_words), *_common(wish)]
     return _messages(lines, f"{_about(title)}{_marked(text)}")
 
 
@@ -62,7 +60,7 @@ def repair(wish: Wish, answer: str, problem: str) -> Messages:
     return _messages(lines, f"What is wrong: {problem}\n{_marked(answer)}")
 
 
-def _shape(wish: Wish, schema_in_prompt: bool) -> list[str]:
+def _shape(wish: Wish, in_words: bool) -> list[str]:
     if wish.schema is None:
         return [
             STYLES[wish.style],
@@ -71,7 +69,7 @@ def _shape(wish: Wish, schema_in_prompt: bool) -> list[str]:
                 " remark about the task."
             ),
         ]
-    if not schema_in_prompt:
+    if not in_words:
         return ["Answer with JSON that fits the given schema."]
     schema = json.dumps(wish.schema, ensure_ascii=False)
     return [f"Answer with JSON that fits this schema, and nothing else:\n{schema}"]

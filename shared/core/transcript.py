@@ -68,6 +68,12 @@ def plain(word: str) -> str:
     return "".join(each for each in folded if each.isalnum())
 
 
+def spaced(text: str) -> str:
+    """A segment's text as Whisper tells it: with the space before it, where its script has one."""
+    stripped = text.strip()
+    return stripped if not stripped or _UNSPACED.match(stripped) else f" {stripped}"
+
+
 def joined(texts: Iterable[str]) -> str:
     """Texts one after the other: a space between them, but for scripts that have none."""
     found: list[str] = []

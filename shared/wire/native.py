@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from shared.core.analysis import TYPES
 from shared.core.model import Kind
 from shared.wire.openai import Metadata, chat_request, embeddings_request, refused_from
+from shared.wire.summaries import summary_request
 from shared.wire.transcriptions import transcription_request
 from shared.wire.webhooks import JobWebhook, Webhook
 
@@ -67,5 +68,5 @@ def job_request(body: object) -> JobRequest:
         case Kind.TRANSCRIPTION:
             transcription_request(job.request, "request")
         case Kind.SUMMARY:
-            pass  # its own module checks it, where it is served
+            summary_request(job.request, "request")
     return job

@@ -174,6 +174,15 @@ def wish_of(request: SummaryRequest) -> Wish:
     )
 
 
+def stored(request: SummaryRequest) -> dict[str, Any]:
+    """The request as it is kept: only what was said, with its documents always as a list."""
+    said = request.model_dump(by_alias=True, exclude_unset=True)
+    for name in ("input", "file_id", "url", "title"):
+        said.pop(name, None)
+    documents = [one.model_dump(exclude_none=True) for one in documents_of(request)]
+    return said | {"model": request.model, "documents": documents}
+
+
 def source_of(document: Document) -> Mapping[str, Any]:
     """Where a document comes from, as its entry in the result says it."""
     if document.text is not None:

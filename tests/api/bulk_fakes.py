@@ -29,6 +29,9 @@ class FakeFiles:
             return None
         return None if file.expires_ms and self.clock() >= file.expires_ms else file
 
+    async def postpone(self, file_id: str, until_ms: int) -> None:
+        pass
+
     async def forget(self, file: File) -> None:
         self.rows.pop(file.id, None)
 

@@ -198,9 +198,10 @@ def test_an_upload_that_finds_no_room_is_repeated(fake, headrace, talks):
 def test_a_great_folder_never_has_more_jobs_out_than_asked_for(fake, headrace, talks):
     for number in range(60):
         (talks / f"n{number}.mp3").write_bytes(b"x")
+    fake.looks = 12
     assert headrace("transcribe", "talks", "--at-once", "5").code == 0
     assert len(fake.jobs) == 62
-    assert fake.most_live <= 5
+    assert 2 <= fake.most_live <= 5
 
 
 def test_a_killed_run_goes_on_with_its_jobs(fake, headrace, talks):
@@ -225,6 +226,27 @@ def test_an_interrupt_says_how_to_go_on_and_leaves_the_jobs_running(fake, headra
     assert process.returncode == 130
     assert "resume with: headrace transcribe talks/a.mp3 --prompt 'o k'" in err
     assert "Traceback" not in err
+
+
+def test_a_job_of_other_options_that_nobody_waits_for_is_cancelled(fake, headrace, talks):
+    fake.hold = True
+    command = [sys.executable, "-m", "cli.main", "transcribe", "talks/a.mp3"]
+    process = subprocess.Popen(command, env=os.environ.copy())
+    assert fake.polled.wait(60)
+    process.kill()
+    process.wait(60)
+    fake.hold = False
+    assert headrace("transcribe", "talks/a.mp3", "--language", "en").code == 0
+    assert [job["status"] for job in fake.jobs.values()] == ["cancelled", "completed"]
+    assert sorted(fake.removed) == sorted(fake.files)
+
+
+def test_what_may_have_been_accepted_is_found_by_its_key(fake, headrace, talks):
+    fake.lost = 1
+    ran = headrace("transcribe", "talks/a.mp3")
+    assert (ran.code, len(fake.jobs)) == (1, 1)
+    assert headrace("transcribe", "talks/a.mp3").code == 0
+    assert (len(fake.jobs), len(fake.uploads)) == (1, 1)
 
 
 def test_two_runs_at_once_share_one_job(fake, headrace, talks):

@@ -1,0 +1,229 @@
+"""Transcription on the whole system: long speech over simulated Whisper providers."""
+
+import httpx2
+import pytest
+from sounds import SILENCE, record, samples
+from whole import until, whole_system
+
+from simulator.speech import talk_of, write
+
+PART_S = 60
+ADDRESS = "https://example.com/a.mp3"
+MODEL = "whisper-sim"
+FINAL = {"completed", "failed", "cancelled", "expired"}
+
+
+def hearing(mapping, *, latency_ms=0, **model):
+    """Three providers that hear what was really spoken, parts of a minute at most."""
+    wanted = {"id": MODEL, "kinds": ["transcription"], "max_audio_seconds": PART_S} | model
+    names = (("groq", "groq"), ("openai", "openai"), ("mistral", "mistral"))
+    mapping["providers"] = {
+        name: {
+            "personality": personality,
+            "models": [wanted, "sim-small"],
+            "keys": [{"key": f"sk-{name}"}],
+            "latency": {"median_ms": latency_ms, "sigma": 0.0, "seed": 1},
+        }
+        for name, personality in names
+    }
+
+
+@pytest.fixture(scope="module")
+def talk():
+    return talk_of(3, 230)
+
+
+@pytest.fixture(scope="module")
+def speech(talk, tmp_path_factory):
+    path = tmp_path_factory.mktemp("speech") / "talk.flac"
+    write(talk, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def hears():
+    with whole_system("unlimited", change=hearing) as system:
+        yield system
+
+
+def handed_in(system, path, **fields):
+    """A job about a file that was uploaded."""
+    made = system.sdk().files.create(file=path, purpose="user_data")
+    request = {"model": MODEL, "file_id": made.id} | fields
+    with system.http() as http:
+        answer = http.post("/v1/jobs", json={"kind": "transcription", "request": request})
+    assert answer.status_code == 202, answer.text
+    return answer.json()["id"]
+
+
+def job(system, job_id):
+    with system.http() as http:
+        answer = http.get(f"/v1/jobs/{job_id}")
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def ended(system, job_id, most_s=90.0):
+    def look():
+        try:
+            found = job(system, job_id)
+        except httpx2.TransportError:
+            return None
+        return found if found["status"] in FINAL else None
+
+    return until(look, most_s=most_s)
+
+
+def children(system, job_id):
+    with system.http() as http:
+        return http.get("/v1/jobs", params={"parent": job_id, "limit": 100}).json()["data"]
+
+
+def parts_kept(system):
+    """The parts of recordings that are in the object store."""
+    return list((system.stack.config_path.parent / "data" / "objects").rglob("part-*"))
+
+
+def heard_by(system):
+    """How many calls each provider has answered."""
+    return {
+        name: provider["total"]["answered_200"]
+        for name, provider in system.simulated()["providers"].items()
+    }
+
+
+def test_long_speech_is_heard_in_parts_and_told_as_one(hears, speech, talk):
+    job_id = handed_in(
+        hears, speech, response_format="verbose_json", timestamp_granularities=["word", "segment"]
+    )
+    found = ended(hears, job_id)
+    assert found["status"] == "completed", found["error"]
+    result = found["result"]
+    assert result["text"] == talk.text
+    assert result["duration"] == pytest.approx(talk.seconds, abs=0.01)
+    assert len(result["words"]) == len(talk.words)
+    for said, word in zip(talk.words, result["words"], strict=True):
+        assert word["start"] == pytest.approx(said.start_s, abs=0.05)
+    assert "".join(one["text"] for one in result["segments"]).strip() == talk.text
+    parts = children(hears, job_id)
+    assert len(parts) > talk.seconds / PART_S
+    assert {one["status"] for one in parts} == {"completed"}
+    assert found["progress"]["children"]["completed"] == len(parts)
+    assert found["usage"]["audio_seconds"] == pytest.approx(talk.seconds, abs=2 * len(parts))
+    assert not parts_kept(hears)
+
+
+def test_a_short_recording_is_told_in_the_form_asked_for(hears, tmp_path):
+    said = talk_of(4, 8)
+    path = tmp_path / "short.mp3"
+    write(said, path)
+    found = ended(hears, handed_in(hears, path, response_format="srt", language="en"))
+    assert found["status"] == "completed", found["error"]
+    assert found["result"]["text"].startswith("1\n00:00:00,")
+    lines = found["result"]["text"].split("\n")
+    assert " ".join(" ".join(lines[at::4]) for at in (2,)).split() == said.text.split()
+    (child,) = children(hears, found["id"])
+    assert child["parent"] == found["id"]
+
+
+def test_silence_is_an_empty_text_and_costs_no_call(hears, tmp_path):
+    path = record(tmp_path / "silence.wav", samples((SILENCE, 90.0)), codec="pcm_s16le")
+    found = ended(hears, handed_in(hears, path))
+    assert (found["status"], found["result"]["text"]) == ("completed", "")
+    assert children(hears, found["id"]) == []
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "word"),
+    [
+        (b"%PDF-1.7 " * 200, "unsupported_audio", "speech.mp3: it is a PDF document"),
+        (b"RIFF\0\0\0\0WAVEfmt ", "unsupported_audio", "speech.mp3: it is no sound"),
+    ],
+)
+def test_what_is_no_sound_fails_with_its_name(hears, tmp_path, data, code, word):
+    path = tmp_path / "speech.mp3"
+    path.write_bytes(data)
+    found = ended(hears, handed_in(hears, path))
+    assert (found["status"], found["error"]["code"]) == ("failed", code)
+    assert word in found["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"url": ADDRESS, "file_id": "file-nobodys"}, "request.url"),
+        ({"url": ADDRESS, "language": "klingon"}, "request.language"),
+        ({"url": ADDRESS, "model": "sim-small"}, "request.model"),
+        ({"url": ADDRESS, "model": "whisper-nobodys"}, "request.model"),
+        ({"file_id": "file-nobodys"}, "request.file_id"),
+    ],
+)
+def test_what_can_never_be_done_is_refused_at_once(hears, fields, param):
+    request = {"model": MODEL} | fields
+    with hears.http() as http:
+        answer = http.post("/v1/jobs", json={"kind": "transcription", "request": request})
+    assert answer.status_code in (400, 404)
+    assert answer.json()["error"]["param"] == param
+
+
+def test_a_private_address_is_not_fetched(hears):
+    request = {"model": MODEL, "url": f"{hears.address.admin_url}/state"}
+    with hears.http() as http:
+        made = http.post("/v1/jobs", json={"kind": "transcription", "request": request}).json()
+    found = ended(hears, made["id"])
+    assert (found["status"], found["error"]["code"]) == ("failed", "private_address")
+    assert found["error"]["param"] == "url"
+
+
+def test_a_part_that_nobody_takes_fails_the_job_and_a_replay_goes_on_from_there(
+    hears, speech, talk
+):
+    for name in ("groq", "openai", "mistral"):
+        hears.fault(kind="error", provider=name, status=400, after_requests=1)
+    job_id = handed_in(hears, speech)
+    found = ended(hears, job_id)
+    assert found["status"] == "failed"
+    assert "the part from 0:0" in found["error"]["message"]
+    assert " could not be transcribed: " in found["error"]["message"]
+    done = [one["id"] for one in children(hears, job_id) if one["status"] == "completed"]
+    assert done
+    httpx2.delete(f"{hears.address.admin_url}/faults", timeout=30).raise_for_status()
+    calls = sum(heard_by(hears).values())
+    with hears.http() as http:
+        assert http.post(f"/v1/jobs/{job_id}/replay").status_code == 202
+    found = ended(hears, job_id)
+    assert found["status"] == "completed", found["error"]
+    assert found["result"]["text"] == talk.text
+    parts = found["progress"]["step"]["parts"]["total"]
+    assert sum(heard_by(hears).values()) - calls == parts - len(done)
+
+
+def test_a_cancelled_transcription_takes_its_parts_with_it(start, speech):
+    system = start("unlimited", change=lambda mapping: hearing(mapping, latency_ms=60_000))
+    job_id = handed_in(system, speech)
+    until(lambda: any(one["status"] == "in_progress" for one in children(system, job_id)))
+    with system.http() as http:
+        assert http.post(f"/v1/jobs/{job_id}/cancel").json()["status"] == "cancelled"
+    until(lambda: {one["status"] for one in children(system, job_id)} == {"cancelled"})
+
+
+@pytest.mark.timeout(240)
+def test_kill_9_of_the_worker_in_the_middle_loses_no_part_and_does_none_again(start, speech, talk):
+    system = start(
+        "unlimited", change=lambda mapping: hearing(mapping, latency_ms=1_500), workers=2
+    )
+    job_id = handed_in(system, speech)
+
+    def some_done():
+        found = children(system, job_id)
+        return any(one["status"] == "completed" for one in found) and found
+
+    parts = until(some_done)
+    done = sum(heard_by(system).values())
+    system.kill("workers")
+    found = ended(system, job_id)
+    assert found["status"] == "completed", found["error"]
+    assert found["result"]["text"] == talk.text
+    assert len(children(system, job_id)) == len(parts)
+    # what was in flight may be asked for once more; what was done is not
+    assert sum(heard_by(system).values()) <= done + 2 * (len(parts) - done)
