@@ -1,4 +1,7 @@
-"""`make demo`, or `python -m cli.demo`: three parts, five minutes at most; 0 if all went well."""
+"""`make demo`, or `python -m cli.demo`: three parts; 0 if all went well.
+
+About three minutes on two cores that do nothing else; each part has its own bound.
+"""
 
 import asyncio
 import sys
@@ -15,7 +18,6 @@ from cli.tracker import unwrap
 from shared.errors import GatewayError
 
 BEGAN = time.monotonic()
-MOST_S = 290.0
 PART_1_S = 120.0
 PART_3_S = 90.0
 
@@ -64,8 +66,7 @@ def part_3() -> list[str]:
 
 
 async def _bounded(work: Coroutine[Any, Any, Outcome], most_s: float) -> Outcome:
-    """The work's outcome; GatewayError if it takes longer, or than the demo as a whole may."""
-    most_s = min(most_s, BEGAN + MOST_S - time.monotonic())
+    """The work's outcome; GatewayError if it takes longer."""
     try:
         async with asyncio.timeout(most_s):
             return await work

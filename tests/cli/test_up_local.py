@@ -13,6 +13,7 @@ from servers import free_port
 from up_processes import ROOT, child, environment, eventually, started
 
 from cli import address
+from cli.demo import speech
 from cli.engines import __main__ as before_up
 from cli.engines import found, local
 from cli.home import Home
@@ -38,7 +39,7 @@ def without_a_trace(pid: int) -> bool:
 
 
 @pytest.mark.timeout(300)
-def test_a_machine_without_a_key_chats_with_its_own_model_also_after_that_was_killed(tmp_path):
+def test_a_machine_without_a_key_chats_and_hears_also_after_its_engines_were_killed(tmp_path):
     assert not [name for name in environment() if name.endswith("_API_KEY")]
     port, data = free_port(), tmp_path / "data"
     with ExitStack() as stack:
@@ -67,6 +68,9 @@ def test_a_machine_without_a_key_chats_with_its_own_model_also_after_that_was_ki
             eventually(lambda kind=kind, pid=pid: child(up.pid, kind) not in (None, pid))
         eventually(lambda: answer(Home(data).engines_file))
         assert hello(client)
+        passage = speech.recordings()[speech.PASSAGE]
+        heard = client.audio.transcriptions.create(model="auto", file=passage)
+        assert speech.word_error_rate(heard.text, speech.WORDS) <= speech.MOST_WRONG
 
         pids = [eventually(lambda kind=kind: child(up.pid, kind)) for kind in ("chat", "speech")]
         up.kill()
