@@ -13,8 +13,10 @@ from shared.errors import ConfigError
 from shared.nearest import Problem, problems, unknown
 
 PREFIX = "HEADRACE_"
-CLIENT_VARIABLES = frozenset({"HEADRACE_URL", "HEADRACE_API_KEY", "HEADRACE_DEBUG"})
-"""The command line's own: no settings of a process, and not unknown either."""
+CLIENT_VARIABLES = frozenset(
+    {"HEADRACE_URL", "HEADRACE_API_KEY", "HEADRACE_DEBUG", "HEADRACE_ENGINE_KEY"}
+)
+"""The command line's own and the local engines' key: no settings, and not unknown either."""
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 Seconds = Annotated[float, Field(ge=0, le=366 * 86_400, allow_inf_nan=False)]
@@ -56,6 +58,16 @@ class Settings(BaseSettings):
         default=None,
         description="what `headrace catalog refresh` wrote, between catalog.yaml and config;"
         " None: the data directory's `catalog.yaml`",
+    )
+    local: bool | None = Field(
+        default=None,
+        description="`headrace up` runs this machine's own small models; None: where no provider"
+        " has a key",
+    )
+    engines: Path | None = Field(
+        default=None,
+        description="what `headrace up` tells its parts of those, beneath config; it sets this"
+        " itself",
     )
     api_keys_file: Path | None = Field(
         default=None, description="callers' keys beside the configuration's: JSON, digests only"
@@ -215,7 +227,7 @@ class Settings(BaseSettings):
     def _lower(cls, value: Any) -> Any:
         return value.lower() if isinstance(value, str) else value
 
-    @field_validator("data_dir", "config", "catalog", "api_keys_file")
+    @field_validator("data_dir", "config", "catalog", "engines", "api_keys_file")
     @classmethod
     def _expanded(cls, value: Path | None) -> Path | None:
         return value.expanduser() if value else value
