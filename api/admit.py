@@ -16,6 +16,7 @@ from shared.core.features import Features
 from shared.core.model import Kind, Need, Priority
 from shared.credentials import ApiKey
 from shared.errors import Refused
+from shared.likeness import sharing
 from shared.queue.types import Acceptance, Accepted, NewJob
 from shared.routing import Route
 from shared.submission import Choice, Submission, document, routed
@@ -50,7 +51,7 @@ class Admission:
     @property
     def created(self) -> bool:
         """True where this very request made the job."""
-        return self.accepted.how is Acceptance.NEW
+        return self.accepted.made
 
 
 async def draft(
@@ -92,6 +93,16 @@ async def draft(
         follow=asked.stream,
         hook=hook,
         told_as=asked.told_as,
+        sharing=sharing(
+            service.bounds.sharing,
+            options.sharing,
+            asked.endpoint,
+            asked.request,
+            key.tenant,
+            features,
+            stream=asked.stream,
+            content=asked.content,
+        ),
     )
     return Draft(job, doc, route)
 
@@ -112,6 +123,9 @@ async def accept(service: Service, made: Draft) -> Admission:
             raise overfull("the queue is full; nothing was accepted, try again")
         case Acceptance.NEW:
             service.metrics.accepted(made.job.kind.value)
+        case Acceptance.SHARED | Acceptance.CACHED:
+            service.metrics.accepted(made.job.kind.value)
+            service.metrics.spared(accepted.how.value)
         case Acceptance.REPEATED | Acceptance.JOINED:
             pass
     return Admission(made, accepted, service.clock.now_ms())

@@ -76,6 +76,7 @@ async def create(service: Service, call: Call) -> None:
         metadata=asked.metadata,
         output_expires_s=None if lives is None else lives.seconds,
         paid=service.bounds.paid_within(wishes.paid).value,
+        sharing=wishes.sharing,
         weight=call.key.weight,
         allowed_models=_allowed(call),
         idempotency=None if key is None else (_digest(key.encode()), _digest(raw)),

@@ -94,10 +94,11 @@ def bounds(settings: Settings) -> Bounds:
         hold_s=settings.hold_s,
         keepalive_s=settings.keepalive_s,
         private_webhooks=settings.allow_private_webhooks,
-        private_documents=settings.allow_private_documents,
+        private_documents=settings.allow_private_urls,
         max_document_bytes=settings.max_document_bytes,
         inline_body_bytes=settings.inline_body_bytes,
         paid=Paid(settings.paid),
+        sharing=settings.sharing,
         paid_cap_microusd=None if cap_usd is None else round(cap_usd * 1e6),
         deadlines_s={
             Priority.INTERACTIVE: settings.deadline_interactive_s,

@@ -26,7 +26,7 @@ from api.jobs import respond_async
 from api.multipart import Upload
 from api.options import Options
 from api.outcome import job_headers, transparency
-from api.sources import check_file
+from api.sources import check_sources
 from api.wiring import Service
 from shared.errors import Refused, StoreError
 from shared.store.files import File, object_name
@@ -85,11 +85,11 @@ async def _read(service: Service, call: Call) -> AsyncIterator[Asked]:
     if kind != b"multipart/form-data":
         raw = await call.body(service.bounds.max_body_bytes)
         request, streamed = _checked(parse(raw))
-        await check_file(service, call.key.tenant, request.get("file_id"), "file_id")
+        await check_sources(service, call.key.tenant, request)
         yield Asked(request, raw, streamed, new_id())
         return
     asked = await _uploaded(service, call)
-    await check_file(service, call.key.tenant, asked.request.get("file_id"), "file_id")
+    await check_sources(service, call.key.tenant, asked.request)
     try:
         yield asked
     finally:

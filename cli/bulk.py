@@ -24,6 +24,7 @@ UPLOADS: Final = 4
 HOLD_S: Final = 5
 FILE_LIVES_S: Final = 30 * 86_400  # the longest there is: bulk work may wait long
 NOT_FOUND: Final = 404
+SERVER_ERROR: Final = 500
 
 Reference = Mapping[str, str]
 
@@ -113,6 +114,7 @@ class Runner:
         name, print_ = work.name(task.verb), work.print(task.options)
         if self._needless(outcome, print_):
             return
+        await self._give_up(self._notes.get(name), print_)
         note = self._notes.begin(name, print_, anew=task.force)
         job = await self._job(outcome, note)
         while job["status"] not in FINAL_STATUSES:
@@ -128,6 +130,14 @@ class Runner:
             outcome.why = str((job.get("error") or {}).get("message") or "")
         if not note.done:
             await self._remove(note.files or ())
+
+    async def _give_up(self, note: Note | None, print_: str) -> None:
+        """Cancels a job of an earlier run whose result nobody would take any more."""
+        if note is None or note.job is None or note.done or note.print == print_:
+            return
+        with contextlib.suppress(Refused):  # it is not there any more
+            await self._api.post(f"/v1/jobs/{note.job}/cancel")
+        await self._remove(note.files or ())
 
     def _needless(self, outcome: Outcome, print_: str) -> bool:
         """True where the results are there, or others are that must not be replaced."""
@@ -181,9 +191,10 @@ class Runner:
         }
         try:
             job = await self._api.post("/v1/jobs", body, key=note.key)
-        except Refused:
-            self._notes.forget(name, note.key)  # the next run begins anew
-            await self._remove(note.files or ())
+        except Refused as refused:
+            if refused.status < SERVER_ERROR:  # else it may be there, and is found by its key
+                self._notes.forget(name, note.key)
+                await self._remove(note.files or ())
             raise
         self._notes.handed_in(name, note.key, job["id"])
         return job

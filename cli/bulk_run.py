@@ -1,14 +1,17 @@
 """One call of a bulk verb, from its works to its exit code; and the options all such verbs have."""
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
-from cli import codes, home
+from cli import codes, home, show
 from cli.bulk import AT_ONCE, Runner, Task
 from cli.bulk_view import BulkView, Manner
 from cli.client import Api, find
@@ -16,11 +19,13 @@ from cli.codes import Unreachable
 from cli.notes import opened
 from cli.results import Work
 from cli.tracker import unwrap
-from shared.errors import ConfigError
+from shared.errors import ConfigError, GatewayError
 
 PRIORITIES: Final = ("interactive", "normal", "bulk")
 PAID: Final = ("never", "deadline", "always")
 MOST_AT_ONCE: Final = 1_000
+LOOKED_AT: Final = 5
+LOOK_EVERY_S: Final = 2.0
 
 Paths = Annotated[
     list[str], typer.Argument(metavar="PATH…", help="files, folders, globs, http(s) addresses")
@@ -78,11 +83,12 @@ async def _run(works: Sequence[Work], task: Task, call: Call) -> int:
     view.remark(call.remark)
     at_once = min(call.at_once, len(works))
     with opened(home.of_environment().path) as notes:
-        async with Api(find(call.url), connections=at_once + 1) as api:
+        async with Api(find(call.url), connections=at_once + 2) as api:
             runner = Runner(api, notes, task, view)
             try:
                 with view.progress():
-                    await runner.run(works, at_once)
+                    async with looking(api, view):
+                        await runner.run(works, at_once)
             except BaseExceptionGroup as group:
                 cause = unwrap(group)
                 if isinstance(cause, Unreachable):
@@ -93,3 +99,29 @@ async def _run(works: Sequence[Work], task: Task, call: Call) -> int:
                 return codes.INTERRUPTED
     view.summary()
     return codes.OK if runner.all_good else codes.FAILED
+
+
+@asynccontextmanager
+async def looking(api: Api, view: BulkView) -> AsyncIterator[None]:
+    """While it is open, a person sees where the parts of some running jobs are."""
+    if not view.shows_places:
+        yield
+        return
+    task = asyncio.create_task(_look(api, view))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def _look(api: Api, view: BulkView) -> None:
+    while True:
+        places: Counter[str] = Counter()
+        for parent in view.running()[:LOOKED_AT]:
+            with contextlib.suppress(GatewayError):
+                page = await api.get("/v1/jobs", parent=parent, status="in_progress", limit=100)
+                places.update(filter(None, map(show.deployment, page.get("data") or [])))
+        view.runs(places)
+        await asyncio.sleep(LOOK_EVERY_S)

@@ -36,6 +36,7 @@ class BulkView:
         self._total, self._manner = total, manner
         self._out, self._err = show.out(), show.err()
         self._live: dict[int, Outcome] = {}
+        self._parts: Counter[str] = Counter()
         self._counts: Counter[str] = Counter()
         self._unit, self._amount, self._cost = "", 0.0, 0.0
         self._began = time.monotonic()
@@ -108,9 +109,22 @@ class BulkView:
             amount += part
         return f"{amount:,.{0 if amount > MANY else 1}f} {self._unit}" if amount else ""
 
+    @property
+    def shows_places(self) -> bool:
+        """Whether anybody sees where work runs."""
+        return self._bar is not None
+
+    def running(self) -> list[str]:
+        """The jobs that run, for who looks where."""
+        return [str(one.job["id"]) for one in self._live.values() if one.status == "in_progress"]
+
+    def runs(self, places: Counter[str]) -> None:
+        """Where the parts of some of them run."""
+        self._parts = places
+        self._refresh()
+
     def _places(self) -> str:
-        running = (one.job for one in self._live.values() if one.status == "in_progress")
-        places = Counter(name for job in running for name in places_of(job))
+        places = self._parts
         return "on " + ", ".join(n for n, _ in places.most_common(SHOWN_PLACES)) if places else ""
 
     def _waits(self) -> str:
@@ -161,15 +175,6 @@ def row(outcome: Outcome) -> dict[str, Any]:
         "usage": job.get("usage"),
         "cost_usd": job.get("cost"),
     }
-
-
-def places_of(job: dict[str, Any]) -> tuple[str, ...]:
-    """Where a job runs: its parts', if its progress tells, else its own deployment."""
-    told = (job.get("progress") or {}).get("deployments")
-    if isinstance(told, list | dict):
-        return tuple(str(name) for name in told)
-    name = show.deployment(job)
-    return () if name is None or name.startswith("own/") else (name,)
 
 
 def waits_for(job: dict[str, Any]) -> str | None:

@@ -49,7 +49,6 @@ ENDINGS: Final = {
     "verbose_json": ".verbose.json",
 }
 FORMS: Final = {"txt": "text"} | {name: name for name in ENDINGS if name != "txt"}
-PLAIN: Final = frozenset({"txt", "json"})
 
 
 @app.command()
@@ -110,7 +109,7 @@ def _options(
 ) -> dict[str, Any]:
     """What of the request is said, for every file the same."""
     asked: dict[str, Any] = {"model": model, "language": language, "prompt": prompt}
-    asked["response_format"] = "json" if PLAIN.issuperset(wanted) else "verbose_json"
+    asked["response_format"] = "json" if wanted == ("txt",) else "verbose_json"
     if words:
         asked["timestamp_granularities"] = ["segment", "word"]
     return {name: value for name, value in asked.items() if value is not None}

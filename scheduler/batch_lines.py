@@ -11,7 +11,9 @@ from shared.batch_lines import ENDPOINTS, MAX_ERRORS, Line, Problem, Row, read
 from shared.core.batch import Batch, job_id
 from shared.core.features import Features
 from shared.core.model import Kind, Paid, Priority
+from shared.core.sharing import Policy
 from shared.errors import Refused
+from shared.likeness import sharing
 from shared.queue.types import NewJob
 from shared.store.types import LaneState
 from shared.submission import Routes, document, routed
@@ -27,6 +29,7 @@ class Limits:
     max_lines: int = 50_000
     paid: Paid = Paid.DEADLINE
     cost_cap_microusd: int | None = None
+    sharing: Policy = Policy()  # noqa: RUF009 - it is frozen
 
 
 class Look:
@@ -157,4 +160,13 @@ class Maker:
             weight=batch.weight,
             deadline_ms=deadline_ms,
             batch=(batch.id, line.custom_id),
+            sharing=sharing(
+                self._limits.sharing,
+                batch.sharing,
+                asked.endpoint,
+                asked.request,
+                batch.tenant,
+                features,
+                content=asked.content,
+            ),
         )

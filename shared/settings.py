@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.core.sharing import Policy, ShareMode
 from shared.credentials import Secret
 from shared.errors import ConfigError
 from shared.nearest import Problem, problems, unknown
@@ -154,7 +155,7 @@ class Settings(BaseSettings):
         description="webhooks may go to private addresses and over plain http: for a receiver on"
         " the same machine or network",
     )
-    allow_private_documents: bool = Field(
+    allow_private_urls: bool = Field(
         default=False,
         description="documents and recordings may be fetched from private addresses",
     )
@@ -187,6 +188,16 @@ class Settings(BaseSettings):
         default=None, description="per UTC day, over all tenants; None: no cap"
     )
 
+    # What equal requests of one tenant share
+    share: Literal["auto", "always", "never"] = Field(
+        default="auto",
+        description="one upstream call for equal requests; auto: where equal answers are expected",
+    )
+    cache_s: Seconds = Field(
+        default=0, description="an answer is given to equal requests for so long; 0: never"
+    )
+    cache_entries: Count = Field(default=100_000, description="answers that are known so")
+
     # The embedded store and the logs
     appendfsync: Literal["always", "everysec", "no"] = "always"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -208,6 +219,12 @@ class Settings(BaseSettings):
     @classmethod
     def _expanded(cls, value: Path | None) -> Path | None:
         return value.expanduser() if value else value
+
+    @property
+    def sharing(self) -> Policy:
+        """What equal requests share where they do not say."""
+        kept_ms = int(self.retention_s * 1_000)
+        return Policy(ShareMode(self.share), int(self.cache_s * 1_000), kept_ms)
 
     @property
     def refreshed(self) -> Path:

@@ -39,8 +39,8 @@ class Submission:
 
     `max_output_tokens` is what the caller named for one choice. `conversation` is what tells it
     from others, and whether this is a later turn. `job_id` is given where something must know the
-    job before it is accepted. `extra` are the job's further wishes, stored as
-    they are.
+    job before it is accepted. `extra` are the job's further wishes, stored as they are. `content`
+    is the digest of the bytes that the request names, where they are known.
     """
 
     kind: Kind
@@ -59,6 +59,7 @@ class Submission:
     webhook: JobWebhook | None = None
     told_as: str | None = None
     job_id: str | None = None
+    content: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
 

@@ -10,6 +10,7 @@ from simulator.reading import ConfigError
 from simulator.seven import SEVEN
 
 _CHAT = {"id": "sim-small", "context_window": 131_072, "max_output_tokens": 4_096}
+_HEARS = {"id": "sim-whisper", "kinds": ["transcription"]}
 _PACE = {"median_tokens": 48, "sigma": 0.5, "tokens_per_s": 300}
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
@@ -19,7 +20,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
             "alpha": {
                 "dialect": "groq",
                 "keys": [{"id": "alpha-1", "key": "sk-sim-alpha-1", "organisation": "org_alpha"}],
-                "models": [_CHAT],
+                "models": [_CHAT, _HEARS],
                 "limits": [
                     {"requests": 30, "per": "1m", "kind": "bucket"},
                     {"requests": 1_000, "per": "1d", "kind": "bucket"},
@@ -31,7 +32,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
             },
             "beta": {
                 "dialect": "openai",
-                "models": [_CHAT, {"id": "sim-embed", "kinds": ["embedding"]}],
+                "models": [_CHAT, {"id": "sim-embed", "kinds": ["embedding"]}, _HEARS],
                 "limits": [
                     {"requests": 15, "per": "1m", "kind": "fixed"},
                     {"requests": 1_500, "per": "1d", "kind": "fixed"},

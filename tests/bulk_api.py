@@ -33,8 +33,10 @@ class BulkApi(FakeApi):
         self.file_ids = itertools.count(1)
         self.busy = threading.Event()
         self.most_live = 0
+        self.looks = 1  # at a job, until it ends
         self.text = "Hello there. Good bye."
         self.drop_uploads = 0
+        self.lost = 0  # answers to accepted jobs that never arrive
 
     def app(self):
         app = super().app()
@@ -80,6 +82,9 @@ class BulkApi(FakeApi):
             live = sum(job["status"] == "queued" for job in self.jobs.values())
             self.most_live = max(self.most_live, live)
         self.busy.set()
+        if self.lost:
+            self.lost -= 1
+            return error(500, "a fault of ours")
         return JSONResponse(shown(self.jobs[self.keyed[key]]), 202)
 
     def names(self, request):
@@ -90,7 +95,9 @@ class BulkApi(FakeApi):
         job = self.jobs.get(request.path_params["id"])
         if job is None:
             return error(404, "no such job")
-        if job["status"] == "queued" and not self.hold:
+        self.polled.set()
+        job["_looks"] = job.get("_looks", 0) + 1
+        if job["status"] == "queued" and not self.hold and job["_looks"] >= self.looks:
             self.end_job(job)
         return JSONResponse(shown(job))
 

@@ -21,7 +21,7 @@ from shared.routing import CatalogRouter
 from shared.store.files import File, Files, object_name
 from shared.store.lanes import Lanes, lane_configs
 from shared.store.types import JobRecord
-from shared.submission import document, family, routed, summary
+from shared.submission import document, routed, summary
 from shared.wire.summaries import summary_request
 from workers.fetching import Fetcher
 from workers.sandbox import Sandbox
@@ -125,7 +125,7 @@ class SummaryWorld:
         features = Features(kind=Kind.SUMMARY, model="sim", request_type="summarization")
         lanes = await self.lanes.lane_states()
         choice = routed(self.router, features, made.need, "t1", lanes, 0)
-        doc = document(made, choice) | {"family": family(features, 3)}
+        doc = document(made, choice, 3)
         job = NewJob(
             id=job_id, tenant="t1", kind=Kind.SUMMARY, priority=Priority.BULK, lane=LANE,
             candidates=choice.route.lanes, need=choice.need, doc=orjson.dumps(doc),

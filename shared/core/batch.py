@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from shared.core.model import Usage
+from shared.core.sharing import Wish
 
 WINDOWS_S: Final = {"1h": 3_600, "24h": 86_400, "7d": 7 * 86_400}
 ID_CHARS: Final = 24  # hexadecimal: 96 bits
@@ -108,6 +109,7 @@ class Batch:
     paid: str | None = None
     weight: int = 1
     allowed_models: tuple[str, ...] | None = None
+    sharing: Wish = Wish()  # noqa: RUF009 - it is frozen
 
     def over(self, now_ms: int) -> bool:
         """Whether no further line is started."""

@@ -1,8 +1,8 @@
 """Batches: created, read, listed, and changed by compare-and-set.
 
-batch:<id> hash: tenant status endpoint input window created expires paid weight allowed metadata
-  errors output error output_expires_s · total fed ended completed failed line offset chunk · u_in
-  u_out u_cached u_reasoning · <status>_at for each reached
+batch:<id> hash: tenant status endpoint input window created expires paid weight allowed share
+  cache_s metadata errors output error output_expires_s · total fed ended completed failed line
+  offset chunk · u_in u_out u_cached u_reasoning · <status>_at for each reached
 bended:<id> list and bparts:<id> list: see lua/batch_change.lua
 """
 
@@ -17,6 +17,7 @@ from redis.exceptions import ResponseError
 
 from shared.core.batch import WINDOWS_S, Batch, BatchStatus, Chunk
 from shared.core.model import Usage
+from shared.core.sharing import ShareMode, Wish
 from shared.errors import Refused, StoreError
 from shared.queue.claims import usage_of
 from shared.store.connect import store_errors
@@ -45,6 +46,7 @@ class NewBatch:
     paid: str | None = None
     weight: int = 1
     allowed_models: tuple[str, ...] | None = None
+    sharing: Wish = Wish()  # noqa: RUF009 - it is frozen
     idempotency: tuple[str, str] | None = None
 
 
@@ -100,6 +102,8 @@ class Batches:
             "window": new.window,
             "weight": new.weight,
             "paid": new.paid or "",
+            "share": new.sharing.share or "",
+            "cache_s": "" if new.sharing.cache_s is None else new.sharing.cache_s,
             "metadata": "" if new.metadata is None else orjson.dumps(new.metadata),
             "output_expires_s": new.output_expires_s or "",
             "allowed": "" if new.allowed_models is None else orjson.dumps(new.allowed_models),
@@ -293,6 +297,11 @@ def _left(row: Sequence[bytes | None], outcome: bytes | None) -> tuple[str, byte
     return custom, outcome, usage_of(row[1])
 
 
+def _wish(share: str | None, cache_s: str | None) -> Wish:
+    """What a batch's lines may share, of fields that may be empty or missing."""
+    return Wish(ShareMode(share) if share else None, float(cache_s) if cache_s else None)
+
+
 def _batch(batch_id: str, row: Any, waiting: int, tenant: str | None) -> Batch | None:
     if not row or (tenant is not None and row[b"tenant"].decode() != tenant):
         return None
@@ -334,6 +343,7 @@ def _batch(batch_id: str, row: Any, waiting: int, tenant: str | None) -> Batch |
         output_expires_s=number("output_expires_s") or None,
         usage=Usage(number("u_in"), number("u_out"), number("u_cached"), number("u_reasoning")),
         paid=h.get("paid") or None,
+        sharing=_wish(h.get("share"), h.get("cache_s")),
         weight=number("weight") or 1,
         allowed_models=None if allowed is None else tuple(allowed),
     )

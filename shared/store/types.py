@@ -36,7 +36,11 @@ class Family:
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
-    """A job as it stands. `doc` is what was accepted; `result` the response body (JSON)."""
+    """A job as it stands. `doc` is what was accepted; `result` the response body (JSON).
+
+    `shared_with` is the job that it follows, or by whose call it was answered; `cached_from` the
+    one whose kept answer it was given.
+    """
 
     id: str
     tenant: str
@@ -58,6 +62,8 @@ class JobRecord:
     usage: Usage | None
     cost_microusd: int
     events: int
+    shared_with: str | None = None
+    cached_from: str | None = None
     parent: str | None = None
     progress: Progress | None = None
 
@@ -66,8 +72,8 @@ class JobRecord:
 class Waiting:
     """Why a queued job waits: `position` counts jobs before it in its lane (None: > 10,000).
 
-    `reason` is one of `quota cooldown concurrency delayed behind paused`; `window` names the quota
-    window, `until_ms` the moment the lane reopens.
+    `reason` is one of `quota cooldown concurrency delayed behind paused shared`; `window` names the
+    quota window, `until_ms` the moment the lane reopens.
     """
 
     reason: str

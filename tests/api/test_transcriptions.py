@@ -268,6 +268,37 @@ async def test_nobody_names_an_object_of_the_store_or_anothers_file(client, ears
     assert answer.status_code == 400
 
 
+@pytest.mark.parametrize(
+    ("source", "status", "param"),
+    [
+        ({"file_id": "file-0"}, 404, "file_id"),
+        ({"url": "http://127.0.0.1/a.mp3"}, 400, "url"),
+        ({"url": "http://169.254.169.254/latest"}, 400, "url"),
+    ],
+)
+async def test_what_may_not_be_read_is_refused_on_every_way_in(client, ears, source, status, param):
+    request = {"model": "whisper"} | source
+    job = {"kind": "transcription", "request": request}
+    form = {name: (None, value) for name, value in request.items()}
+    for answer, named in (
+        (await client.post(PATH, json=request), param),
+        (await client.post(PATH, files=form), param),
+        (await client.post("/v1/jobs", json=job), f"request.{param}"),
+    ):
+        assert (answer.status_code, answer.json()["error"]["param"]) == (status, named)
+    assert ears.rows == {}
+
+
+async def test_anothers_file_is_no_file(client, ears):
+    made = await client.post(
+        "/v1/files", data={"purpose": "user_data"}, files={"file": ("a.mp3", AUDIO)}
+    )
+    body = {"model": "whisper", "file_id": made.json()["id"]}
+    assert (await client.post(PATH, json=body)).status_code == 200
+    bob = {"Authorization": f"Bearer {BOB}"}
+    assert (await client.post(PATH, json=body, headers=bob)).status_code == 404
+
+
 async def test_the_upload_is_the_callers_alone(client, ears):
     ears.on_accept = None
     job = (await post(client, headers={"Prefer": "respond-async"})).json()["id"]

@@ -9,6 +9,7 @@ from batch_world import BatchWorld, answer, batch_world, failure, line
 
 from scheduler.batch_lines import Limits
 from shared.core.batch import BatchStatus, Pace, job_id
+from shared.core.sharing import ShareMode, Wish
 from shared.errors import Refused, StoreError
 from shared.store.batches import Change
 from shared.store.leader import StaleFence
@@ -63,6 +64,21 @@ async def test_its_parts_are_removed_when_it_has_ended(world: BatchWorld) -> Non
     assert not await world.store.to_sweep(9)
     assert not await world.store.live()
     assert len(await world.read(batch.output_file_id)) == 1
+
+
+@pytest.mark.parametrize(("wish", "calls"), [(Wish(), 2), (Wish(ShareMode.NEVER), 5)])
+async def test_equal_lines_are_one_call_unless_the_batch_says_otherwise(
+    world: BatchWorld, wish: Wish, calls: int
+) -> None:
+    asked = {"model": "sim", "temperature": 0, "messages": [{"role": "user", "content": "say"}]}
+    lines = [line(f"c{n}", body=asked) for n in range(4)]
+    batch_id = await world.create([*lines, line("other")], sharing=wish)
+    await world.turn(2)
+    assert len(await world.work()) == calls
+    batch = await world.settle(batch_id)
+    assert (batch.completed, batch.failed, batch.sharing) == (5, 0, wish)
+    answers = await world.read(batch.output_file_id)
+    assert {one["custom_id"] for one in answers} == {*(f"c{n}" for n in range(4)), "other"}
 
 
 BAD_FILES = [

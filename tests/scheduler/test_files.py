@@ -70,10 +70,11 @@ async def test_what_came_with_a_job_stays_until_the_job_has_ended(world: BatchWo
     file = await world.files.get(file_id, "t1")
     assert file is not None
     await world.files.forget(file)
-    past = await world.files.now_ms() - 1
-    await world.files.put(replace(file, id="upload-1", expires_ms=past, job=job))
+    now = await world.files.now_ms()
+    await world.files.put(replace(file, id="upload-1", expires_ms=now + 60_000, job=job))
     page = await world.files.list("t1", purpose=None, after=None, limit=9, ascending=True)
     assert page.files == ()
+    await expire_again(world, "upload-1")
     await turn(world)
     assert await world.world.client.exists("{hr}:file:upload-1")
     await world.world.jobs.cancel(job, None)

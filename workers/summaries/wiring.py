@@ -32,7 +32,7 @@ def summaries_of(
     kept = Kept(files, objects)
     fetcher = Fetcher(
         transport,
-        allow_private=settings.allow_private_documents,
+        allow_private=settings.allow_private_urls,
         most_bytes=settings.max_document_bytes,
         timeout_ms=int(settings.fetch_timeout_s * 1000),
     )

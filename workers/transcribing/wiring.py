@@ -28,7 +28,7 @@ def transcriptions_of(
     """The actor of transcriptions, as the settings say."""
     fetcher = Fetcher(
         transport,
-        allow_private=settings.allow_private_documents,
+        allow_private=settings.allow_private_urls,
         most_bytes=settings.max_audio_bytes,
         timeout_ms=int(settings.fetch_timeout_s * 1000),
     )
