@@ -149,7 +149,7 @@ async def test_a_document_that_fails_does_not_fail_the_others(world: SummaryWorl
         None, "no_text", "too_large", "private_address", "no_file", None,
     ]  # fmt: skip
     assert [entry["title"] for entry in entries] == [
-        "good.md", "The Scan", "file-bomb-docx", "http://169.254.169.254/latest/meta-data",
+        "good.md", "The Scan", "bomb.docx", "http://169.254.169.254/latest/meta-data",
         "file-not-mine", None,
     ]  # fmt: skip
     assert entries[0]["type"] == "markdown"
@@ -171,7 +171,7 @@ async def test_where_all_documents_fail_the_job_fails_and_names_each(world: Summ
     record = await world.run(how=lambda _claim: refuses("content_filter"))
     assert record.status is Status.FAILED
     assert record.error["code"] == "no_document"
-    assert "file-locked-pdf (0): the PDF is encrypted" in record.error["message"]
+    assert "locked.pdf (0): the PDF is encrypted" in record.error["message"]
     assert "An X (1): no: content_filter" in record.error["message"]
 
 
