@@ -149,13 +149,18 @@ def sized(
         allowed_models=key.allowed_models,
         paid=bounds.paid_within(options.paid),
         cost_cap_microusd=bounds.cost_cap_microusd(options.max_cost_usd),
-        deadline_ms=bounds.deadline_ms(priority, options.deadline_s),
+        deadline_ms=bounds.deadline_ms(_pace(asked.kind, priority), options.deadline_s),
         priority=priority,
         mode=options.mode,
         request_type=options.request_type or asked.request_type,
         sticky=sticky,
     )
     return Sized(features, asked.need, conversation)
+
+
+def _pace(kind: Kind, priority: Priority) -> Priority:
+    """Whose deadline holds where none is given: hours of audio take long, whoever waits."""
+    return max(priority, Priority.NORMAL) if kind is Kind.TRANSCRIPTION else priority
 
 
 async def choose(service: Service, call: Call, asked: Sized) -> Choice:

@@ -1,11 +1,13 @@
 """What the store gives back: jobs as they stand, pages of them, live lanes."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from shared.core.backlog import Step
 from shared.core.model import Kind, Priority, Status, Usage
 from shared.core.pace import Pace
+
+SERVER_ERROR: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,13 @@ class JobRecord:
     cached_from: str | None = None
     parent: str | None = None
     progress: Progress | None = None
+
+    @property
+    def may_run(self) -> bool:
+        """Whether what it needs must be kept: it lives, or failed for no fault of the request."""
+        if self.status is Status.FAILED:
+            return int((self.error or {}).get("status") or SERVER_ERROR) >= SERVER_ERROR
+        return self.status not in (Status.COMPLETED, Status.CANCELLED)
 
 
 @dataclass(frozen=True, slots=True)

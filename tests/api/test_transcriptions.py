@@ -182,6 +182,12 @@ async def test_a_failed_job_is_told_as_such(client, ears):
     assert await everything(ears) == []
 
 
+async def test_an_upload_that_is_not_to_blame_is_kept_for_a_replay(client, ears):
+    ears.on_accept = lambda job_id: ears.fail(job_id, {"message": "nobody hears", "status": 502})
+    assert (await post(client)).status_code == 502
+    assert len(await everything(ears)) == 1
+
+
 BAD = [
     ({"model": "nope"}, 404, "model"),
     ({"model": "sim"}, 400, "model"),
