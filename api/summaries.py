@@ -44,6 +44,7 @@ async def _look_at_files(
         if file is None:
             raise Refused(
                 f"{field}file_id: No such File object: {file_id}",
+                status=404,
                 param=f"{field}file_id",
                 code="file_not_found",
             )

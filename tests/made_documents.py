@@ -87,7 +87,7 @@ def docx_file(fill):
 def docx_bomb(size=300 << 20):
     """A DOCX whose text unpacks to `size` bytes."""
     out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as packed:
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:
         packed.writestr("[Content_Types].xml", "<Types/>")
         with packed.open("word/document.xml", "w", force_zip64=True) as part:
             for _ in range(size >> 20):

@@ -31,7 +31,7 @@ MOST_URL_CHARS: Final = 4_096
 Text = Annotated[str, StringConstraints(min_length=1)]
 Title = Annotated[str, StringConstraints(min_length=1, max_length=MOST_TITLE_CHARS)]
 FileId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-Url = Annotated[str, StringConstraints(min_length=1, max_length=MOST_URL_CHARS)]
+Url = Annotated[str, StringConstraints(max_length=MOST_URL_CHARS)]
 Words = Annotated[int, Field(ge=10, le=3_000)]
 Length = Annotated[
     Annotated[Literal["short", "medium", "long"], Tag("#text")] | Annotated[Words, Tag("#number")],
@@ -209,11 +209,15 @@ def _one_way(request: SummaryRequest, where: str) -> None:
 def _web_address(url: str, path: str) -> None:
     try:
         parts = urlsplit(url)
-        right = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1)
+        right = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:
         right = False
-    if not right or any(char.isspace() for char in url):
-        raise Refused(f"{path}: should be an http or https address", param=path, code="invalid_url")
+    if not right or not url.isascii() or any(not "!" <= char <= "~" for char in url):
+        problem = "should be an http or https address in ASCII, such as https://example.com/a.pdf"
+        raise Refused(f"{path}: {problem}", param=path, code="invalid_url")
+    if parts.username is not None or parts.password is not None:
+        problem = "should hold no user and password"
+        raise Refused(f"{path}: {problem}", param=path, code="invalid_url")
 
 
 def _refused(where: str, field: str, problem: str) -> Refused:

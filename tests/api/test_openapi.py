@@ -37,6 +37,7 @@ APP, _ = application(
     served(),
     allow_private=True,
     private_webhooks=True,
+    private_documents=True,
     keepalive_s=0.01,
     max_body_bytes=20_000_000,
 )

@@ -30,7 +30,7 @@ async def _read(draft: Draft, work: Work) -> None:
     try:
         found = await draft.tools.reader.read(document, draft.claim.tenant, asked.kept(index))
     except Refused as refused:
-        called = title or document.get("url") or document.get("file_id")
+        called = title or await draft.tools.reader.called(document, draft.claim.tenant)
         draft.fail(replace(work, title=called), refused.message, refused.code or "unreadable")
         return
     work = replace(work, type=found.type, title=title or found.title)

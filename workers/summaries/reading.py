@@ -71,6 +71,13 @@ class Reader:
                 return await self._file(document["file_id"], tenant, path)
             return await self._page(document["url"], path)
 
+    async def called(self, document: Mapping[str, Any], tenant: str) -> str | None:
+        """What the place of a document is called, where the document itself could not say."""
+        if "file_id" in document:
+            file = await self._files.get(document["file_id"], tenant)
+            return str(document["file_id"]) if file is None else file.filename
+        return document.get("url")
+
     async def _file(self, file_id: str, tenant: str, path: Path) -> Read:
         file = await self._files.get(file_id, tenant)
         if file is None:

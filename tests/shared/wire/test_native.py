@@ -97,8 +97,11 @@ def test_an_unknown_field_has_openais_code_for_it():
     assert caught.value.code == "unknown_parameter"
 
 
-def test_summaries_are_left_to_their_own_module():
-    assert job_request({"kind": "summary", "request": {"text": "x"}}).kind == "summary"
+def test_a_summary_is_checked_as_such_and_its_fields_are_named_where_they_stand():
+    assert job_request({"kind": "summary", "request": {"input": "x"}}).kind == "summary"
+    with pytest.raises(Refused) as caught:
+        job_request({"kind": "summary", "request": {"text": "x"}})
+    assert caught.value.param == "request.text"
 
 
 def test_a_transcription_is_checked_as_such_and_its_fields_are_named_where_they_stand():
