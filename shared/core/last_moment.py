@@ -17,8 +17,8 @@ from math import inf
 
 from shared.core.tank import EXACT, Tank
 
-STARTS_PER_S = 50.0
-HELD_UP_MS = 1_000
+STARTS_PER_S = 100.0
+HELD_UP_MS = 250
 
 
 @dataclass(frozen=True, slots=True)

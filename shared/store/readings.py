@@ -37,11 +37,13 @@ def _calls(cred: Mapping[str, Any], pace: Pace | None) -> Iterator[tuple[float, 
             yield audio, window
 
 
-def _supply(view: Mapping[str, Any], lane_ms: int, pace: Pace | None) -> tuple[Step, ...]:
+def _supply(
+    view: Mapping[str, Any], now_ms: int, lane_ms: int, pace: Pace | None
+) -> tuple[Step, ...]:
     """What its keys start from when it opens; () where no window of some key says anything.
 
     A key that is set aside starts nothing, one that rests or has a window with nothing left opens
-    when that is over.
+    when that is over: with what its other windows have got back by then.
     """
     keys = []
     for cred in view["creds"] or ():
@@ -54,12 +56,21 @@ def _supply(view: Mapping[str, Any], lane_ms: int, pace: Pace | None) -> tuple[S
             continue
         nexts = [window["next"] for _, window in windows if "next" in window]
         opens_ms = max(cred["rest"], *nexts, lane_ms) if nexts else max(cred["rest"], lane_ms)
-        lines = [
-            (max(w["free"] / each, 1.0 if "next" in w else 0.0), w["l"] * 1000 / w["s"] / each)
-            for each, w in windows
-        ]
+        lines = [_line(each, w, now_ms, opens_ms) for each, w in windows]
         keys.append(least(lines, (opens_ms - lane_ms) / 1_000))
     return together(keys)
+
+
+def _line(
+    each: float, window: Mapping[str, Any], now_ms: int, opens_ms: int
+) -> tuple[float, float]:
+    """Calls that a window has left when its key opens, and those it gets back a second."""
+    rate = window["l"] * 1000 / window["s"] / each
+    left, since_ms = window["free"] / each, now_ms
+    if "next" in window:
+        left, since_ms = max(left, 1.0), window["next"]
+    back = rate * max(opens_ms - since_ms, 0) / 1_000
+    return min(left + back, max(window["l"] / each, left)), rate
 
 
 def _rates(view: Mapping[str, Any], pace: Pace | None = None) -> float | None:
@@ -103,7 +114,7 @@ def state_of(
         reason=view["reason"],
         last_interactive_ms=int(view["last"]),
         pace=pace,
-        supply=_supply(view, max(parked, now_ms), pace),
+        supply=_supply(view, now_ms, max(parked, now_ms), pace),
     )
 
 

@@ -170,7 +170,7 @@ class TestDeadlines:
 
 
 class TestLastMoment:
-    """Free: one a second. Paid: 99 of 100 calls end within 5.605 s (a mean of 1 s, held up 1 s)."""
+    """Free: one a second. Paid: 99 of 100 calls end within 4.855 s: a mean of 1 s, 0.25 s more."""
 
     costs = ((PAID, 5),)
     call_s = P99_SERVICE + HELD_UP_MS / 1_000
@@ -193,16 +193,16 @@ class TestLastMoment:
         assert self.look(self.late(61, 60), lead_ms=700).look_ms == found.look_ms - 700
 
     def test_what_cannot_wait_until_the_next_look_is_paid_for_now(self):
-        soon = self.late(31, 6)  # 25 are late: the last starts in 0.395 s, a fleet needs 0.48 s
+        soon = self.late(30, 5)  # 25 are late: the last starts in 0.145 s, a fleet needs 0.24 s
         (move,) = self.look(soon, lead_ms=0).moves
-        assert (move.target, move.count) == (PAID, 5)
+        assert (move.target, move.count) == (PAID, 10)
         (move,) = self.look(soon, lead_ms=400).moves
         assert move.count == 25
-        assert self.look(self.late(31, 7), lead_ms=900).moves == ()
+        assert self.look(self.late(31, 6), lead_ms=900).moves == ()
 
     def test_a_narrow_paid_lane_begins_earlier_and_only_with_as_many_as_it_must(self):
         narrow = self.paid(rate=2.0, free=4)
-        late = self.late(95, 35.606)  # 60 late ones: 4 at once and 56 in 28 s; 30 s are left
+        late = self.late(94, 34.856)  # 60 late ones: 4 at once and 56 in 28 s; 30 s are left
         found = self.look(late, narrow)
         assert found.moves == ()
         assert found.look_ms == pytest.approx(NOW_MS + 2_000, abs=1)
@@ -216,9 +216,9 @@ class TestLastMoment:
         )
 
     def test_those_due_first_go_first_and_the_others_wait(self):
-        found = self.look(self.late(31, 6, 50), lead_ms=400)
+        found = self.look(self.late(30, 5, 50), lead_ms=400)
         (move,) = found.moves
-        assert (move.count, move.deadline_ms) == (25, NOW_MS + 6_000)
+        assert (move.count, move.deadline_ms) == (25, NOW_MS + 5_000)
         assert found.look_ms == NOW_MS  # for the five that a free lane should start just in time
 
     def test_a_paid_lane_that_rests_is_no_reason_to_go_earlier(self):

@@ -48,6 +48,18 @@ def test_a_parked_lanes_supply_begins_when_it_opens():
     assert read(key(MINUTE), parked=NOW_MS + 9_000).supply == ((0.0, 60, pytest.approx(1.0)),)
 
 
+def test_what_a_window_gets_back_while_its_key_rests_or_its_lane_is_parked_counts():
+    half = {**MINUTE, "free": 30}
+    rested = ((20.0, 50, pytest.approx(1.0)),)
+    assert read(key(half, rest=NOW_MS + 20_000)).supply == rested
+    assert read(key(half), parked=NOW_MS + 20_000).supply == ((0.0, 50, pytest.approx(1.0)),)
+    assert read(key(half), parked=NOW_MS + 50_000).supply == ((0.0, 60, pytest.approx(1.0)),)
+    used_up = {**MINUTE, "free": 0, "next": NOW_MS + 1_000}
+    assert read(key(used_up, rest=NOW_MS + 20_000)).supply == ((20.0, 20, pytest.approx(1.0)),)
+    other = {**DAY, "free": 500}  # it waits for one window, and the other goes on
+    assert read(key(used_up, other)).supply[0] == (1.0, 1, pytest.approx(1.0))
+
+
 def test_windows_of_tokens_count_where_a_call_is_known():
     pace = Pace(10, input_tokens=400.0, output_tokens=100.0)
     first, second = read(key(MINUTE, TOKENS), pace=pace).supply
