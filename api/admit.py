@@ -16,6 +16,7 @@ from shared.core.features import Features
 from shared.core.model import Kind, Need, Priority
 from shared.credentials import ApiKey
 from shared.errors import Refused
+from shared.likeness import sharing
 from shared.queue.types import Acceptance, Accepted, NewJob
 from shared.routing import Route
 from shared.submission import Choice, Submission, document, routed
@@ -50,7 +51,7 @@ class Admission:
     @property
     def created(self) -> bool:
         """True where this very request made the job."""
-        return self.accepted.how is Acceptance.NEW
+        return self.accepted.made
 
 
 async def draft(
@@ -92,6 +93,16 @@ async def draft(
         follow=asked.stream,
         hook=hook,
         told_as=asked.told_as,
+        sharing=sharing(
+            service.bounds.sharing,
+            options.sharing,
+            asked.endpoint,
+            asked.request,
+            key.tenant,
+            features,
+            stream=asked.stream,
+            content=asked.content,
+        ),
     )
     return Draft(job, doc, route)
 
@@ -112,6 +123,9 @@ async def accept(service: Service, made: Draft) -> Admission:
             raise overfull("the queue is full; nothing was accepted, try again")
         case Acceptance.NEW:
             service.metrics.accepted(made.job.kind.value)
+        case Acceptance.SHARED | Acceptance.CACHED:
+            service.metrics.accepted(made.job.kind.value)
+            service.metrics.spared(accepted.how.value)
         case Acceptance.REPEATED | Acceptance.JOINED:
             pass
     return Admission(made, accepted, service.clock.now_ms())
@@ -135,13 +149,18 @@ def sized(
         allowed_models=key.allowed_models,
         paid=bounds.paid_within(options.paid),
         cost_cap_microusd=bounds.cost_cap_microusd(options.max_cost_usd),
-        deadline_ms=bounds.deadline_ms(priority, options.deadline_s),
+        deadline_ms=bounds.deadline_ms(_pace(asked.kind, priority), options.deadline_s),
         priority=priority,
         mode=options.mode,
         request_type=options.request_type or asked.request_type,
         sticky=sticky,
     )
     return Sized(features, asked.need, conversation)
+
+
+def _pace(kind: Kind, priority: Priority) -> Priority:
+    """Whose deadline holds where none is given: hours of audio take long, whoever waits."""
+    return max(priority, Priority.NORMAL) if kind is Kind.TRANSCRIPTION else priority
 
 
 async def choose(service: Service, call: Call, asked: Sized) -> Choice:

@@ -157,6 +157,7 @@ def _routes(service: Service) -> list[Route]:
         at("/v1/batches", get=batches.index, post=batches.create),
         at("/v1/batches/{id}", get=batches.get),
         at("/v1/batches/{id}/cancel", post=batches.cancel),
+        at("/v1/batches/{id}/redeliver", post=batches.redeliver),
         at("/v1/models", get=models.index),
         at("/v1/models/{id:path}", get=models.get),
         at("/v1/route/explain", post=explain.explain),

@@ -110,7 +110,7 @@ async def _accepted(service: Service, made: Draft) -> tuple[Admission, Watch]:
     except BaseException:
         watch.close()
         raise
-    if admission.created:
+    if admission.created:  # one that has its answer already was told of it to this watch
         return admission, watch
     watch.close()
     joined = await service.inbox.attach(admission.accepted.job_id, 0)

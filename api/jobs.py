@@ -14,11 +14,12 @@ from api.errors import not_found
 from api.hold import TERMINAL
 from api.hooks import deliveries
 from api.options import Options, seconds
-from api.outcome import job_headers
+from api.outcome import common, job_headers
 from api.views import job_view, new_job_view
 from api.wiring import Service
 from shared.core.model import Kind, Status
 from shared.errors import Refused
+from shared.queue.types import Acceptance
 from shared.store.types import JobRecord
 from shared.submission import Submission
 
@@ -62,7 +63,7 @@ async def respond_async(
     ]
     if wishes.asynchronous:
         headers.append((b"preference-applied", b"respond-async"))
-    if admission.created:
+    if accepted.how is Acceptance.NEW:
         eta = made.route.eta_ms
         moments = None if eta is None else (admission.now_ms + eta[0], admission.now_ms + eta[1])
         view = new_job_view(made.job, made.doc, accepted.created_ms, made.route.waiting, moments)
@@ -71,6 +72,7 @@ async def respond_async(
     if record is None:
         raise no_such_job(accepted.job_id)
     status = 200 if accepted.status.final else 202
+    headers += common(record)
     return await call.json(status, await shown(service, record), headers)
 
 

@@ -98,6 +98,7 @@ def bounds(settings: Settings) -> Bounds:
         max_document_bytes=settings.max_document_bytes,
         inline_body_bytes=settings.inline_body_bytes,
         paid=Paid(settings.paid),
+        sharing=settings.sharing,
         paid_cap_microusd=None if cap_usd is None else round(cap_usd * 1e6),
         deadlines_s={
             Priority.INTERACTIVE: settings.deadline_interactive_s,

@@ -30,6 +30,12 @@ class Metrics:
             ("status",),
             registry=self.registry,
         )
+        self._spared = Counter(
+            "headrace_jobs_spared",
+            "Jobs accepted without a call of their own: shared with an equal job, or cached",
+            ("how",),
+            registry=self.registry,
+        )
         self.held = Gauge(
             "headrace_held_requests", "Requests waiting for their job", registry=self.registry
         )
@@ -53,6 +59,10 @@ class Metrics:
         if child is None:
             child = self._kinds[kind] = self._accepted.labels(kind)
         child.inc()
+
+    def spared(self, how: str) -> None:
+        """One job that needs no call of its own, as it seems now."""
+        self._spared.labels(how).inc()
 
     def delivered(self, status: str) -> None:
         """One job's end told to who waited."""

@@ -8,6 +8,7 @@ from api.call import Call
 from shared.core.analysis import TYPES
 from shared.core.model import Paid, Priority
 from shared.core.ranking import BY_MODE
+from shared.core.sharing import MAX_CACHE_S, ShareMode, Wish
 from shared.errors import Refused
 
 MAX_WAIT_S: Final = 3600.0
@@ -36,6 +37,7 @@ class Options:
     max_cost_usd: float | None = None
     session: str | None = None
     on_break: str | None = None
+    sharing: Wish = Wish()  # noqa: RUF009 - it is frozen
 
 
 NOTHING: Final = Options()
@@ -48,6 +50,8 @@ _MINE: Final = (
     b"x-headrace-max-cost-usd",
     b"x-headrace-session",
     b"x-headrace-on-break",
+    b"x-headrace-share",
+    b"x-headrace-cache-s",
     b"x-headrace-wait-s",
     b"x-headrace-on-disconnect",
     b"prefer",
@@ -76,6 +80,7 @@ def read(call: Call) -> Options:
         priority=PRIORITIES[priority] if priority else None,
         deadline_s=deadline_s,
         paid=PAID[paid] if paid else None,
+        sharing=_sharing(call),
         wait_s=wait_s,
         keep=on_disconnect == "keep"
         or (on_disconnect is None and b"idempotency-key" in call.headers),
@@ -106,6 +111,12 @@ def _cost(call: Call) -> float | None:
             f"{name} must be a number of US dollars above 0, up to {MAX_COST_USD:.0f}", param=name
         )
     return float(value)
+
+
+def _sharing(call: Call) -> Wish:
+    share = _word(call, b"x-headrace-share", tuple(ShareMode))
+    cache_s = _number(call, b"x-headrace-cache-s", MAX_CACHE_S)
+    return Wish(None if share is None else ShareMode(share), cache_s)
 
 
 def _session(call: Call) -> str | None:

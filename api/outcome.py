@@ -17,6 +17,16 @@ def job_headers(job_id: str) -> list[Header]:
     return [(b"x-headrace-job-id", job_id.encode())]
 
 
+def common(job: "JobRecord | Way") -> list[Header]:
+    """The headers of a job whose answer is another's: of a call they share, or a kept one."""
+    headers = []
+    if job.shared_with:
+        headers.append((b"x-headrace-shared-with", job.shared_with.encode()))
+    if job.cached_from:
+        headers.append((b"x-headrace-cache", b"hit"))
+    return headers
+
+
 @dataclass(frozen=True, slots=True)
 class Way:
     """The way a job took, for the transparency headers."""
@@ -27,13 +37,16 @@ class Way:
     queue_ms: int
     upstream_ms: int
     cost_microusd: int
+    shared_with: str | None = None
+    cached_from: str | None = None
 
 
 def way_of(record: JobRecord) -> Way:
     """The way of a job as its record tells it."""
     queue_ms, upstream_ms = spans(record)
     attempts, cost = len(record.attempts), record.cost_microusd
-    return Way(record.id, record.lane, attempts, queue_ms, upstream_ms, cost)
+    another = record.shared_with, record.cached_from
+    return Way(record.id, record.lane, attempts, queue_ms, upstream_ms, cost, *another)
 
 
 def way_told(job_id: str, event: Event) -> Way | None:
@@ -42,11 +55,12 @@ def way_told(job_id: str, event: Event) -> Way | None:
     None where there was more than one attempt: then only the record knows the spans between them.
     """
     told = orjson.loads(event.data)
-    if told.get("attempts") != 1 or told.get("requeues") != 0:
+    another = told.get("shared_with"), told.get("cached_from")
+    attempts = 0 if any(another) else 1
+    if told.get("attempts") != attempts or told.get("requeues") != 0:
         return None
-    return Way(
-        job_id, told["lane"], 1, int(told["queued_ms"]), int(told["held_ms"]), int(told["cost"])
-    )
+    spans = int(told["queued_ms"]), int(told["held_ms"])
+    return Way(job_id, told["lane"], attempts, *spans, int(told["cost"]), *another)
 
 
 def transparency(way: Way, held_ms: float | None) -> list[Header]:
@@ -56,6 +70,7 @@ def transparency(way: Way, held_ms: float | None) -> list[Header]:
     """
     headers = [
         *job_headers(way.job_id),
+        *common(way),
         (b"x-headrace-deployment", header_text(lane_deployment(way.lane))),
         (b"x-headrace-attempts", b"%d" % way.attempts),
         (b"x-headrace-queue-ms", b"%d" % way.queue_ms),

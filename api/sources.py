@@ -1,6 +1,7 @@
-"""What a request names to be read for it: a file must be there, and its caller's own."""
+"""What a request names to be read for it: a file of the caller's own, or a public address."""
 
-from urllib.parse import urlsplit
+from collections.abc import Mapping
+from typing import Any
 
 from api.files import FILE_ID
 from api.wiring import Service
@@ -25,13 +26,25 @@ async def check_file(service: Service, tenant: str, file_id: str | None, param: 
 
 
 async def check_address(service: Service, url: str | None, param: str) -> None:
-    """Refused: a private address, unless settings allow it; it is looked at again when fetched."""
+    """Refused (400): it is at a private address, which settings do not allow.
+
+    A name that does not resolve here is let through: the worker looks again at each connection.
+    """
     if url is None or service.bounds.private_documents:
         return
-    if await private_host(url) is not None:
+    host = await private_host(url)
+    if host is not None:
         raise Refused(
-            f"{param}: {(urlsplit(url).hostname or '')[:100]} is at a private address;"
+            f"{param}: {host[:100]} is at a private address;"
             " HEADRACE_ALLOW_PRIVATE_URLS allows those",
             param=param,
             code="private_address",
         )
+
+
+async def check_sources(
+    service: Service, tenant: str, request: Mapping[str, Any], where: str = ""
+) -> None:
+    """Refused: a file or an address of the request that may not be read; `where` comes before."""
+    await check_file(service, tenant, request.get("file_id"), f"{where}file_id")
+    await check_address(service, request.get("url"), f"{where}url")

@@ -10,10 +10,11 @@ from api.body import parse
 from api.call import Call
 from api.jobs import respond_async
 from api.options import PAID, PRIORITIES, Options
-from api.sources import check_address, check_file
+from api.sources import check_sources
 from api.wiring import Service
 from shared import submission
 from shared.core.model import Kind
+from shared.core.sharing import ShareMode, Wish
 from shared.errors import Refused
 from shared.submission import Submission
 from shared.wire.native import JobRequest, job_request
@@ -22,6 +23,7 @@ from shared.wire.summaries import summary_request
 _OF_REQUEST: Final = frozenset({"model", "messages", "input", "max_tokens"})
 _WISHES: Final = frozenset(
     {"priority", "deadline_s", "paid", "mode", "request_type", "session", "max_cost_usd"}
+    | {"share", "cache_s"}
 )
 _POLICY: Final = frozenset({"max_attempts", "max_cost_usd", "on_uncertain", "on_break"})
 
@@ -31,9 +33,7 @@ async def create(service: Service, call: Call) -> None:
     service.admit()
     asked, wishes, key = await read(service, call)
     if asked.kind is Kind.TRANSCRIPTION:
-        named = asked.request.get("file_id")
-        await check_file(service, call.key.tenant, named, "request.file_id")
-        await check_address(service, asked.request.get("url"), "request.url")
+        await check_sources(service, call.key.tenant, asked.request, "request.")
     with named_in_request():
         if asked.kind is Kind.SUMMARY:
             asked = await summaries.prepared(service, call, asked)
@@ -56,6 +56,10 @@ async def read(service: Service, call: Call) -> tuple[Submission, Options, str |
             request_type=asked.request_type or wishes.request_type,
             session=asked.session or wishes.session,
             max_cost_usd=asked.max_cost_usd or wishes.max_cost_usd,
+            sharing=Wish(
+                ShareMode(asked.share) if asked.share else wishes.sharing.share,
+                wishes.sharing.cache_s if asked.cache_s is None else asked.cache_s,
+            ),
         )
     with named_in_request():
         return _submission(asked, raw), wishes, key

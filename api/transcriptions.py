@@ -1,8 +1,9 @@
 """`POST /v1/audio/transcriptions`: held, streamed, or answered with a job.
 
 The audio is streamed into the objects and never whole in memory here. What was uploaded is the
-job's alone: it is removed when the job has ended, by this process where it waited for that, else by
-the scheduler.
+job's alone: it is removed when the job is completed or cancelled, by this process where it waited
+for that, else by the scheduler. A job that failed for no fault of the audio may be replayed: its
+upload is kept as long as it.
 """
 
 import hashlib
@@ -26,7 +27,7 @@ from api.jobs import respond_async
 from api.multipart import Upload
 from api.options import Options
 from api.outcome import job_headers, transparency
-from api.sources import check_address, check_file
+from api.sources import check_sources
 from api.wiring import Service
 from shared.errors import Refused, StoreError
 from shared.store.files import File, object_name
@@ -85,13 +86,11 @@ async def _read(service: Service, call: Call) -> AsyncIterator[Asked]:
     if kind != b"multipart/form-data":
         raw = await call.body(service.bounds.max_body_bytes)
         request, streamed = _checked(parse(raw))
-        await check_file(service, call.key.tenant, request.get("file_id"), "file_id")
-        await check_address(service, request.get("url"), "url")
+        await check_sources(service, call.key.tenant, request)
         yield Asked(request, raw, streamed, new_id())
         return
     asked = await _uploaded(service, call)
-    await check_file(service, call.key.tenant, asked.request.get("file_id"), "file_id")
-    await check_address(service, asked.request.get("url"), "url")
+    await check_sources(service, call.key.tenant, asked.request)
     try:
         yield asked
     finally:
@@ -173,10 +172,10 @@ async def _noted(
 
 
 async def _settle(service: Service, file: File) -> None:
-    """Removes an upload whose job has ended or never was; the scheduler looks at the others."""
+    """Removes an upload that nobody needs any more; the scheduler looks at the others."""
     try:
         record = None if file.job is None else await service.jobs.get(file.job, file.tenant)
-        if record is None or record.status.final:
+        if record is None or not record.may_run:
             await service.bulk.objects.delete(object_name(file.id))
             await service.bulk.files.forget(file)
     except StoreError as problem:

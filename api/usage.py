@@ -62,6 +62,9 @@ def counts_view(counts: Counts) -> dict[str, Any]:
         "audio_seconds": counts.audio_seconds,
         "cost_usd": counts.cost_microusd / 1e6,
         "saved_usd": counts.saved_microusd / 1e6,
+        "shared": counts.shared,
+        "from_cache": counts.kept,
+        "spared_usd": counts.spared_microusd / 1e6,
     }
 
 

@@ -14,6 +14,7 @@ from api.metrics import Metrics
 from api.ports import Bulk, Hooks, Inbox, Jobs, Keys, Lanes, Router, Usage
 from shared.clock import Clock, SystemClock
 from shared.core.model import Paid, Priority
+from shared.core.sharing import Policy
 from shared.errors import Refused, StoreError
 
 log = structlog.get_logger(__name__)
@@ -49,6 +50,7 @@ class Bounds:
     max_document_bytes: int = 64 * 1024 * 1024
     inline_body_bytes: int = 64 * 1024
     paid: Paid = Paid.DEADLINE
+    sharing: Policy = Policy()  # noqa: RUF009 - it is frozen
     paid_cap_microusd: int | None = None
     deadlines_s: dict[Priority, float | None] = field(default_factory=lambda: dict(DEADLINES_S))
 

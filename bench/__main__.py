@@ -30,6 +30,7 @@ BENCHES = {
     "recovery": "bench.recovery",
     "cooldown": "bench.cooldown",
     "seven": "bench.seven",
+    "batch": "bench.batch",
     "audio": "bench.audio",
 }
 

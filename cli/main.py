@@ -32,6 +32,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "jobs": ("cli.jobs", "list, show, watch, cancel and replay jobs"),
     "providers": ("cli.providers", "list, test, add and remove providers and their keys"),
     "keys": ("cli.callers", "list, create, rotate and revoke API keys"),
+    "engine": ("cli.engine", "serve one small model on this machine, without a key"),
     "usage": ("cli.usage", "show calls, tokens, audio, cost and what was free"),
     "catalog": ("cli.catalog", "check what is known of providers, or ask them anew"),
     "doctor": ("cli.doctor", "look for what is wrong and say what to do"),

@@ -32,6 +32,8 @@ class Options:
     max_tokens: int | None = None
     stream: bool = False
     webhook: str | None = None
+    share: str | None = None
+    cache_s: int | None = None
 
 
 def asks(texts: Iterable[str], file: Path | None, options: Options) -> list[Ask]:
@@ -102,6 +104,10 @@ def _common(options: Options) -> dict[str, Any]:
         body["priority"] = options.priority
     if options.deadline_s is not None:
         body["deadline_s"] = options.deadline_s
+    if options.share is not None:
+        body["share"] = options.share
+    if options.cache_s is not None:
+        body["cache_s"] = options.cache_s
     if options.stream:
         body["stream"] = True
     if options.webhook is not None:

@@ -34,6 +34,12 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
     priority: Annotated[str | None, typer.Option(help="interactive, normal or bulk")] = None,
     deadline: Annotated[int | None, typer.Option(min=1, help="seconds from now")] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="of each answer")] = None,
+    share: Annotated[
+        str | None, typer.Option(help="with equal jobs: auto, always or never")
+    ] = None,
+    cache: Annotated[
+        int | None, typer.Option(min=0, help="seconds an equal job's answer may be old; 0: none")
+    ] = None,
     file: Annotated[
         Path | None, typer.Option("--file", "-f", help="a prompt a line, or .jsonl; - is stdin")
     ] = None,
@@ -50,7 +56,9 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
     """
     if kind not in {"chat", "embedding"}:
         raise ConfigError(f"--kind is {kind!r}; it must be chat or embedding")
-    options = Options(kind, model, priority, deadline, max_tokens, stream, webhook)
+    options = Options(
+        kind, model, priority, deadline, max_tokens, stream, webhook, share=share, cache_s=cache
+    )
     jobs = asks(texts or [], file, options)
     if stream and (len(jobs) != 1 or not wait or as_json):
         raise ConfigError("--stream prints one answer: give one text, without --no-wait or --json")

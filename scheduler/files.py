@@ -21,7 +21,7 @@ JOB_AGAIN_MS: Final = 600_000
 class ExpiredFiles:
     """One look a turn. A file that a batch still reads stays until the batch is done.
 
-    So does what came with a job's request, until the job has ended.
+    So does what came with a job's request, until the job is done, cancelled or forgotten.
     """
 
     def __init__(
@@ -57,8 +57,10 @@ class ExpiredFiles:
             await self._bell.wait(self._every_s)
 
     async def _lives(self, file: File) -> int | None:
-        """When to look again, where it is a job's that has not ended."""
+        """When to look again, where it is a job's that may run yet."""
         if file.job is None:
             return None
         record = await self._jobs.get(file.job, None)
-        return None if record is None or record.status.final else JOB_AGAIN_MS
+        if record is None or not record.may_run:
+            return None
+        return AGAIN_MS if record.status.final else JOB_AGAIN_MS

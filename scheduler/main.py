@@ -165,6 +165,7 @@ def bulk_of(settings: Settings, client: Redis, producer: Redis, live: Live) -> B
             max_lines=settings.max_batch_lines,
             paid=Paid.NEVER if cap_microusd == 0 else Paid(settings.paid),
             cost_cap_microusd=cap_microusd,
+            sharing=settings.sharing,
         ),
     )
 

@@ -232,21 +232,25 @@ def build(
     return _snapshot(_families(deployments), tuple(providers), aliases, drops)
 
 
-def facts(refreshed: Path | None) -> Config:
-    """Our own catalog.yaml with the file of `headrace catalog refresh` laid over it.
+def facts(refreshed: Path | None, engines: Path | None = None) -> Config:
+    """Our own catalog.yaml with the file of `headrace catalog refresh` and the local engines over.
 
-    A file that is not there says nothing. ConfigError names what is wrong with it.
+    A file of the former that is not there says nothing. ConfigError names what is wrong with one.
     """
     ours = read_config(catalog_path())
-    if refreshed is None or not refreshed.exists():
-        return ours
-    return Config(providers=merged(ours, read_config(refreshed)))
+    if refreshed is not None and refreshed.exists():
+        ours = Config(providers=merged(ours, read_config(refreshed)))
+    if engines is not None:
+        ours = Config(providers=merged(ours, read_config(engines)))
+    return ours
 
 
-def load(path: Path | None, refreshed: Path | None = None) -> tuple[Catalog, Config]:
+def load(
+    path: Path | None, refreshed: Path | None = None, engines: Path | None = None
+) -> tuple[Catalog, Config]:
     """The catalog with the file `path` laid over what is known, and that file's configuration."""
     config = read_config(path)
-    return build(config, facts(refreshed)), config
+    return build(config, facts(refreshed, engines)), config
 
 
 def check(path: Path | None, refreshed: Path | None = None) -> list[str]:
@@ -338,6 +342,7 @@ def _deployment(
         token_factor=model.token_factor or doc.token_factor or 1.0,
         status=model.status,
         priority=doc.priority + model.priority,
+        last_resort=doc.last_resort,
         plans=plans(doc, model, over),
         audio=audio(model),
     )

@@ -247,7 +247,7 @@ class ProviderDoc(Doc):
     `limits` are shared by all its models, `pools` (limits by plan, by a name) by those in the pool.
     `scope` says who has one set of them: a key, or all keys of an organisation. `left_out` are
     patterns (`*`, `?`) of models it lists that no call of ours can reach: `catalog refresh` adds
-    none of them.
+    none of them. `last_resort`: `auto` means it only where nothing else could serve.
     """
 
     type: str | None = None
@@ -272,6 +272,7 @@ class ProviderDoc(Doc):
     docs: str | None = None
     doubt: str | None = None
     priority: int = 0
+    last_resort: bool = False
 
     @model_validator(mode="before")
     @classmethod

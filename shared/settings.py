@@ -7,13 +7,16 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.core.sharing import Policy, ShareMode
 from shared.credentials import Secret
 from shared.errors import ConfigError
 from shared.nearest import Problem, problems, unknown
 
 PREFIX = "HEADRACE_"
-CLIENT_VARIABLES = frozenset({"HEADRACE_URL", "HEADRACE_API_KEY", "HEADRACE_DEBUG"})
-"""The command line's own: no settings of a process, and not unknown either."""
+CLIENT_VARIABLES = frozenset(
+    {"HEADRACE_URL", "HEADRACE_API_KEY", "HEADRACE_DEBUG", "HEADRACE_ENGINE_KEY"}
+)
+"""The command line's own and the local engines' key: no settings, and not unknown either."""
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 Seconds = Annotated[float, Field(ge=0, le=366 * 86_400, allow_inf_nan=False)]
@@ -55,6 +58,16 @@ class Settings(BaseSettings):
         default=None,
         description="what `headrace catalog refresh` wrote, between catalog.yaml and config;"
         " None: the data directory's `catalog.yaml`",
+    )
+    local: bool | None = Field(
+        default=None,
+        description="`headrace up` runs this machine's own small models; None: where no provider"
+        " has a key",
+    )
+    engines: Path | None = Field(
+        default=None,
+        description="what `headrace up` tells its parts of those, beneath config; it sets this"
+        " itself",
     )
     api_keys_file: Path | None = Field(
         default=None, description="callers' keys beside the configuration's: JSON, digests only"
@@ -187,6 +200,16 @@ class Settings(BaseSettings):
         default=None, description="per UTC day, over all tenants; None: no cap"
     )
 
+    # What equal requests of one tenant share
+    share: Literal["auto", "always", "never"] = Field(
+        default="auto",
+        description="one upstream call for equal requests; auto: where equal answers are expected",
+    )
+    cache_s: Seconds = Field(
+        default=0, description="an answer is given to equal requests for so long; 0: never"
+    )
+    cache_entries: Count = Field(default=100_000, description="answers that are known so")
+
     # The embedded store and the logs
     appendfsync: Literal["always", "everysec", "no"] = "always"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -204,10 +227,16 @@ class Settings(BaseSettings):
     def _lower(cls, value: Any) -> Any:
         return value.lower() if isinstance(value, str) else value
 
-    @field_validator("data_dir", "config", "catalog", "api_keys_file")
+    @field_validator("data_dir", "config", "catalog", "engines", "api_keys_file")
     @classmethod
     def _expanded(cls, value: Path | None) -> Path | None:
         return value.expanduser() if value else value
+
+    @property
+    def sharing(self) -> Policy:
+        """What equal requests share where they do not say."""
+        kept_ms = int(self.retention_s * 1_000)
+        return Policy(ShareMode(self.share), int(self.cache_s * 1_000), kept_ms)
 
     @property
     def refreshed(self) -> Path:

@@ -1,6 +1,6 @@
 """A checked request on its way to becoming a job, by whichever route, or in a batch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
@@ -19,11 +19,14 @@ from shared.needs import (
 )
 from shared.routing import Route
 from shared.store.types import LaneState
+from shared.wire.openai import chat_request
+from shared.wire.responses import chat_of, echo
 from shared.wire.summaries import SummaryRequest, stored
 from shared.wire.webhooks import JobWebhook
 
 CHAT: Final = "/v1/chat/completions"
 EMBEDDINGS: Final = "/v1/embeddings"
+RESPONSES: Final = "/v1/responses"
 TRANSCRIPTIONS: Final = "/v1/audio/transcriptions"
 SUMMARIES: Final = "summaries"
 PARENT_LANES: Final[Mapping[Kind, str]] = {
@@ -39,8 +42,8 @@ class Submission:
 
     `max_output_tokens` is what the caller named for one choice. `conversation` is what tells it
     from others, and whether this is a later turn. `job_id` is given where something must know the
-    job before it is accepted. `extra` are the job's further wishes, stored as
-    they are.
+    job before it is accepted. `extra` are the job's further wishes, stored as they are. `content`
+    is the digest of the bytes that the request names, where they are known.
     """
 
     kind: Kind
@@ -59,6 +62,7 @@ class Submission:
     webhook: JobWebhook | None = None
     told_as: str | None = None
     job_id: str | None = None
+    content: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
 
@@ -107,6 +111,26 @@ def chat(request: dict[str, Any], raw: bytes, **more: Any) -> Submission:
         conversation=conversation(request),
         **{"stream": streamed, **more},
     )
+
+
+def response(
+    request: dict[str, Any], before: Sequence[dict[str, Any]], raw: bytes, **more: Any
+) -> Submission:
+    """A checked Responses request as the chat it asks for; `before` are earlier turns' messages.
+
+    Refused, in the words of a chat: what a chat may not be asked.
+    """
+    asked = chat_of(request, before)
+    asked["stream"] = bool(request.get("stream"))
+    made = chat(chat_request(asked), raw)
+    extra: dict[str, Any] = {
+        "response": echo(request) | {"model": request["model"]},
+        "turns_from": 1 if request.get("instructions") else 0,
+    } | more
+    if request.get("metadata"):
+        extra["metadata"] = request["metadata"]
+    told_as = "response" if request.get("background") else None
+    return replace(made, endpoint=RESPONSES, told_as=told_as, extra=extra)
 
 
 def embedding(request: dict[str, Any], raw: bytes, **more: Any) -> Submission:

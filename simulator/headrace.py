@@ -13,6 +13,7 @@ from simulator.config import (
     SimulatorConfig,
 )
 from simulator.durations import short_span
+from simulator.personalities.gemini_audio import TOKENS_PER_S
 from simulator.server import Address
 
 _CAPABILITIES = {
@@ -124,6 +125,8 @@ def _model(provider: SimulatedProvider, model: Model, telling: _Telling) -> dict
     }
     if "transcription" in model.kinds:
         shown |= _hearing(model)
+        if provider.personality == "gemini":
+            shown["audio_tokens_per_second"] = TOKENS_PER_S
     plan = _plan((*provider.limits, *model.limits), telling)
     if telling.limits and plan:
         shown["limits"] = _by_plan(provider, plan)

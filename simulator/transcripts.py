@@ -31,7 +31,7 @@ class TranscriptionCall:
     response_format: str = "json"
     words: bool = False
     segments: bool = True
-    prompt_tokens: int = field(default=0, init=False)
+    prompt_tokens: int = 0
     images: int = field(default=0, init=False)
     stream: bool = field(default=False, init=False)
     max_tokens: int | None = field(default=None, init=False)

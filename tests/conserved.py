@@ -12,7 +12,8 @@ KNOWN = {
     "quarantine", "quarantined", "wake", "ctl", "idem", "live", "tenants", "sigs", "cfg", "set",
     "quota", "quotalog", "usage", "spent", "pace", "dead", "testing", "leader", "unserved", "again",
     "admin", "credentials", "providers", "apikeys", "plans", "checks", "probes", "prints",
-    "hooks", "hooked", "told",
+    "hooks", "hooked", "told", "kids", "brood", "state",
+    "lead", "fol", "kept", "kept_until",
 }  # fmt: skip
 
 
@@ -72,6 +73,7 @@ async def assert_conserved(client: Redis, prefix: str = "{hr}:") -> Keyspace:
     _counts(space, jobs)
     _lanes(space)
     _ends(space, jobs)
+    _equals(space, jobs)
     return space
 
 
@@ -79,7 +81,7 @@ async def assert_at_rest(client: Redis, prefix: str = "{hr}:") -> Keyspace:
     """Conserved, and nothing is queued, running, delayed, parked with work or held."""
     space = await assert_conserved(client, prefix)
     assert int(space.get("alive") or 0) == 0, f"alive is {space.get('alive')}"
-    for noun in ("held", "q", "ring", "ready", "live"):
+    for noun in ("held", "q", "ring", "ready", "live", "lead", "fol"):
         assert not space.under(noun), f"{noun} is left: {list(space.under(noun))[:5]}"
     for name in ("run", "delay", "limits", "quarantine", "quarantined", "full"):
         assert not space.get(name), f"{name} is left: {space.get(name)}"
@@ -101,6 +103,9 @@ def _places(space: Keyspace) -> dict[str, list[str]]:
     for name, ids in space.under("q").items():
         for job_id in ids:
             places[job_id].append(f"q:{name}")
+    for leader, ids in space.under("fol").items():
+        for job_id in ids:
+            places[job_id].append(f"fol:{leader}")
     for name in ("delay", "quarantine"):
         for job_id in space.get(name):
             places[job_id].append(name)
@@ -115,6 +120,9 @@ def _right_place(job_id: str, job: dict[str, str], where: str | None) -> None:
         case "queued":
             assert where, f"{job_id} is queued and nowhere"
             expected = f"q:{job['lane']}:{job['priority']}:{job['tenant']}"
+            if "lead" in job:
+                assert where == f"fol:{job['lead']}", (job_id, where, job["lead"])
+                return
             assert where in (expected, "delay", "quarantine"), (job_id, where, expected)
             assert (where == "delay") == ("due" in job), (job_id, where, job)
             assert "suspect" not in job, f"{job_id} is queued and called suspect"
@@ -203,6 +211,23 @@ def _lanes(space: Keyspace) -> None:
     assert all(lane.partition("/")[0] == provider for lane, provider in listed.items())
     assert set(space.get("park")) == parked
     assert set(space.get("full")) == full
+
+
+def _equals(space: Keyspace, jobs: dict[str, Any]) -> None:
+    """Who is followed lives and follows nobody; what newcomers are led to is such a job."""
+    for leader, ids in space.under("fol").items():
+        job = jobs[leader]
+        assert job["status"] in ("queued", "in_progress"), f"{leader} has ended and is followed"
+        assert "lead" not in job, f"{leader} follows and is followed"
+        alike = {(jobs[each]["tenant"], jobs[each]["like"]) for each in ids}
+        assert alike == {(job["tenant"], job["like"])}, f"{leader} is followed by strangers"
+    for name, leader in space.under("lead").items():
+        job = jobs[leader]
+        assert f"{job['tenant']}:{job['like']}" == name
+        assert job["status"] in ("queued", "in_progress"), f"lead:{name} names an ended job"
+        assert "lead" not in job, f"lead:{name} names one that follows"
+    kept = {name: int(entry.split()[1]) for name, entry in space.get("kept").items()}
+    assert {name: int(till) for name, till in space.get("kept_until").items()} == kept
 
 
 def _ends(space: Keyspace, jobs: dict[str, Any]) -> None:

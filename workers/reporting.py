@@ -180,6 +180,7 @@ def report(
     if isinstance(outcome, Failed):
         common["reason"] = f"{outcome.kind}:{outcome.window}" if outcome.window else outcome.kind
         common["blame_provider"] = TABLE[outcome.kind].blame is Blame.PROVIDER
+        common["own_fault"] = TABLE[outcome.kind].blame is Blame.JOB
         common["resume"] = progress.resume
         common["cost_microusd"] = _lost_cost(deployment, progress, shown)
     match decision.action:

@@ -12,7 +12,9 @@ class Counts:
     """`calls` reached a provider, `done` were answered, `free` of these cost nothing.
 
     `unpriced` were answered at a price nobody knows: they count no cost. `saved_microusd` is what
-    the free ones would have cost by the list.
+    the free ones would have cost by the list. `shared` and `kept` were answered by another job's
+    call, while it ran or after it: no call was made, and `spared_microusd` is what theirs would
+    have cost by the list.
     """
 
     calls: int = 0
@@ -25,6 +27,9 @@ class Counts:
     audio_seconds: int = 0
     cost_microusd: int = 0
     saved_microusd: int = 0
+    shared: int = 0
+    kept: int = 0
+    spared_microusd: int = 0
 
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))

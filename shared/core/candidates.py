@@ -30,6 +30,7 @@ class Skip(StrEnum):
     NO_QUOTA = "no_quota"
     NOT_ALLOWED = "not_allowed"
     CAPABILITY = "capability"
+    LAST_RESORT = "last_resort"
     MAX_OUTPUT = "max_output"
     CONTEXT = "context"
     AUDIO_SIZE = "audio_size"

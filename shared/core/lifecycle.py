@@ -7,7 +7,8 @@
                         ├── cancel ─────────────┴── cancel_running ──▶ cancelled
                         └── expire ──────────────── expire_running ──▶ expired
 
-A move keeps a job queued. A replay is a new job. Final states have no way out.
+A move keeps a job queued. A replay is a new job. Final states have no way out. A queued job that
+shares another's call, or is given a kept answer, ends without running: answer, fail_alike.
 """
 
 from dataclasses import dataclass
@@ -42,6 +43,8 @@ FAIL = Transition("fail", RUNNING, Status.FAILED, "job.failed", fenced=True)
 DEAD_LETTER = Transition("dead_letter", RUNNING, Status.FAILED, "job.failed")
 CANCEL = Transition("cancel", QUEUED, Status.CANCELLED, "job.cancelled")
 CANCEL_RUNNING = Transition("cancel_running", RUNNING, Status.CANCELLED, "job.cancelled")
+ANSWER = Transition("answer", QUEUED, Status.COMPLETED, "job.completed")
+FAIL_ALIKE = Transition("fail_alike", QUEUED, Status.FAILED, "job.failed")
 EXPIRE = Transition("expire", QUEUED, Status.EXPIRED, "job.expired")
 EXPIRE_RUNNING = Transition("expire_running", RUNNING, Status.EXPIRED, "job.expired")
 
@@ -57,6 +60,8 @@ TRANSITIONS = (
     DEAD_LETTER,
     CANCEL,
     CANCEL_RUNNING,
+    ANSWER,
+    FAIL_ALIKE,
     EXPIRE,
     EXPIRE_RUNNING,
 )

@@ -148,6 +148,7 @@ class Deployment:
 
     `capabilities` None means not known: nothing is filtered by them. `token_factor` turns o200k
     tokens into this provider's (1.4 for Gemini's JSON digits). `plans` maps a plan name to limits.
+    One of `last_resort` is meant by `auto` and its kin only where nothing else could serve.
     """
 
     id: str
@@ -166,6 +167,7 @@ class Deployment:
     token_factor: float = 1.0
     status: str = "active"
     priority: int = 0
+    last_resort: bool = False
     plans: tuple[tuple[str, Limits], ...] = ()
     audio: Audio = Audio()
 

@@ -102,10 +102,23 @@ def job_header(job: NewJob) -> dict[str, Any]:
         "hook": job.hook,
         "as": job.told_as,
         "batch": None if job.batch is None else " ".join(job.batch),
+        **_shared(job),
         "parent": job.parent,
         "watch": job.watcher if job.follow or job.watcher is None else f"!{job.watcher}",
     }
     return {name: value for name, value in header.items() if value is not None}
+
+
+def _shared(job: NewJob) -> dict[str, Any]:
+    """What sharing.lua reads; a job that is to begin later leads nobody."""
+    if job.sharing is None:
+        return {}
+    terms = job.sharing.terms
+    return {
+        "like": job.sharing.likeness,
+        "share": (terms.follow and not job.delay_ms) or None,
+        "cache": terms.cache_ms or None,
+    }
 
 
 def signatures(jobs: Sequence[NewJob]) -> dict[str, dict[str, Sequence[str]]]:
@@ -193,6 +206,7 @@ class Finish:
         report, narrowed = self.report, self.narrowed()
         header = {
             "uncertain": report.uncertain or None,
+            "own": report.own_fault or None,
             "away": report.blame_provider or None,
             "resume": report.resume,
             "lane": report.lane,

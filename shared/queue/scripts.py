@@ -15,7 +15,9 @@ from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, NoScriptError, ResponseError
 
 LUA = Path(__file__).parent / "lua"
-LIBRARIES = ("prelude", "lanes", "quota", "accepting", "hooks", "claiming", "usage", "finishing")
+LIBRARIES = (
+    "prelude", "lanes", "quota", "accepting", "hooks", "claiming", "usage", "sharing", "finishing",
+)  # fmt: skip
 COMMANDS = ("fcall", "evalsha", "eval")  # what runs them, as `INFO commandstats` counts
 _KEPT = 4  # libraries of other versions that may serve at the same time
 _FAULTS = ("user_script", "user_function")  # as Redis and Valkey name a script that raised

@@ -11,6 +11,7 @@ from typing import Any, Final
 from shared.core.model import Kind, Need, Priority, Status, Usage
 from shared.core.outcome import Cooldown as Cooldown  # noqa: PLC0414 - a report's words, for all
 from shared.core.outcome import Learned as Learned  # noqa: PLC0414
+from shared.core.sharing import Sharing
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,8 @@ class NewJob:
     `idempotency` is (key digest, body digest); `live` is the digest of API key and body under which
     an SDK's retry finds the live job. `watcher` is the inbox of the API process that waits; if it
     does not `follow` the job, it is told of its end only. `hook` says who else is told of its end
-    (`store/hooks.own_hook`), `told_as` as what beside a job (`response`).
+    (`store/hooks.own_hook`), `told_as` as what beside a job (`response`). `sharing`: what it may
+    have in common with its equals (None: nothing).
     """
 
     id: str
@@ -48,6 +50,7 @@ class NewJob:
     told_as: str | None = None
     batch: tuple[str, str] | None = None  # the batch it is a line of, and its custom id there
     parent: str | None = None  # the job whose step made it; it comes with that step's report
+    sharing: Sharing | None = None
 
 
 MOST_CHILDREN: Final = 1_000  # that live at once: a parent's end cancels all of them in one call
@@ -57,6 +60,8 @@ class Acceptance(StrEnum):
     """What became of a `NewJob`."""
 
     NEW = "new"
+    SHARED = "shared"  # new, and follows an equal job
+    CACHED = "cached"  # new, and has ended with the answer of an equal job
     REPEATED = "repeated"  # same idempotency key and body: `job_id` is the first one's
     JOINED = "joined"  # an SDK's retry found its live job
     CONFLICT = "conflict"  # same idempotency key, another body
@@ -65,12 +70,21 @@ class Acceptance(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """`status` is the job's status now: a repeated key may name a job that has ended."""
+    """`status` is the job's status now: a repeated key may name a job that has ended.
+
+    `of` is the job whose call or answer it is, where that is another one's.
+    """
 
     how: Acceptance
     job_id: str
     created_ms: int
     status: Status = Status.QUEUED
+    of: str | None = None
+
+    @property
+    def made(self) -> bool:
+        """Whether the job that was handed in is there under its own id, and was not before."""
+        return self.how in (Acceptance.NEW, Acceptance.SHARED, Acceptance.CACHED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +163,7 @@ class Report:
     body (JSON), `error` our error object (JSON); `attempt` the JSON record of this attempt.
     `exclude_lane`: the job goes where it can be served first, in the order of escape: other models
     of this provider before other providers, or after them where `blame_provider`.
+    `own_fault`: a failure that the job's equals would meet as well.
     `total` is what the job used, where `usage` is only this attempt's. `resume` tells whoever
     follows the stream what becomes of the deltas so far.
 
@@ -178,6 +193,7 @@ class Report:
     measured: Measured | None = None
     resume: dict[str, Any] | None = None
     hedge: Hedged | None = None
+    own_fault: bool = False
     state: bytes = b"null"
     awaits: int = 0
     progress: dict[str, Any] | None = None

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -93,10 +94,7 @@ class Jobs:
         header = {"jobs": [job_header(job) for job in jobs], "sigs": signatures(jobs)}
         with store_errors("accept"):
             rows = await self._scripts("accept", header, *(job.doc for job in jobs))
-        return [
-            Accepted(Acceptance(how.decode()), job_id.decode(), int(at), Status(status.decode()))
-            for how, job_id, at, status in rows
-        ]
+        return [_accepted(row) for row in rows]
 
     async def cancel(
         self, job_id: str, tenant: str | None, reason: str = "cancelled"
@@ -191,7 +189,23 @@ class Jobs:
             pipe.llen(self._key("ev", job_id))
         with store_errors("get"):
             rows = await pipe.execute()
-        return [_record(job_id, rows[at * 4 : at * 4 + 4], tenant) for at, job_id in enumerate(ids)]
+        found = [
+            _record(job_id, rows[at * 4 : at * 4 + 4], tenant) for at, job_id in enumerate(ids)
+        ]
+        return await self._as_led(found)
+
+    async def _as_led(self, found: list[JobRecord | None]) -> list[JobRecord | None]:
+        """Who follows another job stands where that one stands, and how."""
+        leaders = {one.shared_with for one in found if one and not one.status.final}
+        names = sorted(name for name in leaders if name)
+        if not names:
+            return found
+        pipe = self._reads.pipeline(transaction=False)
+        for name in names:
+            pipe.hmget(self._key("job", name), "status", "stepped", "started", "lane")
+        with store_errors("get"):
+            rows = dict(zip(names, await pipe.execute(), strict=True))
+        return [one and _led(one, rows.get(one.shared_with or "")) for one in found]
 
     async def list(
         self,
@@ -304,6 +318,8 @@ class Jobs:
             return await self.waiting(queued[-1]) if queued else None
         if record.status is not Status.QUEUED:
             return None
+        if record.shared_with:
+            return Waiting("shared", None, None, None)
         lane, prefix, rank = record.lane, self._prefix, int(record.priority)
         pipe = self._reads.pipeline(transaction=False)
         pipe.hmget(f"{prefix}lane:{lane}", "parked", "reason", "window", "full", "n0", "n1", "n2")
@@ -329,6 +345,15 @@ class Jobs:
         return True
 
 
+def _accepted(row: Sequence[Any]) -> Accepted:
+    """One row of accept.lua; the fifth field is there only where an answer is another job's."""
+    how, job_id, at, status, *of = row
+    found = of[0].decode() if of else None
+    return Accepted(
+        Acceptance(how.decode()), job_id.decode(), int(at), Status(status.decode()), found
+    )
+
+
 def _shelf(status: Status) -> str:
     """The index that holds jobs of this status; a job changes it once, at its end."""
     return status.value if status.final else "live"
@@ -352,6 +377,10 @@ def events_of(first: int, lines: Sequence[bytes]) -> tuple[Event, ...]:
     )
 
 
+def _text(value: bytes | None) -> str | None:
+    return value.decode() if value else None
+
+
 def _int(value: bytes | None) -> int | None:
     return int(value) if value else None
 
@@ -361,6 +390,16 @@ def _attempts(h: Mapping[bytes, bytes]) -> tuple[dict[str, Any], ...]:
     most = int(h.get(b"attempts", 0)) + int(h.get(b"requeues", 0)) + 1
     found = (h.get(b"a%d" % n) for n in range(1, min(most, 1000) + 1))
     return tuple(orjson.loads(text) for text in found if text)
+
+
+def _led(record: JobRecord, leader: Sequence[bytes | None] | None) -> JobRecord:
+    """A job that follows another, as that one stands. It may have ended since: then as it was."""
+    status, stepped, started, lane = leader or (None,) * 4
+    if record.status.final or not status or not lane or Status(status.decode()).final:
+        return record
+    shown = Status.IN_PROGRESS if stepped else Status(status.decode())
+    began = None if started is None else max(int(started), record.created_ms)
+    return replace(record, status=shown, started_ms=began, lane=lane.decode())
 
 
 def _record(job_id: str, row: Sequence[Any], tenant: str | None) -> JobRecord | None:
@@ -390,6 +429,8 @@ def _record(job_id: str, row: Sequence[Any], tenant: str | None) -> JobRecord | 
         events=int(row[3]),
         parent=parent.decode() if (parent := h.get(b"parent")) else None,
         progress=_progress(h),
+        shared_with=_text(h.get(b"lead")),
+        cached_from=_text(h.get(b"from")),
     )
 
 

@@ -120,6 +120,7 @@ async def publish_catalog(
             "usage_ms": int(settings.usage_retention_s * 1000),
             "paid_cap_microusd": -1 if cap_microusd is None else cap_microusd,
             "max_alive": settings.max_queued,
+            "kept": settings.cache_entries,
             "bulk_reserve": settings.bulk_reserve,
             "interactive_recent_ms": int(settings.interactive_recent_s * 1000),
             "breaker_failures": settings.breaker_failures,

@@ -1,11 +1,13 @@
 """What the store gives back: jobs as they stand, pages of them, live lanes."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from shared.core.backlog import Step
 from shared.core.model import Kind, Priority, Status, Usage
 from shared.core.pace import Pace
+
+SERVER_ERROR: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,11 @@ class Family:
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
-    """A job as it stands. `doc` is what was accepted; `result` the response body (JSON)."""
+    """A job as it stands. `doc` is what was accepted; `result` the response body (JSON).
+
+    `shared_with` is the job that it follows, or by whose call it was answered; `cached_from` the
+    one whose kept answer it was given.
+    """
 
     id: str
     tenant: str
@@ -58,16 +64,25 @@ class JobRecord:
     usage: Usage | None
     cost_microusd: int
     events: int
+    shared_with: str | None = None
+    cached_from: str | None = None
     parent: str | None = None
     progress: Progress | None = None
+
+    @property
+    def may_run(self) -> bool:
+        """Whether what it needs must be kept: it lives, or failed for no fault of the request."""
+        if self.status is Status.FAILED:
+            return int((self.error or {}).get("status") or SERVER_ERROR) >= SERVER_ERROR
+        return self.status not in (Status.COMPLETED, Status.CANCELLED)
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """Why a queued job waits: `position` counts jobs before it in its lane (None: > 10,000).
 
-    `reason` is one of `quota cooldown concurrency delayed behind paused`; `window` names the quota
-    window, `until_ms` the moment the lane reopens.
+    `reason` is one of `quota cooldown concurrency delayed behind paused shared`; `window` names the
+    quota window, `until_ms` the moment the lane reopens.
     """
 
     reason: str

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared.core.analysis import TYPES
 from shared.core.model import Kind
+from shared.core.sharing import MAX_CACHE_S
 from shared.wire.openai import Metadata, chat_request, embeddings_request, refused_from
 from shared.wire.summaries import summary_request
 from shared.wire.transcriptions import transcription_request
@@ -21,7 +22,8 @@ class JobRequest(BaseModel):
     `mode` is what selection prefers, `request_type` the kind of work where it is not to be guessed,
     `session` names the conversation, which stays with its deployment while there is room.
     `on_uncertain` is what happens to a call that may have been made when its worker died,
-    `on_break` to a stream that breaks after its first token.
+    `on_break` to a stream that breaks after its first token. `share`: whether its equals may have
+    its answer, `cache_s` how old an answer it takes and how long its own is kept (0: neither).
     """
 
     model_config = ConfigDict(
@@ -44,6 +46,8 @@ class JobRequest(BaseModel):
     session: Annotated[str, Field(min_length=1, max_length=255)] | None = None
     on_uncertain: Literal["retry", "fail"] = "retry"
     on_break: Literal["fail", "restart", "continue"] = "fail"
+    share: Literal["auto", "always", "never"] | None = None
+    cache_s: Annotated[float, Field(ge=0, le=MAX_CACHE_S, allow_inf_nan=False)] | None = None
 
     @property
     def own_webhook(self) -> JobWebhook | None:

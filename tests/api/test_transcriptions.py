@@ -182,6 +182,12 @@ async def test_a_failed_job_is_told_as_such(client, ears):
     assert await everything(ears) == []
 
 
+async def test_an_upload_that_is_not_to_blame_is_kept_for_a_replay(client, ears):
+    ears.on_accept = lambda job_id: ears.fail(job_id, {"message": "nobody hears", "status": 502})
+    assert (await post(client)).status_code == 502
+    assert len(await everything(ears)) == 1
+
+
 BAD = [
     ({"model": "nope"}, 404, "model"),
     ({"model": "sim"}, 400, "model"),
@@ -266,6 +272,37 @@ async def test_nobody_names_an_object_of_the_store_or_anothers_file(client, ears
     assert (await client.post(PATH, json=body)).status_code == 400
     answer = await client.post(PATH, json={"kind": "transcription", "request": body})
     assert answer.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("source", "status", "param"),
+    [
+        ({"file_id": "file-0"}, 404, "file_id"),
+        ({"url": "http://127.0.0.1/a.mp3"}, 400, "url"),
+        ({"url": "http://169.254.169.254/latest"}, 400, "url"),
+    ],
+)
+async def test_what_may_not_be_read_is_refused_on_every_way_in(client, ears, source, status, param):
+    request = {"model": "whisper"} | source
+    job = {"kind": "transcription", "request": request}
+    form = {name: (None, value) for name, value in request.items()}
+    for answer, named in (
+        (await client.post(PATH, json=request), param),
+        (await client.post(PATH, files=form), param),
+        (await client.post("/v1/jobs", json=job), f"request.{param}"),
+    ):
+        assert (answer.status_code, answer.json()["error"]["param"]) == (status, named)
+    assert ears.rows == {}
+
+
+async def test_anothers_file_is_no_file(client, ears):
+    made = await client.post(
+        "/v1/files", data={"purpose": "user_data"}, files={"file": ("a.mp3", AUDIO)}
+    )
+    body = {"model": "whisper", "file_id": made.json()["id"]}
+    assert (await client.post(PATH, json=body)).status_code == 200
+    bob = {"Authorization": f"Bearer {BOB}"}
+    assert (await client.post(PATH, json=body, headers=bob)).status_code == 404
 
 
 async def test_the_upload_is_the_callers_alone(client, ears):

@@ -7,7 +7,7 @@ from shared.core.books import Counts, Row, alert
 
 TODAY = START_MS // 86_400_000
 ONE = Counts(3, 2, 1, 0, 100, 50, 10, 0, 2_000_000, 500_000)
-PAID = Counts(1, 1, 0, 1, 10, 5, 0, 0, 1_000_000, 0)
+PAID = Counts(1, 1, 0, 1, 10, 5, 0, 0, 1_000_000, 0, 4, 3, 250_000)
 
 
 @pytest.fixture
@@ -39,6 +39,7 @@ async def test_a_tenant_sees_its_own_by_day_provider_and_model(booked, client):
     assert (total["calls"], total["free"], total["unpriced"]) == (4, 1, 1)
     assert total["free_share"] == pytest.approx(1 / 3, abs=1e-6)
     assert (total["cost_usd"], total["saved_usd"]) == (3.0, 0.5)
+    assert (total["shared"], total["from_cache"], total["spared_usd"]) == (4, 3, 0.25)
     assert (found["from"], found["to"]) == ("2026-09-15", "2026-09-21")
 
 

@@ -12,11 +12,10 @@ import openai
 import orjson
 import pytest
 from google.genai import types as gemini_types
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openai.types.audio import TranscriptionVerbose
 from recorded_transcripts import BROKEN, NO_TIMES, REFUSALS, REPLIES, SEGMENTS_ONLY, TIMED
-from wire_talks import JSON
 from worker_claims import deployment
 
 from shared.catalog import Quirks, build
@@ -329,9 +328,14 @@ def test_no_answer_whatever_makes_an_adapter_fall(host):
             *("results", "channels", "alternatives", "transcript", "utterances", "metadata"),
         ]
     )
-    inner = JSON | st.lists(st.dictionaries(names, JSON, max_size=4), max_size=3)
-    answers = st.dictionaries(names, inner | st.dictionaries(names, inner, max_size=4), max_size=5)
+    leaves = st.none() | st.booleans() | st.floats() | st.sampled_from(["1s", "x", "", "STOP"])
+    answers = st.recursive(
+        leaves,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=5),
+        max_leaves=12,
+    )
 
+    @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(answers)
     def check(value):
         outcome = adapter.parse(asked, HttpReply(200, {}, orjson.dumps(value)))

@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 from servers import valkey_server
 
 from shared.core.model import Status
+from shared.core.sharing import Sharing, Terms
 from shared.queue.engine import Engine, Hand
 from shared.queue.types import NewJob, Report
 from shared.store.connect import commands
@@ -75,6 +76,28 @@ async def test_all_that_a_killed_worker_ran_is_done_by_another(world: World) -> 
     await assert_conserved(world.client)
     async with engine(world.url, _complete, lease_ms=LEASE_MS, beat_ms=400):
         await all_done(world, 300)
+
+
+async def test_those_who_follow_what_a_killed_worker_ran_end_with_it_by_one_call(
+    world: World,
+) -> None:
+    ran: list[str] = []
+
+    async def run(hand: Hand) -> Report:
+        ran.append(hand.claim.job_id)
+        return DONE
+
+    shared = [Sharing(f"like-{n}", Terms(follow=True)) for n in range(30)]
+    with worker(world.url) as first:
+        jobs = [world.job(doc=doc(do="hold"), sharing=shared[n % 30]) for n in range(300)]
+        await world.accept(*jobs)
+        await running(world, 30)
+        first.kill()
+        first.wait()
+    await assert_conserved(world.client)
+    async with engine(world.url, run, lease_ms=LEASE_MS, beat_ms=400):
+        await all_done(world, 300)
+    assert sorted(ran) == [job.id for job in jobs[:30]], "each leader once, no follower"
 
 
 async def test_a_worker_that_slept_past_its_lease_finishes_nothing(world: World) -> None:

@@ -1,6 +1,7 @@
 """Transcription on the whole system: long speech over simulated Whisper providers."""
 
 import httpx2
+import orjson
 import pytest
 from sounds import SILENCE, record, samples
 from whole import until, whole_system
@@ -13,16 +14,16 @@ MODEL = "whisper-sim"
 FINAL = {"completed", "failed", "cancelled", "expired"}
 
 
-def hearing(mapping, *, latency_ms=0, **model):
+def hearing(mapping):
     """Three providers that hear what was really spoken, parts of a minute at most."""
-    wanted = {"id": MODEL, "kinds": ["transcription"], "max_audio_seconds": PART_S} | model
+    wanted = {"id": MODEL, "kinds": ["transcription"], "max_audio_seconds": PART_S}
     names = (("groq", "groq"), ("openai", "openai"), ("mistral", "mistral"))
     mapping["providers"] = {
         name: {
             "personality": personality,
             "models": [wanted, "sim-small"],
             "keys": [{"key": f"sk-{name}"}],
-            "latency": {"median_ms": latency_ms, "sigma": 0.0, "seed": 1},
+            "latency": {"median_ms": 100, "sigma": 0.0, "seed": 1},
         }
         for name, personality in names
     }
@@ -90,6 +91,15 @@ def heard_by(system):
         name: provider["total"]["answered_200"]
         for name, provider in system.simulated()["providers"].items()
     }
+
+
+def slowed(system, *names, kind="slow", **more):
+    for name in names:
+        system.fault(kind=kind, provider=name, **more)
+
+
+def well_again(system):
+    httpx2.delete(f"{system.address.admin_url}/faults", timeout=30).raise_for_status()
 
 
 def test_long_speech_is_heard_in_parts_and_told_as_one(hears, speech, talk):
@@ -179,7 +189,7 @@ def test_a_part_that_nobody_takes_fails_the_job_and_a_replay_goes_on_from_there(
     assert " could not be transcribed: " in found["error"]["message"]
     done = [one["id"] for one in children(hears, job_id) if one["status"] == "completed"]
     assert done
-    httpx2.delete(f"{hears.address.admin_url}/faults", timeout=30).raise_for_status()
+    well_again(hears)
     calls = sum(heard_by(hears).values())
     with hears.http() as http:
         assert http.post(f"/v1/jobs/{job_id}/replay").status_code == 202
@@ -190,32 +200,64 @@ def test_a_part_that_nobody_takes_fails_the_job_and_a_replay_goes_on_from_there(
     assert sum(heard_by(hears).values()) - calls == parts - len(done)
 
 
-def test_a_cancelled_transcription_takes_its_parts_with_it(start, speech):
-    system = start("unlimited", change=lambda mapping: hearing(mapping, latency_ms=60_000))
-    job_id = handed_in(system, speech)
-    until(lambda: any(one["status"] == "in_progress" for one in children(system, job_id)))
-    with system.http() as http:
+def test_a_cancelled_transcription_takes_its_parts_with_it(hears, speech):
+    slowed(hears, "groq", "openai", "mistral", kind="stall")
+    job_id = handed_in(hears, speech)
+    until(lambda: any(one["status"] == "in_progress" for one in children(hears, job_id)))
+    with hears.http() as http:
         assert http.post(f"/v1/jobs/{job_id}/cancel").json()["status"] == "cancelled"
-    until(lambda: {one["status"] for one in children(system, job_id)} == {"cancelled"})
+    until(lambda: {one["status"] for one in children(hears, job_id)} == {"cancelled"})
+    well_again(hears)
 
 
 @pytest.mark.timeout(240)
-def test_kill_9_of_the_worker_in_the_middle_loses_no_part_and_does_none_again(start, speech, talk):
-    system = start(
-        "unlimited", change=lambda mapping: hearing(mapping, latency_ms=1_500), workers=2
-    )
-    job_id = handed_in(system, speech)
+def test_kill_9_of_the_worker_in_the_middle_loses_no_part_and_does_none_again(hears, speech, talk):
+    slowed(hears, "openai", "mistral", factor=100)
+    before = sum(heard_by(hears).values())
+    job_id = handed_in(hears, speech)
 
     def some_done():
-        found = children(system, job_id)
+        found = children(hears, job_id)
         return any(one["status"] == "completed" for one in found) and found
 
     parts = until(some_done)
-    done = sum(heard_by(system).values())
-    system.kill("workers")
-    found = ended(system, job_id)
+    done = sum(one["status"] == "completed" for one in children(hears, job_id))
+    hears.kill("workers")
+    well_again(hears)
+    found = ended(hears, job_id)
     assert found["status"] == "completed", found["error"]
     assert found["result"]["text"] == talk.text
-    assert len(children(system, job_id)) == len(parts)
+    assert len(children(hears, job_id)) == len(parts)
     # what was in flight may be asked for once more; what was done is not
-    assert sum(heard_by(system).values()) <= done + 2 * (len(parts) - done)
+    assert sum(heard_by(hears).values()) - before <= done + 2 * (len(parts) - done)
+
+
+def test_a_batch_of_recordings_is_heard_line_by_line(hears, speech, talk):
+    sdk, url = hears.sdk(), "/v1/audio/transcriptions"
+    recording = sdk.files.create(file=speech, purpose="user_data")
+    bodies = {
+        "json": {"file_id": recording.id},
+        "verbose": {"file_id": recording.id, "response_format": "verbose_json"},
+        "text": {"file_id": recording.id, "response_format": "text"},
+        "gone": {"file_id": "file-" + "0" * 24},
+        "wrong": {"file_id": recording.id, "language": "klingon"},
+    }
+    lines = [
+        orjson.dumps({"custom_id": n, "method": "POST", "url": url, "body": {"model": MODEL} | b})
+        for n, b in bodies.items()
+    ]
+    file = sdk.files.create(file=("in.jsonl", b"\n".join(lines)), purpose="batch")
+    made = sdk.batches.create(input_file_id=file.id, endpoint=url, completion_window="24h")
+    done = until(lambda: (b := sdk.batches.retrieve(made.id)).status in FINAL and b)
+    counts = done.request_counts
+    assert (done.status, counts.completed, counts.failed) == ("completed", 3, 2)
+    told = {}
+    for file_id in (done.output_file_id, done.error_file_id):
+        for line in sdk.files.content(file_id).content.splitlines():
+            one = orjson.loads(line)
+            told[one["custom_id"]] = one["response"]["body"]
+    assert told["json"]["text"] == told["verbose"]["text"] == talk.text
+    assert told["text"] == {"text": talk.text + "\n"}
+    assert told["verbose"]["segments"]
+    assert told["gone"]["error"]["param"] == "file_id"
+    assert told["wrong"]["error"]["param"] == "language"

@@ -11,6 +11,7 @@ from scheduler.bell import Bell
 from scheduler.files import ExpiredFiles
 from shared.errors import Refused
 from shared.objects import NoSuchObject
+from shared.queue.types import Report, Verdict
 from shared.store.files import File, object_name
 
 
@@ -63,7 +64,7 @@ async def expire_again(world: BatchWorld, file_id: str) -> None:
     await world.files.postpone(file_id, await world.files.now_ms() - 1)
 
 
-async def test_what_came_with_a_job_stays_until_the_job_has_ended(world: BatchWorld) -> None:
+async def test_what_came_with_a_job_stays_while_the_job_may_run(world: BatchWorld) -> None:
     (accepted,) = await world.world.accept(world.world.job())
     job = accepted.job_id
     file_id = await world.upload(b"x")
@@ -77,6 +78,13 @@ async def test_what_came_with_a_job_stays_until_the_job_has_ended(world: BatchWo
     await expire_again(world, "upload-1")
     await turn(world)
     assert await world.world.client.exists("{hr}:file:upload-1")
+    await world.world.configure()
+    (claim,) = await world.world.claim()
+    await world.world.finish(claim, Report(Verdict.FAIL, error={"message": "no"}))
+    await expire_again(world, "upload-1")
+    await turn(world)
+    assert await world.world.client.exists("{hr}:file:upload-1")  # it may be replayed
+    await world.world.jobs.replay(job, None)
     await world.world.jobs.cancel(job, None)
     await expire_again(world, "upload-1")
     await turn(world)

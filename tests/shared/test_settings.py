@@ -5,6 +5,7 @@ import os
 import pytest
 
 from shared import settings
+from shared.core.sharing import Policy, ShareMode
 from shared.errors import ConfigError
 
 
@@ -23,6 +24,7 @@ def test_the_defaults_are_the_documented_ones():
     assert found.deadline_bulk_s is None
     assert (found.heartbeat_s, found.dead_after_s) == (1, 5)
     assert (found.bulk_share, found.bulk_reserve, found.paid) == (0.05, 0.10, "deadline")
+    assert found.sharing == Policy(ShareMode.AUTO, 0, 3 * 86_400_000)
 
 
 def test_data_lies_where_xdg_says(monkeypatch, tmp_path):
@@ -95,7 +97,7 @@ def test_settings_do_not_change():
 def test_every_number_says_its_unit():
     units = ("_s", "_bytes", "_usd", "_share", "_reserve", "_margin")
     counts = {"port", "workers", "max_inflight", "max_queued", "max_attempts", "breaker_failures"}
-    counts |= {"max_batch_lines"}
+    counts |= {"max_batch_lines", "cache_entries"}
     for name, field in settings.Settings.model_fields.items():
         if isinstance(field.default, (int, float)) and not isinstance(field.default, bool):
             assert name.endswith(units) or name in counts, name

@@ -7,12 +7,15 @@ import httpx2
 import mistralai.client as mistral
 import openai
 import pytest
+from google import genai
+from google.genai import types as gemini
 
 from simulator import load_config, running
 from simulator.speech import talk_of, write
 
 TALK = talk_of(11, 30)
 MODELS = [
+    {"id": "both", "kinds": ["chat", "transcription"]},
     {"id": "hears", "kinds": ["transcription"], "min_billed_seconds": 10},
     {"id": "plain", "kinds": ["transcription"], "timestamps": False},
     {"id": "small", "kinds": ["transcription"], "max_audio_bytes": 1_000},
@@ -21,6 +24,7 @@ MODELS = [
     "chats",
 ]
 NAMES = ("openai", "groq", "mistral")
+ALL = (*NAMES, "gemini")
 BOTH = ("openai", "groq")
 
 
@@ -35,7 +39,7 @@ def sound(tmp_path_factory):
 def address():
     providers = {
         name: {"personality": name, "models": MODELS, "keys": [{"key": f"sk-{name}"}]}
-        for name in NAMES
+        for name in ALL
     }
     with running(load_config({"providers": providers})) as found:
         yield found
@@ -173,3 +177,23 @@ def test_broken_answers_break_here_too(hears, address, kind):
     except (openai.APIError, ValueError):
         return
     assert not getattr(told, "text", None)
+
+
+@pytest.mark.parametrize(("model", "words"), [("hears", True), ("both", False)])
+def test_gemini_hears_what_is_inline(address, sound, model, words):
+    options = gemini.HttpOptions(base_url=address.roots["gemini"], api_version="v1beta")
+    config = gemini.GenerateContentConfig(
+        audio_transcription_config=gemini.AudioTranscriptionConfig(word_timestamp=True)
+    )
+    with genai.Client(api_key="sk-gemini", http_options=options) as sdk:
+        part = gemini.Part.from_bytes(data=sound.read_bytes(), mime_type="audio/flac")
+        told = sdk.models.generate_content(model=model, contents=[part], config=config)
+        with pytest.raises(genai.errors.ClientError, match="corrupted"):
+            sdk.models.generate_content(
+                model=model, contents=[gemini.Part.from_bytes(data=b"x", mime_type="audio/wav")]
+            )
+    assert told.text.strip() == TALK.text
+    spoken = [p.audio_transcription for p in told.candidates[0].content.parts]
+    heard = [word.word for each in spoken if each for word in each.words or ()]
+    assert heard == ([word.word for word in TALK.words] if words else [])
+    assert told.usage_metadata.prompt_token_count in (960, 992)

@@ -348,3 +348,14 @@ async def test_trouble_of_our_own_is_not_blamed_on_the_provider(transport):
     raw = sse(*PIECES, chunk({}, "stop"))
     with pytest.raises(StoreError):
         await attempted(transport, always(chunked(raw)), stream=True, ctx={"emit": broken})
+
+
+@pytest.mark.parametrize(
+    ("status", "own_fault"), [("400 Bad Request", True), ("503 Service Unavailable", False)]
+)
+async def test_a_failure_is_the_jobs_own_fault_only_where_the_request_is_wrong(
+    transport, status, own_fault
+):
+    error = {"error": {"message": "no", "type": "invalid_request_error", "code": None}}
+    report, _ = await attempted(transport, always(json_reply(error, status)), attempts=2)
+    assert (report.verdict, report.own_fault) == (Verdict.FAIL, own_fault)

@@ -154,6 +154,13 @@ def test_what_is_no_sound_is_told_for_what_it_is(tmp_path, out, data, code, word
     assert word in refused.message
 
 
+def test_a_playlist_is_no_way_to_other_files(tmp_path, out):
+    record(tmp_path / "inner.wav", SPEECH, codec="pcm_s16le")
+    path = tmp_path / "speech.mp3"
+    path.write_text("ffconcat version 1.0\nfile inner.wav\n")
+    assert "a playlist" in refusal(path, out).message
+
+
 def test_a_film_without_sound_is_refused(tmp_path, out):
     path = record(tmp_path / "film.mkv", SPEECH, codec="flac", film=True)
     silent = tmp_path / "silent.mp4"

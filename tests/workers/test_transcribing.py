@@ -47,6 +47,7 @@ def flac(tmp_path_factory):
 def simulated():
     models = [
         {"id": "hears", "kinds": ["transcription"]},
+        {"id": "both", "kinds": ["chat", "transcription"], "timestamps": False},
         {"id": "plain", "kinds": ["transcription"], "timestamps": False},
         {"id": "small", "kinds": ["transcription"], "max_audio_bytes": 1_000},
         {"id": "hourly", "kinds": ["transcription"], "limits": {"ash": 30}},
@@ -54,7 +55,7 @@ def simulated():
     ]
     providers = {
         name: {"personality": name, "models": models, "keys": [{"key": f"sk-{name}"}]}
-        for name in NAMES
+        for name in (*NAMES, "gemini")
     }
     config = load_config({"providers": providers})
     with running(config) as address:
@@ -101,7 +102,7 @@ async def _parts(data):
     yield data
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, "gemini"])
 async def test_a_part_is_heard_and_told_in_one_form(run, name):
     report = await run(name)
     assert report.verdict is Verdict.COMPLETE, report
@@ -115,6 +116,15 @@ async def test_a_part_is_heard_and_told_in_one_form(run, name):
         assert (start, end) == pytest.approx((said.start_s, said.end_s), abs=0.02)
     assert [each["id"] for each in told["segments"]] == list(range(len(told["segments"])))
     assert report.usage.audio_seconds == math.ceil(TALK.seconds)
+
+
+async def test_a_gemini_that_chats_tells_the_text(run):
+    report = await run("gemini", "both")
+    told = orjson.loads(report.result)
+    assert told["text"] == TALK.text
+    assert not {"segments", "words"} & told.keys()
+    assert report.usage.input_tokens == 32 * math.ceil(TALK.seconds)
+    assert report.attempt["dropped"] == ["timestamp_granularities"]
 
 
 @pytest.mark.parametrize("name", ["openai", "groq"])

@@ -22,8 +22,8 @@ STATUS: Final = 422
 OVERLAP_MS: Final = 2_000
 LOOK_AFTER_MS: Final = 600_000  # the scheduler removes what a job left behind when it has ended
 AT_ONCE: Final = 2  # recordings of a process on its disk
-CPU_S: Final = 90  # and a second for so many of sound; see `sandboxed/sound.py`
-HEARD_PER_CPU_S: Final = 40
+CPU_S: Final = 90  # and a second for so many of sound, of both passes: see `sandboxed/sound.py`
+HEARD_PER_CPU_S: Final = 20
 PURPOSE: Final = "transcription"
 PIECE_BYTES: Final = 256 * 1024
 

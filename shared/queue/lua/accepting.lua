@@ -7,7 +7,8 @@
 local ARMED, CAPACITY, TENANTS
 fresh[#fresh + 1] = function() ARMED, CAPACITY, TENANTS = nil, nil, {} end
 
--- Returns how ('new' 'repeated' 'joined' 'conflict' 'full'), job id, created ms, status.
+-- Returns how ('new' 'shared' 'cached' 'repeated' 'joined' 'conflict' 'full'), job id, created ms, status,
+-- and of 'shared' and 'cached' whose answer it is.
 local function existing(id, how)
   local h = call('HMGET', job_key(id), 'created', 'status')
   if not h[1] then return nil end
@@ -65,10 +66,11 @@ local function accept(j, doc, owed)
   -- deadlines are told apart as far as it matters to who may pay to meet them
   local by = deadline and j.grain_ms and string.format('%.0f', math.ceil(deadline / j.grain_ms) * j.grain_ms)
   local h = { tenant = j.tenant, priority = j.priority, sig = j.sig, by = by, score = deadline or NOW + 31536000000 }
+  local equal = j.like and equals.find(j, h) or {}
   local f = { 'tenant', j.tenant, 'kind', j.kind, 'priority', j.priority, 'sig', j.sig, 'need', j.need,
     'score', h.score, 'created', NOW, 'status', 'queued', 'lane', j.lane, 'fence', 0 }
   for name, value in pairs({ deadline = deadline or nil, by = by or nil, start_by = start_by or nil, watch = j.watch, live = j.live, hook = j.hook, as = j.as, batch = j.batch, parent = j.parent,
-    weight = j.weight ~= 1 and j.weight or nil }) do
+    weight = j.weight ~= 1 and j.weight or nil, like = j.like, share = j.share and 1, cache = j.cache, lead = equal.lead, from = equal.from }) do
     f[#f + 1] = name
     f[#f + 1] = value
   end
@@ -83,9 +85,14 @@ local function accept(j, doc, owed)
   end
   BORN = BORN + 1
   remember(j, deadline, start_by)
-  event(j.id, j.watch, 'job.queued', '{"lane":' .. cjson.encode(j.lane) .. '}')
+  event(j.id, j.watch, 'job.queued', '{"lane":' .. cjson.encode(j.lane) .. (equal.told or '') .. '}')
+  if equal.how then
+    equals.join(j.id, pairs_of(f), equal)
+    return { equal.how, j.id, NOW, equal.from and 'completed' or 'queued', equal.lead or equal.from }
+  end
   if j.delay_ms and j.delay_ms > 0 then wait_until(j.id, j.lane, NOW + j.delay_ms)
   else enter(j.id, j.lane, h) end
+  if j.share then equals.lead(j.id, j, equal.overtakes) end
   return { 'new', j.id, NOW, 'queued' }
 end
 

@@ -1,4 +1,4 @@
--- uses: prelude lanes quota accepting hooks claiming usage finishing
+-- uses: prelude lanes quota accepting hooks claiming usage sharing finishing
 -- A worker's heartbeat and the reaper: renews the lease, takes back what dead workers held.
 -- ARGS[1]: {worker (or nil: the scheduler), lease_ms, providers, known: [ids] or nil, turn}. `known` is
 -- what the worker runs or is finishing: what else is leased to it goes back (its claim was lost).

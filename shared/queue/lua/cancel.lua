@@ -1,4 +1,4 @@
--- uses: prelude lanes quota accepting hooks claiming usage finishing
+-- uses: prelude lanes quota accepting hooks claiming usage sharing finishing
 -- Cancels jobs: final at once, whatever they were doing; the worker that holds one is told to stop
 -- and its late finish is stale. ARGS[1]: {ids, tenant (nil: any), reason}
 -- Returns a list with 'cancelled', 'final' (ended before: unchanged) or 'unknown' for each id.

@@ -1,4 +1,4 @@
--- uses: prelude lanes quota accepting hooks claiming
+-- uses: prelude lanes quota accepting hooks claiming usage sharing
 -- Takes queued jobs off lanes that nobody serves any more: to the first candidate that is served, free
 -- ones first; else, once the lane has been unserved for `unserved_ms`, they fail and say why.
 -- ARGS[1]: {most, fence: the leader's; an older one than the newest seen is refused}

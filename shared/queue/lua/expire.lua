@@ -1,4 +1,4 @@
--- uses: prelude lanes quota accepting hooks claiming usage finishing
+-- uses: prelude lanes quota accepting hooks claiming usage sharing finishing
 -- Ends jobs whose wait limit or deadline has passed. ARGS[1]: {most}
 -- Returns [now, ended, the moment to look again (ms)]: the next limit, an hour on at most. accept
 -- announces only a limit before that moment. Only queued jobs have a wait limit.
@@ -7,7 +7,7 @@ local ended = 0
 for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'limits', '-inf', NOW, 'LIMIT', 0, A.most)) do
   local h = job_of(id)
   local late = h.deadline and tonumber(h.deadline) <= NOW
-  local waited = h.status == 'queued' and h.start_by and tonumber(h.start_by) <= NOW and not h.started
+  local waited = h.status == 'queued' and h.start_by and tonumber(h.start_by) <= NOW and not equals.started(h)
   if h.status ~= 'queued' and h.status ~= 'in_progress' then
     call('ZREM', P .. 'limits', id)
   elseif late or waited then

@@ -157,6 +157,7 @@ end
 local function back_to_queue(id, h, lane, delay, fields)
   for _, v in ipairs({ 'status', 'queued', 'lane', lane }) do fields[#fields + 1] = v end
   call('HSET', job_key(id), unpack(fields))
+  if h.share and not h.stepped and equals.yield(id, h, lane) then return end
   if delay > 0 then wait_until(id, lane, NOW + delay) else enter(id, lane, h) end
 end
 
@@ -250,6 +251,8 @@ local function finish(r, worker)
   if r.uncertain then note('uncertain', plus(h, 'uncertain', 1)) end
   if r.cost and r.cost > 0 then note('cost', plus(h, 'cost', r.cost)) end
   if r.usage then note('usage', r.usage) end
+  if h.like and r.m and r.m.l then note('worth', r.m.l) end
+  h.worth, h.own = r.m and r.m.l, r.own
   if r.verdict == 'complete' then
     note('attempts', plus(h, 'attempts', 1))
     local result = ARGS[r.res]

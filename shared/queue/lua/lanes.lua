@@ -111,6 +111,9 @@ local function unfill(l)
   call('SREM', P .. 'full', l.name)
 end
 
+-- Equal jobs: sharing.lua fills it. Where it is not loaded no job comes to its end.
+local equals = {}
+
 local function group_of(h, class) return h.sig .. ':' .. class .. (h.by and ':' .. h.by or '') end
 
 -- Puts a job in its lane. `h` holds tenant priority score sig by.
@@ -159,9 +162,10 @@ local function wait_until(id, name, due)
   if call('ZRANGE', P .. 'delay', 0, 0)[1] == id then wake(provider_of(name)) end
 end
 
--- Takes a job out of wherever it waits: 'delay', 'lane', 'quarantine' or nil.
+-- Takes a job out of wherever it waits: 'delay', 'lane', 'quarantine', 'group' (it follows another) or nil.
 local function pull(id, h)
   if h.status ~= 'queued' then return nil end
+  if h.lead then return call('ZREM', P .. 'fol:' .. h.lead, id) == 1 and 'group' or nil end
   if h.due and call('ZREM', P .. 'delay', id) == 1 then
     call('HDEL', job_key(id), 'due')
     return 'delay'
@@ -181,6 +185,7 @@ local function line_ended(id, h, status)
   if status == 'cancelled' and v[1] ~= 'in_progress' then mark = 'K' end
   call('RPUSH', P .. 'bended:' .. batch, mark .. id)
   if mark == 'C' or mark == 'F' then call('HINCRBY', key, mark == 'C' and 'completed' or 'failed', 1) end
+  if mark == 'C' and provider_of(h.lane) ~= 'own' then call('HINCRBY', key, 'by ' .. deployment_of(h.lane), 1) end
   local ended = call('HINCRBY', key, 'ended', 1)
   if ended % 500 == 0 or ended >= tonumber(v[2] or '0') then announce('batch', '') end
 end
@@ -220,7 +225,7 @@ local function child_ended(id, h, status)
 end
 
 -- Writes the one final state: status, index, the terminal event, the time to live of its keys.
--- `h` holds tenant kind created watch live hook batch parent kids; `fields` more of the job hash; `outcome` what res:<id>
+-- `h` holds tenant kind created watch live hook batch parent kids like lead; `fields` more of the job hash; `outcome` what res:<id>
 -- keeps. Who wants to hear of it hears when the call ends (hooks.lua).
 local function conclude(id, h, status, fields, outcome, data, body)
   local key, ttl = job_key(id), settings('retention_ms', '259200000')
@@ -244,4 +249,5 @@ local function conclude(id, h, status, fields, outcome, data, body)
   call('PEXPIRE', P .. 'doc:' .. id, ttl)
   for _, noun in ipairs(h.stepped and { 'kids:', 'state:' } or {}) do call('PEXPIRE', P .. noun .. id, ttl) end
   call('PEXPIRE', P .. 'ev:' .. id, settings('events_ms', '3600000'))
+  if h.like and not h.lead then equals.ended(id, h, status, outcome, body) end
 end

@@ -22,7 +22,7 @@ end
 local moved = 0
 local function shift(id)
   local h = job_of(id)
-  if h.status ~= 'queued' or h.lane == A.to then return false end
+  if h.status ~= 'queued' or h.lane == A.to or h.lead then return false end
   if not A.ids and (A.sig and h.sig ~= A.sig or not may(h.sig)) then return false end
   local due, from = h.due, h.lane
   local where = pull(id, h)

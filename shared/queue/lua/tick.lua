@@ -1,4 +1,4 @@
--- uses: prelude lanes quota accepting hooks claiming usage finishing
+-- uses: prelude lanes quota accepting hooks claiming usage sharing finishing
 -- One turn of a worker: finishes a batch, promotes what is due, claims a batch. One atomic step.
 -- ARGS[1]: {worker, turn, lease_ms, providers: [..], want, idle: bool,
 --   fins: [{id fence verdict reached used{i o a} lane exclude away sig (the candidates left) delay cools reason health uncertain

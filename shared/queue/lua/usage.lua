@@ -1,7 +1,9 @@
 -- Library: the books. What was used, by whom and where, day by day, and how each deployment answers.
 --
--- usage:<day> hash "<tenant>|<deployment>" -> calls,done,free,unpriced,input,output,cached,audio,cost,saved
---   day: days since 1970, UTC; money in microusd, saved: what free calls would cost by the list.
+-- usage:<day> hash "<tenant>|<deployment>" -> calls,done,free,unpriced,input,output,cached,audio,cost,saved,
+--     shared,kept,spared
+--   day: days since 1970, UTC; money in microusd, saved: what free calls would cost by the list; shared and
+--   kept: answers of another job's call, while it ran and after it; spared: what they would cost by the list.
 --   Kept for set:usage_ms. Beyond ROWS_A_DAY rows further tenants of that day are one, "*".
 -- spent:<day> string microusd of the day over all tenants
 -- pace hash deployment -> n,first,each,total,share,share_dev,out,out_dev,cost,in,audio: moving means of answered
@@ -12,10 +14,10 @@ local ROWS_A_DAY, NAMES = 20000, { 'n', 'first', 'each', 'total', 'share', 'shar
 local BOOKED, PACES, SPENT
 fresh[#fresh + 1] = function() BOOKED, PACES, SPENT = {}, {}, 0 end
 
-local function numbers(text, most)
+local function numbers(text, most, missing)
   local found = {}
   for n in string.gmatch(text or '', '[^,]+') do found[#found + 1] = tonumber(n) end
-  for i = #found + 1, most do found[i] = -1 end
+  for i = #found + 1, most do found[i] = missing end
   return found
 end
 
@@ -23,7 +25,7 @@ local function pace_of(deployment)
   local p = PACES[deployment]
   if not p then
     p = {}
-    local known = numbers(call('HGET', P .. 'pace', deployment), #NAMES)
+    local known = numbers(call('HGET', P .. 'pace', deployment), #NAMES, -1)
     for i, name in ipairs(NAMES) do p[name] = known[i] end
     p.n = math.max(p.n, 0)
     PACES[deployment] = p
@@ -56,17 +58,25 @@ local function measure(deployment, used, m)
   end
 end
 
+local function booked(tenant, deployment)
+  local name = tenant .. '|' .. deployment
+  BOOKED[name] = BOOKED[name] or { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+  return BOOKED[name]
+end
+
+-- Books an answer that took no call of its own: shared while that call ran, or kept.
+local function spare(tenant, lane, kept, worth)
+  local row = booked(tenant, deployment_of(lane))
+  row[kept and 12 or 11] = row[kept and 12 or 11] + 1
+  row[13] = row[13] + tonumber(worth or '0')
+end
+
 -- Books one report: a call that reached its provider. `r` is a finish of tick.lua.
 local function tally(h, r)
   local m = r.m
   if not r.reached or not m then return end
   local deployment, done = deployment_of(h.lane), r.verdict == 'complete'
-  local name = h.tenant .. '|' .. deployment
-  local row, used, cost = BOOKED[name], r.used or { i = 0, o = 0, a = 0 }, r.cost or 0
-  if not row then
-    row = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
-    BOOKED[name] = row
-  end
+  local row, used, cost = booked(h.tenant, deployment), r.used or { i = 0, o = 0, a = 0 }, r.cost or 0
   row[1], row[5], row[6], row[7] = row[1] + 1, row[5] + used.i, row[6] + used.o, row[7] + (m.c or 0)
   row[8], row[9] = row[8] + used.a, row[9] + cost
   SPENT = SPENT + cost
@@ -95,7 +105,7 @@ later[#later + 1] = function()
       old = call('HGET', key, name)
     end
     if old then
-      for i, n in ipairs(numbers(old, #row)) do row[i] = row[i] + n end
+      for i, n in ipairs(numbers(old, #row, 0)) do row[i] = row[i] + n end
     end
     for i, n in ipairs(row) do lines[i] = string.format('%.0f', n) end
     call('HSET', key, name, table.concat(lines, ','))

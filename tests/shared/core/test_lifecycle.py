@@ -13,7 +13,7 @@ from shared.core.model import Status
 STATES = (None, *Status)
 ALLOWED = {
     None: {"accept"},
-    Status.QUEUED: {"move", "claim", "cancel", "expire"},
+    Status.QUEUED: {"move", "claim", "cancel", "expire", "answer", "fail_alike"},
     Status.IN_PROGRESS: {
         "retry",
         "requeue",
