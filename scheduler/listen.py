@@ -34,7 +34,10 @@ class Listen:
         """Hears until the connection breaks; what may have been missed rings every bell."""
         try:
             async for event in self._store.events():
-                self._hear(event.kind)
+                if event.kind is LaneEventKind.DUE:
+                    self._rebalance.ring_in(event.in_ms / 1_000)
+                else:
+                    self._hear(event.kind)
         finally:
             self._hear(LaneEventKind.LOST)
         raise StoreError("listening: the subscription ended")
@@ -66,6 +69,7 @@ class Listen:
                 | LaneEventKind.RAN_DRY
                 | LaneEventKind.BACKLOG
                 | LaneEventKind.CONFIGURED
+                | LaneEventKind.DUE
             ):
                 self._rebalance.ring()
             case _:

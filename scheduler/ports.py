@@ -83,6 +83,13 @@ class SchedulerStore(Protocol):
         """Lanes and groups as they stand, read in one call."""
         ...
 
+    async def look(self, at_ms: int, notice_ms: int) -> None:
+        """Says when lanes are looked at next: `due` tells of a job that must be seen before then.
+
+        Such a job's deadline is less than `notice_ms` after `at_ms`. A snapshot forgets it.
+        """
+        ...
+
     async def move(self, move: Move, fence: int) -> int:
         """Moves at most `move.count` jobs, atomically; returns how many. Count is at most 500."""
         ...

@@ -1,13 +1,18 @@
-"""Moves queued jobs between lanes: on events, and now and then while there is a backlog."""
+"""Moves queued jobs between lanes: on events, when a plan says so, and now and then.
+
+A plan names the moment when paying must begin at the latest: the duty sleeps no longer than that.
+"""
 
 import asyncio
+from dataclasses import replace
+from math import inf
 
 import structlog
 
 from scheduler.bell import Bell
 from scheduler.ports import SchedulerStore
 from shared.core.backlog import Move
-from shared.core.rebalance import plan
+from shared.core.rebalance import Plan, plan
 
 log = structlog.get_logger(__name__)
 
@@ -15,6 +20,9 @@ DEBOUNCE_S = 0.06
 SAFETY_S = 7.0
 MOVE_BATCH = 500
 MOVES_A_PASS = 10_000
+LEAST_LOOK_S = 0.05
+WEIGHT = 0.2
+PASSES = 8
 
 
 class Rebalance:
@@ -35,12 +43,14 @@ class Rebalance:
         self._debounce_s = debounce_s
         self._safety_s = safety_s
         self._backlog = True
+        self._pass_s = 0.0
+        self._look_at = inf
 
     async def turn(self) -> None:
         """Waits for a reason, lets others join it, plans, moves."""
-        rung = await self._bell.wait(self._safety_s if self._backlog else None)
-        if rung:
-            await asyncio.sleep(self._debounce_s)
+        rung = await self._bell.wait(self._sleep_s())
+        if rung:  # others may join, but for no longer than a plan waits
+            await asyncio.sleep(min(self._debounce_s, self._until_look_s()))
             await self._bell.wait(0)
         try:
             self._backlog = await self._store.queued() > 0
@@ -50,28 +60,59 @@ class Rebalance:
             self._bell.ring()  # whatever was announced is not done yet
             raise
 
+    def _sleep_s(self) -> float | None:
+        """Until the next look; None: until it is rung."""
+        return min(self._safety_s, self._until_look_s()) if self._backlog else None
+
+    def _until_look_s(self) -> float:
+        until_s = self._look_at - asyncio.get_running_loop().time()
+        return max(until_s, self._least_s)
+
+    @property
+    def _least_s(self) -> float:
+        """The least time between two looks: half of all time at the most goes into looking."""
+        return max(LEAST_LOOK_S, self._pass_s)
+
+    @property
+    def _lead_ms(self) -> int:
+        """From a look until the moves of the one after it are made, if that one comes at once.
+
+        Passes tell how busy the machine is, and so how long calls of ours may be held up.
+        """
+        return round(1_000 * (self._least_s + PASSES * self._pass_s))
+
     async def once(self) -> int:
         """Plans on a fresh snapshot and carries the plan out; returns the jobs moved."""
-        snapshot = await self._store.snapshot()
-        moves = await asyncio.to_thread(plan, snapshot) if snapshot.queued else ()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        snapshot = replace(await self._store.snapshot(), lead_ms=self._lead_ms)
+        found = await asyncio.to_thread(plan, snapshot)
         moved = 0
-        for move in moves:
+        for move in found.moves:
             if moved >= MOVES_A_PASS:
                 self._bell.ring()
                 break
             moved += await self._carry_out(move, MOVES_A_PASS - moved)
-        if moves:
-            log.info("rebalanced", moves=len(moves), jobs=moved)
+        if found.moves:
+            log.info("rebalanced", moves=len(found.moves), jobs=moved)
+        self._pass_s += WEIGHT * (loop.time() - began - self._pass_s)
+        await self._sleep_until(began, snapshot.now_ms, found)
         return moved
+
+    async def _sleep_until(self, began: float, now_ms: int, found: Plan) -> None:
+        """Arms the next look and lets the store know, so that who must not wait for it rings."""
+        look_ms = now_ms + round(1_000 * self._safety_s)
+        self._look_at = inf
+        if found.look_ms is not None:
+            look_ms = min(look_ms, found.look_ms)
+            self._look_at = began + (found.look_ms - now_ms) / 1_000
+        await self._store.look(look_ms, found.notice_ms or self._lead_ms)
 
     async def _carry_out(self, move: Move, most: int) -> int:
         moved, wanted = 0, min(move.count, most)
         while moved < wanted:
             batch = min(MOVE_BATCH, wanted - moved)
-            part = Move(
-                move.source, move.target, batch, move.priority, move.signature, move.reason,
-                move.deadline_ms,
-            )  # fmt: skip
+            part = replace(move, count=batch)
             done = await self._store.move(part, self._fence)
             moved += done
             if done < batch:

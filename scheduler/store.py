@@ -78,6 +78,10 @@ class Store:
         """Lanes and groups as they stand."""
         return await self._lanes.snapshot(self._costs)
 
+    async def look(self, at_ms: int, notice_ms: int) -> None:
+        """Says when lanes are looked at next; wrong for a moment it costs a look, so no fence."""
+        await self._lanes.look(at_ms, notice_ms)
+
     async def move(self, move: Move, fence: int) -> int:
         """Moves queued jobs; returns how many."""
         with _fenced("moving jobs"):

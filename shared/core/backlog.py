@@ -79,7 +79,8 @@ class Snapshot:
     """One reading of everything a plan needs, taken at `now_ms`.
 
     `costs` gives the expected cost of one job of a paid lane, in microusd; a paid lane without one
-    is not used. `paid_left_microusd` is what is left of today's cap, None: no cap.
+    is not used. `paid_left_microusd` is what is left of today's cap, None: no cap. `lead_ms` is how
+    long it may be from `now_ms` until the moves of the plan after this one are made.
     """
 
     now_ms: int
@@ -87,6 +88,7 @@ class Snapshot:
     groups: tuple[Group, ...]
     costs: tuple[tuple[str, int], ...] = ()
     paid_left_microusd: int | None = None
+    lead_ms: int = 0
 
     @property
     def queued(self) -> int:
@@ -99,8 +101,10 @@ class Move:
     """Take `count` jobs of one class and signature from the back of `source` to `target`.
 
     The back: the jobs its order would claim last, so that what is about to start stays.
-    With `deadline_ms` only jobs due at or before it are taken, those due soonest first. The store
-    moves fewer where fewer are left; it never moves a running job, and keeps each job's score.
+    With `deadline_ms` only jobs due after `after_ms` and at or before it are taken, those due
+    soonest first: who is due before that span is not what the move is for. The store
+    moves fewer where fewer are left; with `pays` it takes a job to a free lane instead, once, where
+    that can start it at once. It never moves a running job, and keeps each job's score.
     """
 
     source: str
@@ -110,6 +114,8 @@ class Move:
     signature: str
     reason: str
     deadline_ms: int | None = None
+    after_ms: int | None = None
+    pays: bool = False
 
 
 class LaneEventKind(StrEnum):
@@ -125,6 +131,7 @@ class LaneEventKind(StrEnum):
     CAPPED = "capped"  # a lane rests because the day's cap is used up
     UNSERVED = "unserved"  # work is left on a lane that nobody serves any more
     DIED = "died"  # a credential (named in the lane's place) was set aside
+    DUE = "due"  # what may be paid for was queued and wants a look in so many ms (the lane's place)
     LIMITS = "limits"  # a deadline or wait limit is now the nearest of all
     BATCH = "batch"  # a batch was handed in, or lines of one have ended
     LOST = "lost"  # messages may have been missed: look at everything
@@ -132,16 +139,22 @@ class LaneEventKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LaneEvent:
-    """One announcement; `lane` is empty where it is about no lane."""
+    """One announcement; `lane` is empty where it is about no lane. `in_ms`: by when to look."""
 
     kind: LaneEventKind
     lane: str = ""
+    in_ms: int = 0
 
 
 def parse_event(text: str) -> LaneEvent | None:
     """Reads `<kind> <lane>`; None for a kind this version does not know."""
     kind, _, lane = text.partition(" ")
     try:
-        return LaneEvent(LaneEventKind(kind), lane)
+        known = LaneEventKind(kind)
+        return (
+            LaneEvent(known, "", int(lane))
+            if known is LaneEventKind.DUE
+            else LaneEvent(known, lane)
+        )
     except ValueError:
         return None

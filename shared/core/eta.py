@@ -17,6 +17,7 @@ from shared.core.tank import as_tank
 Z95 = 1.645
 P50_SERVICE = log(2)
 P95_SERVICE = log(20)
+P99_SERVICE = log(100)
 FAR_S = 1e9
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
 

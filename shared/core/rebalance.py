@@ -1,6 +1,7 @@
 """Which queued jobs to move so that the backlog's last job starts as soon as the windows allow.
 
-First what free quota cannot start before its deadline goes to paid lanes (`spill`). Then each class
+First what free quota cannot end before its deadline goes to paid lanes, at the last moment
+(`spill`). Then each class
 in turn is filled into the free lanes behind the classes before it (`waterfill`): no interactive
 job ever waits for a bulk job to be placed. Jobs stay where they stand unless the least time asks
 otherwise, and a class is left alone where no part of it would gain 2 s and 5 %: so a plan made on
@@ -10,7 +11,7 @@ Jobs whose lanes are all set aside stay. Jobs that stand in a paid lane stay too
 is set aside. A lane of unknown rate counts as a start a second for each call it runs.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 
@@ -36,25 +37,44 @@ class _Crowd:
     node: Node
 
 
-def plan(snapshot: Snapshot) -> tuple[Move, ...]:
-    """The moves to make, the deadlines' first. No more than is queued is ever moved."""
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The moves to make, the deadlines' first. No more than is queued is ever moved.
+
+    `look_ms`: plan again by then, for what may have to be paid for; None: for no such reason.
+    `notice_ms`: how long before its deadline a job that is queued later wants a look; None: no
+    paid lane could serve it.
+    """
+
+    moves: tuple[Move, ...]
+    look_ms: int | None = None
+    notice_ms: int | None = None
+
+
+def plan(snapshot: Snapshot) -> Plan:
+    """What to do about a backlog, and when to look at it again."""
     tanks = {one.lane: tank_of(one, snapshot.now_ms) for one in snapshot.lanes if _serves(one)}
-    groups = [group for group in snapshot.groups if group.count > 0]
-    spilled, groups = spill(replace(snapshot, groups=tuple(groups)), tanks)
-    moves = list(spilled)
+    groups = tuple(group for group in snapshot.groups if group.count > 0)
+    spilled = spill(replace(snapshot, groups=groups), tanks)
+    moves = [*spilled.moves, *_sooner(spilled.groups, tanks)]
+    return Plan(tuple(moves), spilled.look_ms, spilled.notice_ms)
+
+
+def _sooner(groups: Iterable[Group], tanks: Tanks) -> Iterator[Move]:
+    """The moves that let the last job of each class start sooner."""
+    listed = list(groups)
     for priority in Priority:
-        of_class = [group for group in groups if group.priority is priority]
+        of_class = [group for group in listed if group.priority is priority]
         fixed, crowds = _crowds(of_class, tanks)
         tanks = _behind(tanks, fixed)
         loads = dict.fromkeys(tanks, 0)
         for part in _parts(crowds):
             placed = _fill([crowd.node for crowd in part], tanks)
             for crowd, where in zip(part, placed, strict=True):
-                moves += _moves(crowd, where)
+                yield from _moves(crowd, where)
                 for lane, jobs in where.items():
                     loads[lane] = loads.get(lane, 0) + jobs
         tanks = _behind(tanks, loads)
-    return tuple(moves)
 
 
 def tank_of(reading: LaneReading, now_ms: int) -> Tank:

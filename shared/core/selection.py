@@ -21,6 +21,7 @@ from shared.core.eligibility import (
     kept_reason,
     skip_reason,
 )
+from shared.core.eta import P95_SERVICE, P99_SERVICE
 from shared.core.features import Features
 from shared.core.index import CHECKS, MAX_SHOWN, Index, View
 from shared.core.model import Paid
@@ -34,6 +35,7 @@ UNKNOWN_SERVICE_MS = 1_000
 FAILURE_MS = 1_000
 FAR_S = 1e9
 DEADLINE_HEADROOM = 1.2
+SEEN_WITHIN_MS = 2_000  # a job is queued, the scheduler has moved it, a busy worker begins
 STICKY_MS = 250
 
 Skipped = dict[Skip, list[Candidate]]
@@ -43,9 +45,9 @@ Skipped = dict[Skip, list[Candidate]]
 class Selection:
     """The lanes that may run the job, best first; `paid_lanes` are apart from them and cost extra.
 
-    `first` is where it is queued: one of `paid_lanes` where free quota cannot start it before its
-    deadline and that lane can. `considered` shows every kept lane and up to 20 others; `skipped`
-    counts by reason.
+    `first` is where it is queued: one of `paid_lanes` only where free quota cannot end it by its
+    deadline, that lane can, and nobody would have the time to move it there later. `considered`
+    shows every kept lane and up to 20 others; `skipped` counts by reason.
     """
 
     lanes: tuple[str, ...]
@@ -179,7 +181,7 @@ def _selection(
     skipped: Skipped,
     loads: Mapping[str, Load],
 ) -> Selection:
-    first = _first(plain, paid, features.deadline_ms)
+    first = _first(plain, paid, features, loads)
     lower = max(len(plain) - MAX_LANES, 0) + max(len(paid) - MAX_PAID_LANES, 0)
     plain, paid = plain[:MAX_LANES], paid[:MAX_PAID_LANES]
     shown = tuple(
@@ -201,13 +203,29 @@ def _selection(
     )
 
 
-def _first(plain: list[Kept], paid: list[Kept], deadline_ms: int | None) -> Candidate:
-    """Where it is queued: with a deadline that free lanes miss, in a paid one that keeps it."""
-    if deadline_ms is not None:
-        late = all(start_ms * DEADLINE_HEADROOM > deadline_ms for _, start_ms in plain)
-        for one, start_ms in paid if late else ():
-            if start_ms * DEADLINE_HEADROOM <= deadline_ms:
-                return one
+def _first(
+    plain: list[Kept], paid: list[Kept], features: Features, loads: Mapping[str, Load]
+) -> Candidate:
+    """Where it is queued: in a free lane, from which the scheduler moves it at its last moment.
+
+    In a paid one where free lanes are too late, that one is not, and the last moment is now.
+    """
+    deadline_ms = features.deadline_ms
+    if deadline_ms is None or not paid:
+        return plain[0][0]
+
+    def end_ms(kept: Kept, service: float) -> float:
+        one, start_ms = kept
+        answer_ms = loads.get(one.lane, IDLE).answer_ms(features.output_tokens)
+        return start_ms * DEADLINE_HEADROOM + service * answer_ms
+
+    if all(end_ms(one, P95_SERVICE) > deadline_ms for one in plain):
+        for one in paid:
+            in_time = end_ms(one, 1.0) <= deadline_ms
+            if in_time and end_ms(one, P99_SERVICE) + SEEN_WITHIN_MS >= deadline_ms:
+                return one[0]
+            if in_time:
+                break
     return plain[0][0]
 
 

@@ -1,25 +1,31 @@
-"""Which jobs free quota cannot start before their deadline, and the paid lanes that can.
+"""Which jobs free quota cannot end before their deadline, and when paid lanes must take them.
 
 Classes in order, inside a class the earliest deadline first, each takes what its free lanes can
 start so that 95 of 100 such calls end by its deadline: first where it stands, then where most is
 left, and there it is moved: another lane's room counts only if it is used. What a class has queued
-without a (known) deadline counts after it, where it stands. Only what is left over goes to a paid
-lane, the cheapest first, as far as that lane does it in time and the day's cap allows.
+without a (known) deadline counts after it, where it stands. Only what is left over is promised to a
+paid lane, the cheapest first, as far as that lane does it in time and the day's cap allows.
+
+A promise is kept at the last moment (`last_moment`) when 99 of 100 paid calls still end in time.
+Until then the job stands in its free lane, which may serve it yet; and the plan says when to look
+again.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import ceil, inf
 
-from shared.core.backlog import Due, Group, LaneReading, Move, Snapshot
+from shared.core.backlog import Due, Group, Move, Snapshot
 from shared.core.candidates import is_free
 from shared.core.cost import cost_microusd
-from shared.core.eta import P95_SERVICE
+from shared.core.eta import P99_SERVICE
+from shared.core.last_moment import HELD_UP_MS, Owed, cannot_wait, takes_s, waits_s
 from shared.core.model import CredentialRef, Deployment, Priority, Usage, lane_id
+from shared.core.room import Room
 from shared.core.tank import Tank
 
 TYPICAL = Usage(input_tokens=1_000, output_tokens=500)
 UNPRICED_MICROUSD = 1_000_000
-SLOTS = 8
 
 
 def paid_costs(
@@ -43,99 +49,152 @@ def paid_costs(
     return found
 
 
-class _Ledger:
-    """What is left of lanes and money while jobs are handed out."""
+@dataclass(frozen=True, slots=True)
+class Spilled:
+    """What is to be moved for deadlines, and the groups as they stand after it.
 
-    __slots__ = ("budget", "calls_ms", "now_ms", "tanks", "used")
+    `look_ms`: when to look again at the latest, for what is not paid for yet; None: nothing dated
+    waits that could be paid for. `notice_ms`: how long before its deadline a new job wants a look.
+    """
 
-    def __init__(self, snapshot: Snapshot, tanks: Mapping[str, Tank]) -> None:
-        self.tanks = {**tanks, **_unmeasured(snapshot, tanks)}
-        self.budget = _budget(snapshot)
-        self.now_ms = snapshot.now_ms
-        self.calls_ms = {one.lane: P95_SERVICE * _call_ms(one) for one in snapshot.lanes}
-        self.used: dict[str, int] = {}
-
-    def take(self, lane: str, jobs: int, by_ms: int) -> int:
-        """Uses up to `jobs` of what the lane ends by then; returns how many."""
-        taken = max(min(jobs, self.spare(lane, by_ms)), 0)
-        self.occupy(lane, taken)
-        return taken
-
-    def occupy(self, lane: str, jobs: int) -> None:
-        """Counts jobs that are there whatever is decided."""
-        self.used[lane] = self.used.get(lane, 0) + jobs
-
-    def spare(self, lane: str, by_ms: int) -> int:
-        """What the lane can still start so that it ends by then."""
-        tank = self.tanks.get(lane)
-        if tank is None:
-            return 0
-        start_s = (by_ms - self.now_ms - self.calls_ms.get(lane, 0.0)) / 1_000
-        return tank.room(start_s) - self.used.get(lane, 0)
-
-    def pay(self, jobs: int, cost_microusd: int) -> int:
-        """How many of the jobs the cap allows; they are paid."""
-        if self.budget is None:
-            return jobs
-        affordable = max(self.budget, 0) // cost_microusd if cost_microusd else jobs
-        allowed = min(jobs, affordable)
-        self.budget -= allowed * cost_microusd
-        return allowed
+    moves: tuple[Move, ...]
+    groups: tuple[Group, ...]
+    look_ms: int | None = None
+    notice_ms: int | None = None
 
 
-def _unmeasured(snapshot: Snapshot, tanks: Mapping[str, Tank]) -> dict[str, Tank]:
-    """Paid lanes without a known limit: as many calls at once as such a lane begins with."""
-    costs = dict(snapshot.costs)
-    return {
-        one.lane: replace(tanks[one.lane], rate=SLOTS * 1_000 / (_call_ms(one) or 1_000))
-        for one in snapshot.lanes
-        if one.rate_per_s is None and one.lane in costs and one.lane in tanks
-    }
+@dataclass(frozen=True, slots=True)
+class _Promise:
+    """`jobs` of a group, due together, that only a paid lane does in time."""
+
+    place: int
+    due: Due
+    lane: str
+    jobs: int
 
 
-def _call_ms(reading: LaneReading) -> float:
-    return (reading.pace.total_ms or 0.0) if reading.pace else 0.0
-
-
-def _budget(snapshot: Snapshot) -> int | None:
-    """What may still be promised: what is left, less what stands in paid lanes already."""
-    if snapshot.paid_left_microusd is None:
-        return None
-    costs = dict(snapshot.costs)
-    promised = sum(one.count * costs.get(one.lane, 0) for one in snapshot.groups)
-    return snapshot.paid_left_microusd - promised
-
-
-def spill(snapshot: Snapshot, tanks: Mapping[str, Tank]) -> tuple[list[Move], list[Group]]:
-    """The moves to paid lanes, and the groups as they stand after them."""
+def spill(snapshot: Snapshot, tanks: Mapping[str, Tank]) -> Spilled:
+    """The moves to make now for deadlines' sake, and when to look again."""
     groups = list(snapshot.groups)
-    if not any(group.paid and group.due for group in groups):
-        return [], groups
     costs = dict(snapshot.costs)
-    ledger = _Ledger(snapshot, tanks)
-    moves, arrived = list[Move](), list[Move]()
+    room = Room(snapshot, tanks)
+    if not any(group.paid and group.due for group in groups):
+        return Spilled((), tuple(groups), None, _notice_ms(snapshot, room, {}))
+    moves, promises, hopeful = list[Move](), list[_Promise](), list[_Promise]()
     for priority in Priority:
         of_class = [i for i, group in enumerate(groups) if group.priority is priority]
         for i in of_class:
             if groups[i].lane in groups[i].paid:
-                ledger.occupy(groups[i].lane, groups[i].count)
+                room.occupy(groups[i].lane, groups[i].count)
         due = [
             (one, i) for i in of_class if groups[i].lane not in groups[i].paid
             for one in groups[i].due
         ]  # fmt: skip
         for one, i in sorted(due, key=lambda pair: (pair[0].deadline_ms, pair[1])):
-            late, made = _in_time(one, groups[i], ledger)
-            arrived += made
-            made += _pay_for(late, one, groups[i], ledger, costs)
+            late, made = _in_time(one, groups[i], room)
+            promises += _promised(late, one, i, groups[i], room, costs)
+            hopeful += _watched(one.count - late, one, i, groups[i], room, costs)
             moves += made
             gone = sum(move.count for move in made)
             groups[i] = replace(groups[i], count=groups[i].count - gone)
         for i in of_class:
             undated = snapshot.groups[i].count - sum(one.count for one in snapshot.groups[i].due)
             if undated > 0 and groups[i].lane not in groups[i].paid:
-                ledger.occupy(groups[i].lane, undated)
+                room.occupy(groups[i].lane, undated)
+    return _settled(snapshot, room, groups, moves, promises, hopeful)
+
+
+def _settled(
+    snapshot: Snapshot,
+    room: Room,
+    groups: list[Group],
+    arrived: list[Move],
+    promises: Iterable[_Promise],
+    hopeful: Iterable[_Promise],
+) -> Spilled:
+    """Keeps the promises that cannot wait, and says when the others cannot."""
+    by_lane: dict[str, list[_Promise]] = {}
+    for one in sorted(promises, key=lambda one: (one.due.deadline_ms, one.place)):
+        by_lane.setdefault(one.lane, []).append(one)
+    moves, waits, takes = list[Move](), list[float](), dict[str, float]()
+    for lane, members in by_lane.items():
+        standing = sum(group.count for group in groups if group.lane == lane)
+        tank = room.tanks[lane].without(standing)
+        now, waiting = _split(members, room, tank, snapshot.lead_ms / 1_000)
+        for place, due, jobs in now:
+            moves.append(replace(_for_deadline(groups[place], lane, jobs, due), pays=True))
+            groups[place] = replace(groups[place], count=groups[place].count - jobs)
+        rest = tank.without(sum(jobs for _, _, jobs in now))
+        waits.append(waits_s(waiting, rest))
+        takes[lane] = tank.open_s + takes_s(tank, sum(one.jobs for one in members))
+    waits += [max(_start_s(one, room), 0.0) for one in hopeful]
     lanes = {one.signature: (one.lanes, one.paid) for one in groups}
-    return moves, _with(arrived, lanes, [group for group in groups if group.count > 0])
+    soonest_s = min(waits, default=inf)
+    return Spilled(
+        tuple(_merged((*arrived, *moves))),
+        tuple(_with(arrived, lanes, [group for group in groups if group.count > 0])),
+        None if soonest_s == inf else _ahead(snapshot, soonest_s),
+        _notice_ms(snapshot, room, takes),
+    )
+
+
+def _split(
+    members: Sequence[_Promise], room: Room, tank: Tank, wait_s: float
+) -> tuple[list[tuple[int, Due, int]], list[Owed]]:
+    """Of one lane's promises, the first due first: what must be kept now, and what can wait."""
+    owed = [Owed(_start_s(one, room), one.jobs) for one in members]
+    left = cannot_wait(owed, tank, wait_s)
+    now, waiting = list[tuple[int, Due, int]](), list[Owed]()
+    for one, each in zip(members, owed, strict=True):
+        jobs = min(left, one.jobs)
+        left -= jobs
+        if jobs:
+            now.append((one.place, one.due, jobs))
+        if jobs < one.jobs:
+            waiting.append(replace(each, jobs=one.jobs - jobs))
+    return now, waiting
+
+
+def _merged(moves: Iterable[Move]) -> Iterable[Move]:
+    """One move for all that goes the same way: of those due in its span, the first due go first."""
+    found: dict[tuple[str, str, Priority, str], Move] = {}
+    for move in moves:
+        way = (move.source, move.target, move.priority, move.signature)
+        same = found.get(way)
+        found[way] = move if same is None else _spanning(same, move)
+    return found.values()
+
+
+def _spanning(one: Move, other: Move) -> Move:
+    return replace(
+        one,
+        count=one.count + other.count,
+        after_ms=min(one.after_ms or 0, other.after_ms or 0),
+        deadline_ms=max(one.deadline_ms or 0, other.deadline_ms or 0),
+    )
+
+
+def _ahead(snapshot: Snapshot, wait_s: float) -> int:
+    return snapshot.now_ms + max(int(wait_s * 1_000) - snapshot.lead_ms, 0)
+
+
+def _start_s(one: _Promise, room: Room) -> float:
+    """When it should start in the paid lane, so that 99 of 100 such calls end by its deadline."""
+    return (one.due.deadline_ms - room.now_ms - _takes_ms(one.lane, room)) / 1_000
+
+
+def _takes_ms(lane: str, room: Room) -> float:
+    return P99_SERVICE * room.paid_call_ms(lane) + HELD_UP_MS
+
+
+def _notice_ms(snapshot: Snapshot, room: Room, takes: Mapping[str, float]) -> int | None:
+    """How long before its deadline a job that is queued from now on may have to be paid for."""
+    spans = [
+        _takes_ms(lane, room) + 1_000 * takes.get(lane, room.tanks[lane].open_s)
+        for lane, _ in snapshot.costs
+        if lane in room.tanks
+    ]
+    return snapshot.lead_ms + ceil(max(spans)) if spans else None
 
 
 def _with(
@@ -157,17 +216,17 @@ def _with(
     return groups
 
 
-def _in_time(due: Due, group: Group, ledger: _Ledger) -> tuple[int, list[Move]]:
+def _in_time(due: Due, group: Group, room: Room) -> tuple[int, list[Move]]:
     """How many of the jobs due then free lanes cannot start by then; moves of those others can."""
     left = min(due.count, group.count)
     if group.lane in group.lanes:
-        left -= ledger.take(group.lane, left, due.deadline_ms)
+        left -= room.take(group.lane, left, due.deadline_ms)
     moves = []
     for lane in sorted(
         (lane for lane in group.lanes if lane != group.lane),
-        key=lambda lane: -ledger.spare(lane, due.deadline_ms),
+        key=lambda lane: -room.spare(lane, due.deadline_ms),
     ):
-        taken = ledger.take(lane, left, due.deadline_ms)
+        taken = room.take(lane, left, due.deadline_ms)
         if taken:
             moves.append(_for_deadline(group, lane, taken, due))
             left -= taken
@@ -176,19 +235,31 @@ def _in_time(due: Due, group: Group, ledger: _Ledger) -> tuple[int, list[Move]]:
     return left, moves
 
 
-def _pay_for(
-    late: int, due: Due, group: Group, ledger: _Ledger, costs: Mapping[str, int]
-) -> list[Move]:
-    """Moves of late jobs to the cheapest paid lanes that start them in time."""
-    moves = []
-    for lane in sorted((one for one in group.paid if one in costs), key=lambda one: costs[one]):
-        spare = max(ledger.spare(lane, due.deadline_ms), 0)
-        jobs = ledger.pay(min(late, spare), costs[lane])
+def _promised(
+    late: int, due: Due, place: int, group: Group, room: Room, costs: Mapping[str, int]
+) -> list[_Promise]:
+    """Late jobs promised to the cheapest paid lanes that end them in time."""
+    found = []
+    for lane in _by_cost(group, costs):
+        spare = max(room.paid_spare(lane, due.deadline_ms), 0)
+        jobs = room.pay(min(late, spare), costs[lane])
         if jobs:
-            ledger.occupy(lane, jobs)
+            room.occupy(lane, jobs)
             late -= jobs
-            moves.append(_for_deadline(group, lane, jobs, due))
-    return moves
+            found.append(_Promise(place, due, lane, jobs))
+    return found
+
+
+def _watched(
+    jobs: int, due: Due, place: int, group: Group, room: Room, costs: Mapping[str, int]
+) -> list[_Promise]:
+    """Jobs that free lanes should end in time: what is looked at again before it is too late."""
+    lanes = (lane for lane in _by_cost(group, costs) if room.paid_spare(lane, due.deadline_ms) > 0)
+    return [_Promise(place, due, lane, jobs) for lane in lanes if jobs > 0][:1]
+
+
+def _by_cost(group: Group, costs: Mapping[str, int]) -> list[str]:
+    return sorted((one for one in group.paid if one in costs), key=lambda one: costs[one])
 
 
 def _for_deadline(group: Group, lane: str, jobs: int, due: Due) -> Move:
@@ -200,4 +271,9 @@ def _for_deadline(group: Group, lane: str, jobs: int, due: Due) -> Move:
         signature=group.signature,
         reason="deadline",
         deadline_ms=due.deadline_ms,
+        after_ms=max((at for at in _moments(group) if at < due.deadline_ms), default=0),
     )
+
+
+def _moments(group: Group) -> Iterable[int]:
+    return (one.deadline_ms for one in group.due)

@@ -242,7 +242,7 @@ class Lanes:
             return int(await self._client.get(f"{self._prefix}alive") or 0)
 
     async def snapshot(self, costs: Mapping[str, int] = NOTHING) -> Snapshot:
-        """Lanes and groups of queued jobs, read in one call.
+        """Lanes and groups of queued jobs, read in one call, which forgets when the next is due.
 
         `costs` are the paid lanes and what a job should cost there, in microusd, where nothing was
         measured. A lane at its cap takes nothing more today: it counts as set aside.
@@ -263,6 +263,13 @@ class Lanes:
             paid_left_microusd(raw),
         )
 
+    async def look(self, at_ms: int, notice_ms: int) -> None:
+        """When the next snapshot is taken; what may be paid for and cannot wait so long rings."""
+        with store_errors("look"):
+            await self._client.hset(
+                f"{self._prefix}look", mapping={"at": at_ms, "notice": notice_ms}
+            )
+
     async def move(self, move: Move, fence: int) -> int:
         """Moves queued jobs; returns how many. An older leader's fence is refused."""
         with store_errors("move"):
@@ -277,6 +284,8 @@ class Lanes:
                         "sig": move.signature,
                         "reason": move.reason,
                         "due": move.deadline_ms,
+                        "after": move.after_ms,
+                        "pays": move.pays,
                         "fence": fence,
                     },
                 )

@@ -115,7 +115,7 @@ def least_makespan_s(snapshot: Snapshot) -> float:
 @given(snapshots())
 @settings(max_examples=120, deadline=None)
 def test_a_plan_comes_within_2_percent_of_the_least_time_or_leaves_a_small_gain_alone(snapshot):
-    moves = plan(snapshot)
+    moves = plan(snapshot).moves
     before, least = makespan_s(snapshot), least_makespan_s(snapshot)
     result = makespan_s(after(snapshot, moves))
     assert result <= before + 1e-6
@@ -135,7 +135,7 @@ def test_a_plan_moves_only_what_is_queued_and_only_to_live_candidates(snapshot):
         lanes_of[group.signature] = group.lanes
     dead = {one.lane for one in snapshot.lanes if one.dead}
     taken = Counter()
-    for move in plan(snapshot):
+    for move in plan(snapshot).moves:
         taken[move.signature, move.source, move.priority] += move.count
         assert move.count > 0
         assert move.target in lanes_of[move.signature]
@@ -147,14 +147,14 @@ def test_a_plan_moves_only_what_is_queued_and_only_to_live_candidates(snapshot):
 @given(snapshots(tuple(Priority), st.booleans()))
 @settings(max_examples=120, deadline=None)
 def test_a_second_plan_on_the_result_of_a_plan_is_empty(snapshot):
-    result = after(snapshot, plan(snapshot))
-    assert plan(result) == ()
+    result = after(snapshot, plan(snapshot).moves)
+    assert plan(result).moves == ()
 
 
 @given(snapshots(tuple(Priority)))
 @settings(max_examples=80, deadline=None)
 def test_interactive_work_never_ends_later_for_what_a_plan_does(snapshot):
-    result = after(snapshot, plan(snapshot))
+    result = after(snapshot, plan(snapshot).moves)
     for up_to in (Priority.INTERACTIVE,):
         assert makespan_s(result, up_to) <= makespan_s(snapshot, up_to) + 1e-6
 
@@ -163,7 +163,7 @@ def test_interactive_work_never_ends_later_for_what_a_plan_does(snapshot):
 @settings(max_examples=60, deadline=None)
 def test_no_job_is_left_in_a_lane_set_aside_while_another_may_run_it(snapshot):
     dead = {one.lane for one in snapshot.lanes if one.dead}
-    for group in after(snapshot, plan(snapshot)).groups:
+    for group in after(snapshot, plan(snapshot).moves).groups:
         if group.lane in dead and group.count:
             assert set(group.lanes) <= dead
 
@@ -188,12 +188,16 @@ def paid_snapshots(draw):
     return Snapshot(NOW_MS, draw(lane_states()), tuple(groups), costs, cap)
 
 
-@given(paid_snapshots())
+NEVER_AGAIN_MS = 1 << 50  # no later look: what is promised must be kept now
+
+
+@given(paid_snapshots(), st.sampled_from((0, 5_000, NEVER_AGAIN_MS)))
 @settings(max_examples=120, deadline=None)
-def test_paid_lanes_take_only_dated_jobs_at_a_known_cost_under_the_cap(snapshot):
+def test_paid_lanes_take_only_dated_jobs_at_a_known_cost_under_the_cap(snapshot, lead_ms):
+    snapshot = replace(snapshot, lead_ms=lead_ms)
     by_signature = {group.signature: group for group in snapshot.groups}
     costs, spent, taken = dict(snapshot.costs), 0, Counter()
-    for move in plan(snapshot):
+    for move in plan(snapshot).moves:
         group = by_signature[move.signature]
         if move.target in group.paid:
             assert move.count > 0
@@ -209,6 +213,7 @@ def test_paid_lanes_take_only_dated_jobs_at_a_known_cost_under_the_cap(snapshot)
 @given(paid_snapshots())
 @settings(max_examples=80, deadline=None)
 def test_nothing_is_paid_for_where_all_free_lanes_are_wide_open(snapshot):
+    snapshot = replace(snapshot, lead_ms=NEVER_AGAIN_MS)
     wide = tuple(replace(one, free_requests=10_000, open_ms=NOW_MS) for one in snapshot.lanes)
     paid = {lane for group in snapshot.groups for lane in group.paid}
-    assert not any(move.target in paid for move in plan(replace(snapshot, lanes=wide)))
+    assert not any(move.target in paid for move in plan(replace(snapshot, lanes=wide)).moves)

@@ -26,6 +26,8 @@ class FakeStore:
         self.moved = asyncio.Event()
         self.groups = {}
         self.lanes = ()
+        self.costs = ()
+        self.look_at = None
         self.dead_jobs = 0
         self.limits = []
         self.stale_entries = 0
@@ -61,7 +63,11 @@ class FakeStore:
 
     async def snapshot(self):
         self._called("snapshot")
-        return Snapshot(self.now, self.lanes, tuple(self.groups.values()))
+        return Snapshot(self.now, self.lanes, tuple(self.groups.values()), self.costs)
+
+    async def look(self, at_ms, notice_ms):
+        self._called("look")
+        self.look_at = (at_ms, notice_ms)
 
     async def move(self, move, fence):
         self._called("move", fence)

@@ -15,7 +15,9 @@ from scheduler.reaper import Reaper
 from scheduler.rebalance import MOVE_BATCH, Rebalance
 from scheduler.retention import Retention
 from scheduler.spending import Spending
-from shared.core.backlog import LaneEvent, LaneEventKind
+from shared.core.backlog import Due, Group, LaneEvent, LaneEventKind
+from shared.core.eta import P99_SERVICE
+from shared.core.model import Priority
 from shared.errors import StoreError
 from shared.store.leader import StaleFence
 
@@ -81,6 +83,31 @@ async def test_a_backlog_is_looked_at_now_and_then_without_any_event(store, read
     store.fill(A, 3, (A, B))
     await Rebalance(store, Bell(), FENCE, debounce_s=0, safety_s=0.01).turn()
     assert store.count(B) == 3
+
+
+async def test_a_plan_that_waits_with_paying_is_followed_by_a_look_at_the_last_moment(
+    store, reading
+):
+    store.lanes = (reading(A, rate=0.001), reading(B, rate=1_000.0, free=1_000))
+    due = (Due(store.now + 60_000, 5),)
+    store.groups["sig", A, Priority.NORMAL] = Group("sig", A, Priority.NORMAL, 5, (A,), (B,), due)
+    store.costs = ((B, 1),)
+    bell = Bell()
+    bell.ring()
+    duty = rebalance(store, bell)
+    await duty.turn()
+    assert store.count(B) == 0
+    look_ms, notice_ms = store.look_at
+    assert look_ms == store.now + 30_000  # the usual look comes before the last moment
+    assert notice_ms >= P99_SERVICE * 1_000
+    store.now += 54_000
+    bell.ring()
+    await duty.turn()
+    assert store.count(B) == 0
+    assert store.look_at[0] < store.now + 1_400
+    store.now += 1_350  # what the duty sleeps through
+    await duty.turn()  # nobody rings
+    assert store.count(B) == 5
 
 
 async def test_an_old_fence_moves_nothing(store, reading):
@@ -153,7 +180,7 @@ async def test_each_announcement_rings_the_duty_it_is_for(store, kind):
     turn = asyncio.create_task(Listen(store, **ears).turn())
     await asyncio.sleep(0)
     assert all([await bell.wait(1) for bell in ears.values()])  # after (re)connecting
-    store.announced.put_nowait(LaneEvent(kind, A))
+    store.announced.put_nowait(LaneEvent(kind, A, in_ms=1))
     for name in HEARD_BY.get(kind, ("rebalance",)):
         assert await ears.pop(name).wait(1)
     assert not any([await bell.wait(0.01) for bell in ears.values()])
@@ -237,3 +264,14 @@ class TestSpending:
         with pytest.raises(StoreError):
             await Spending(store, bell, None, pause_s=0).turn()
         assert await bell.wait(0)
+
+
+async def test_of_several_moments_to_ring_at_the_nearest_counts():
+    bell = Bell()
+    bell.ring_in(3_600)
+    bell.ring_in(0.01)
+    bell.ring_in(1_800)
+    assert await bell.wait(5)
+    assert not await bell.wait(0.01)
+    bell.ring_in(0.01)  # those before are forgotten
+    assert await bell.wait(5)

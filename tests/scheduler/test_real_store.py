@@ -13,7 +13,7 @@ from scheduler.leading import lead_for_ever
 from scheduler.main import PREFIX, duties_of
 from scheduler.rebalance import Rebalance
 from scheduler.store import Store
-from shared.core.backlog import Move
+from shared.core.backlog import LaneEventKind, Move
 from shared.core.model import (
     CredentialRef,
     Deployment,
@@ -215,7 +215,7 @@ async def test_what_free_quota_cannot_do_in_time_goes_to_paid_lanes_as_far_as_th
     }
     await Lanes(client, PREFIX).publish(lanes, {}, "v1")
     pressed = [
-        replace(job(n, deadline_ms=5_000), candidates=(A,), paid_lanes=(PAID,)) for n in range(30)
+        replace(job(n, deadline_ms=8_000), candidates=(A,), paid_lanes=(PAID,)) for n in range(30)
     ]
     patient = [replace(one, id=f"patient{one.id}", deadline_ms=None) for one in pressed[:5]]
     accepting = await accept(client, *pressed, *patient)
@@ -224,11 +224,13 @@ async def test_what_free_quota_cannot_do_in_time_goes_to_paid_lanes_as_far_as_th
     fence, _ = await leader(client).acquire()
     bell = Bell()
     bell.ring()
-    await Rebalance(store, bell, fence, debounce_s=0).turn()
-    assert (await standing(store)).get(PAID, 0) == moved
-    again = Bell()
-    again.ring()
-    await Rebalance(store, again, fence, debounce_s=0).turn()
+    duty = Rebalance(store, bell, fence, debounce_s=0, safety_s=30)
+    await duty.turn()
+    assert PAID not in await standing(store), "nothing is paid for before its last moment"
+    while (await standing(store)).get(PAID, 0) < moved:
+        await duty.turn()  # nobody rings: it looks when its plan says so
+    bell.ring()
+    await duty.turn()
     found = [await accepting.get(one.id, "t") for one in (*pressed, *patient)]
     there = [one for one in found if one.lane == PAID]
     assert len(there) == moved
@@ -238,3 +240,84 @@ async def test_what_free_quota_cannot_do_in_time_goes_to_paid_lanes_as_far_as_th
         assert last.type == "job.moved"
         assert b'"reason":"deadline"' in last.data
     await listener.aclose()
+
+
+async def test_a_move_for_a_deadline_takes_those_due_in_its_span_and_the_first_due_first(
+    client, store
+):
+    await publish(client, A, B)
+    due_s = {1: 60, 2: 61, 3: 62, 4: 63, 5: 64}
+    accepting = await accept(
+        client, *(job(n, deadline_ms=1_000 * due) for n, due in due_s.items()), job(6)
+    )
+    fence, _ = await leader(client).acquire()
+    found = {n: await accepting.get(f"job{n}", "t") for n in due_s}
+    (group,) = (one for one in (await store.snapshot()).groups if one.count)
+    move = Move(A, B, 2, Priority.NORMAL, group.signature, "deadline")
+    span = replace(move, after_ms=found[1].deadline_ms, deadline_ms=found[4].deadline_ms)
+    assert await store.move(span, fence) == 2
+    lanes = {n: (await accepting.get(f"job{n}", "t")).lane for n in (*due_s, 6)}
+    assert [n for n, lane in lanes.items() if lane == B] == [2, 3]
+    assert await store.move(replace(span, count=9), fence) == 1  # job4
+
+
+async def test_a_job_about_to_be_paid_for_goes_to_a_free_lane_that_can_start_it_at_once(
+    client, store
+):
+    """Two more calls fit there, one of them is spoken for; who went there once is paid for next."""
+    window = {"k": "w", "n": "rpm", "d": "requests", "l": 2, "s": 60_000, "t": "sliding", "g": 0}
+    configs = {lane: {"creds": [{"id": lane, "win": []}]} for lane in (A, PAID)}
+    configs[B] = {"creds": [{"id": B, "win": [window]}]}
+    await Lanes(client, PREFIX).publish(configs, {}, "v1")
+    pressed = [replace(job(n, deadline_ms=60_000), paid_lanes=(PAID,)) for n in range(3)]
+    accepting = await accept(client, *pressed)
+    fence, _ = await leader(client).acquire()
+
+    async def stands():
+        return [(await accepting.get(one.id, "t")).lane for one in pressed]
+
+    (group,) = (one for one in (await store.snapshot()).groups if one.count)
+    move = Move(A, PAID, 2, Priority.NORMAL, group.signature, "deadline", pays=True)
+    move = replace(move, deadline_ms=group.due[-1].deadline_ms, after_ms=0)
+    assert await store.move(move, fence) == 2
+    assert await stands() == [B, PAID, A], "one a time: the next sees what is left"
+    assert await store.move(move, fence) == 1
+    assert await stands() == [B, PAID, PAID], "it would not be the next there"
+    assert await store.move(replace(move, source=B), fence) == 1
+    assert await stands() == [PAID, PAID, PAID]
+
+
+async def due(heard):
+    """The next announcement of a job that may have to be paid for."""
+    async for told in heard:
+        if told.kind is LaneEventKind.DUE:
+            return told
+    return None
+
+
+async def test_a_job_that_may_have_to_be_paid_for_is_seen_in_time_while_the_scheduler_sleeps(
+    client, valkey, store
+):
+    """It is announced if its last moment is near, and only if nobody looks before that anyway."""
+    await publish(client, A, PAID)
+    heard = aiter(store.events())
+    await anext(heard)  # connected
+    hurried = replace(job(1, deadline_ms=5_000), candidates=(A,), paid_lanes=(PAID,))
+    accepting = await accept(client, hurried)
+    told = await due(heard)
+    assert 2_000 < told.in_ms <= 2_500  # half of the way, for nobody said how long before
+
+    now_ms = await store.now_ms()
+    await store.look(now_ms + 60_000, 4_000)
+    patient = replace(hurried, id="patient", deadline_ms=600_000)
+    undated = replace(hurried, id="undated", deadline_ms=None)
+    unpaid = replace(hurried, id="unpaid", paid_lanes=())
+    begun = replace(hurried, id="begun", lane=PAID)
+    for one in (patient, undated, unpaid, begun, replace(hurried, id="second")):
+        await accepting.accept(one)
+    told = await due(heard)
+    assert 0 <= told.in_ms <= 500  # what lies between is half of a second
+    assert await client.hget(f"{PREFIX}look", "at") is not None
+    await store.snapshot()
+    assert await client.hget(f"{PREFIX}look", "at") is None
+    await heard.aclose()

@@ -6,12 +6,14 @@
 -- grp:<lane> hash "<sig>:<class>[:<due by, ms>]" -> queued (due: jobs that may be paid for in time); ready:<provider> zset open lanes with work -> turn
 -- park zset lane -> until; full set of lanes; delay zset id -> due; limits zset id -> expiry check,
 -- armed (ms) when the scheduler looks at them next; quarantine zset id -> score;
+-- look hash: at (ms) the scheduler reads the lanes next, absent: nobody knows; notice (ms) how long before
+--   its deadline a job that may be paid for is to be seen
 -- unserved zset lane -> since (ms): nobody serves it any more and work was left there
 -- kids:<job> list of the children of a parent, oldest first; brood:<job> set of those that live;
 -- state:<job> string, what its next step goes on from (JSON)
 
-local LANES, RINGED, DUES_CHANGED, ENDED  -- DUES_CHANGED: delay or park was written; ENDED: see conclude
-fresh[#fresh + 1] = function() LANES, RINGED, DUES_CHANGED, ENDED = {}, {}, false, {} end
+local LANES, RINGED, DUES_CHANGED, ENDED, LOOKS  -- DUES_CHANGED: delay or park was written; ENDED: see conclude
+fresh[#fresh + 1] = function() LANES, RINGED, DUES_CHANGED, ENDED, LOOKS = {}, {}, false, {}, nil end
 
 local function lane_of(name)
   local l = LANES[name]
@@ -116,6 +118,24 @@ local equals = {}
 
 local function group_of(h, class) return h.sig .. ':' .. class .. (h.by and ':' .. h.by or '') end
 
+-- A job that may be paid for waits for free quota: the scheduler is to see it half of the way to the
+-- moment when paying for it may have to begin, so that there is time left for what comes with it.
+local function to_be_seen(h, lane)
+  for _, paid in ipairs(signature(h.sig).p) do
+    if paid == lane then return end
+  end
+  if not LOOKS then
+    local v = call('HMGET', P .. 'look', 'at', 'notice')
+    LOOKS = { at = tonumber(v[1] or math.huge), notice = tonumber(v[2] or 0) }
+    if LOOKS.at < NOW then LOOKS.at = math.huge end  -- nothing was queued: nobody looks by itself
+  end
+  local at = NOW + math.floor(math.max(0, tonumber(h.score) - LOOKS.notice - NOW) / 2)
+  if at >= LOOKS.at then return end
+  LOOKS.at = at
+  call('HSET', P .. 'look', 'at', string.format('%.0f', at))
+  announce('due', string.format('%.0f', at - NOW))
+end
+
 -- Puts a job in its lane. `h` holds tenant priority score sig by.
 local function enter(id, name, h)
   local l, class = lane_of(name), tonumber(h.priority)
@@ -130,6 +150,7 @@ local function enter(id, name, h)
   if l.full and class < l.full - 1 then unfill(l) end
   put(l, 'n' .. class, l['n' .. class] + 1)
   bump('grp:' .. name, group_of(h, class), 1)
+  if h.by then to_be_seen(h, name) end
   if class == 0 and NOW - l.last > 1000 then put(l, 'last', NOW) end
   if not show(l) and not l.helped then
     l.helped = true

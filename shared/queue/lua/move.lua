@@ -1,8 +1,9 @@
--- uses: prelude lanes
+-- uses: prelude lanes quota accepting claiming
 -- Moves waiting jobs to another lane; a running job is never moved. Their scores are kept.
 -- ARGS[1]: {to, reason, ids}, or {to, reason, from, class (nil: all, bulk first), most, fence,
---   sig (nil: any), due (ms, nil: any)}: from the back of each tenant's queue, so that what is about
---   to start stays; with `due` only jobs whose deadline is at or before it, from the front.
+--   sig (nil: any), due (ms, nil: any), after (ms)}: from the back of each tenant's queue, so that what is about
+--   to start stays; with `due` only jobs whose deadline is after `after` and at or before `due`, from the front;
+--   `pays`: `to` costs money, so a job that a free lane can start at once goes there instead, once.
 --   `fence`: the leader's; an older one than the newest seen is refused.
 -- Returns the number of jobs moved. A lane move takes only jobs that list `to` as a candidate, and
 -- looks at 4 x most + 64 jobs at the most.
@@ -19,6 +20,27 @@ local function may(sig)
   end
   return false
 end
+
+-- The free lane where a job would be the next and fits now: windows are reckoned with average calls,
+-- and what is too little for one of those may do for this one. One job a lane: the next sees what is left.
+local TRIES = 8
+local tried = {}
+local function free_now(h)
+  local class = tonumber(h.priority)
+  for _, name in ipairs(not h.spared and signature(h.sig).c or {}) do
+    local l, c, ahead = lane_of(name), config(name), 0
+    for k = 0, class do ahead = ahead + l['n' .. k] end
+    tried[name] = tried[name] or 0
+    if name ~= h.lane and c and not c.free and not l.full and l.reason ~= 'cooldown' and ahead == 0 and tried[name] < TRIES then
+      tried[name] = tried[name] + 1
+      if fit(l, c, need_of(h.need), class) then
+        unpark(l)
+        return name
+      end
+    end
+  end
+end
+
 local moved = 0
 local function shift(id)
   local h = job_of(id)
@@ -27,11 +49,13 @@ local function shift(id)
   local due, from = h.due, h.lane
   local where = pull(id, h)
   if not where then return false end
-  call('HSET', job_key(id), 'lane', A.to)
-  event(id, h.watch, 'job.moved', cjson.encode({ from = from, to = A.to, reason = A.reason or 'moved' }))
-  if where == 'delay' then wait_until(id, A.to, tonumber(due))
+  local free = A.pays and where == 'lane' and free_now(h)
+  local to, reason = free or A.to, free and 'room' or A.reason or 'moved'
+  call('HSET', job_key(id), 'lane', to, unpack(free and { 'spared', 1 } or {}))
+  event(id, h.watch, 'job.moved', cjson.encode({ from = from, to = to, reason = reason }))
+  if where == 'delay' then wait_until(id, to, tonumber(due))
   elseif where == 'quarantine' then call('ZADD', P .. 'quarantine', h.score, id)
-  else enter(id, A.to, h) end
+  else enter(id, to, h) end
   moved = moved + 1
   return true
 end
@@ -40,7 +64,7 @@ end
 local function take_some(q, at)
   local room = math.min(16, A.most - moved)
   local ids
-  if A.due then ids = call('ZRANGEBYSCORE', q, '-inf', A.due, 'LIMIT', at.skip, room)
+  if A.due then ids = call('ZRANGEBYSCORE', q, '(' .. (A.after or 0), A.due, 'LIMIT', at.skip, room)
   else ids = call('ZREVRANGE', q, at.skip, at.skip + room - 1) end
   for _, id in ipairs(ids) do
     at.looked = at.looked + 1

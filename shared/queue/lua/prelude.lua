@@ -7,7 +7,7 @@
 --   tenant kind priority weight created sig need("in,out,max,audio") live hook as batch("<id> <custom id>") parent  written once
 --   status(queued|in_progress|final word) lane score deadline by start_by due   where it stands
 --   fence worker cred reserved hedge started ended                           who holds it
---   attempts requeues lost uncertain suspect streamed("fence:events")        what happened to it
+--   attempts requeues lost uncertain suspect spared streamed("fence:events") what happened to it
 --   watch cost usage a1 a2 … (a JSON record an attempt)                      what is told of it
 --   like share cache lead from worth                                         what it has in common (sharing.lua)
 --   stepped awaits kids kids_ended kids_completed kids_audio progress(JSON)  of a parent: see lanes.lua

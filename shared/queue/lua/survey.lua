@@ -1,5 +1,6 @@
 -- uses: prelude lanes quota accepting claiming
 -- What every lane looks like now. ARGS[1]: {lanes (nil: all configured), windows: bool}
+-- groups: bool, the scheduler's own reading: when its next was to be is forgotten (lanes.lua, look)
 -- Returns JSON {now, alive, full_at, lanes: {lane: {n, by: [n0,n1,n2], run, parked, reason, window, class,
 --   full, last, creds: [{id, rest, rest_reason, run, conc, win: [{n,l,o,used,free,reset,next}]}],
 --   grp}}}. next (ms): when a window that has nothing left has one again
@@ -31,4 +32,5 @@ for _, lane in ipairs(lanes) do
   end
   out.lanes[lane] = v
 end
+if A.groups then call('HDEL', P .. 'look', 'at') end
 return cjson.encode(out)

@@ -21,7 +21,15 @@ from shared.core.model import (
 )
 from shared.core.pace import Pace
 from shared.core.ranking import START_BITS, even
-from shared.core.selection import MAX_LANES, Impossible, Selection, UnknownModel, loads_of, select
+from shared.core.selection import (
+    MAX_LANES,
+    SEEN_WITHIN_MS,
+    Impossible,
+    Selection,
+    UnknownModel,
+    loads_of,
+    select,
+)
 from shared.store.types import LaneState
 
 NOW_MS = 1_800_000_000_000
@@ -272,11 +280,25 @@ class TestPaid:
         assert (found.lanes, found.paid_lanes) == (("f/m@shared",), ("p/m@shared",))
         assert found.first == "f/m@shared"
 
-    def test_work_that_free_quota_cannot_start_in_time_begins_in_a_paid_lane(self):
+    def test_work_that_free_quota_would_end_late_waits_there_for_its_last_moment(self):
         loads = loads_of([lane("f/m", (0, 700, 0))])
         found = select(self.tables, ask(deadline_ms=600_000), loads, NOW_MS)
+        assert (found.first, found.paid_lanes) == ("f/m@shared", ("p/m@shared",))
+
+    def test_with_no_time_to_be_moved_it_begins_in_a_paid_lane(self):
+        loads = loads_of([lane("f/m", (0, 700, 0))])
+        found = select(self.tables, ask(deadline_ms=SEEN_WITHIN_MS), loads, NOW_MS)
         assert found.first == "p/m@shared"
         assert found.lanes == ("f/m@shared",)
+        idle = select(self.tables, ask(deadline_ms=SEEN_WITHIN_MS), {}, NOW_MS)
+        assert idle.first == "f/m@shared"
+
+    def test_how_long_answers_take_brings_the_last_moment_forward(self):
+        slow = replace(lane("p/m"), pace=Pace(9, total_ms=10_000))
+        loads = loads_of([lane("f/m", (0, 700, 0)), slow])
+        assert select(self.tables, ask(deadline_ms=40_000), loads, NOW_MS).first == "p/m@shared"
+        assert select(self.tables, ask(deadline_ms=60_000), loads, NOW_MS).first == "f/m@shared"
+        assert select(self.tables, ask(deadline_ms=9_000), loads, NOW_MS).first == "f/m@shared"
 
     def test_always_makes_no_difference_but_takes_free_first(self):
         found = select(self.tables, ask(paid=Paid.ALWAYS), {}, NOW_MS)
@@ -299,7 +321,8 @@ class TestPaid:
     def test_a_paid_lane_that_could_not_keep_the_deadline_either_is_not_begun_in(self):
         full = lane("f/m", (0, 700, 0))
         parked = lane("p/m", free=5, open_ms=NOW_MS + 900_000)
-        found = select(self.tables, ask(deadline_ms=600_000), loads_of([full, parked]), NOW_MS)
+        ask_soon = ask(deadline_ms=SEEN_WITHIN_MS)
+        found = select(self.tables, ask_soon, loads_of([full, parked]), NOW_MS)
         assert found.first == "f/m@shared"
         assert found.paid_lanes == ("p/m@shared",)
 
@@ -307,7 +330,8 @@ class TestPaid:
         tables = index(self.free, deployment("p/m", price=DEAR), deployment("q/m", price=DEAR),
                        plans={"p": "paid", "q": "paid"})  # fmt: skip
         late = loads_of([lane("f/m", (0, 700, 0)), lane("p/m", open_ms=NOW_MS + 900_000)])
-        assert select(tables, ask(deadline_ms=600_000), late, NOW_MS).first == "q/m@shared"
+        soon = ask(deadline_ms=SEEN_WITHIN_MS)
+        assert select(tables, soon, late, NOW_MS).first == "q/m@shared"
 
 
 class TestSpeed:
