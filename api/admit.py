@@ -67,14 +67,14 @@ async def draft(
     choice = await choose(service, call, sized(service, call, asked, options, held=held))
     key, features, route = call.key, choice.features, choice.route
     body = hashlib.sha256(call.path.encode() + b"\n" + asked.raw).hexdigest()[:32]
-    doc = document(asked, choice)
+    doc = document(asked, choice, key.weight)
     hook = None
     if asked.webhook is not None:
         hook, doc["webhook"] = await hooks.own(service, key.tenant, asked.webhook)
     if choice.conversation is not None:
         service.conversations.keep(choice.conversation, route.first)
     job = NewJob(
-        id=new_id(),
+        id=asked.job_id or new_id(),
         tenant=key.tenant,
         kind=asked.kind,
         priority=features.priority,

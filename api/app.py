@@ -31,6 +31,7 @@ from api import (
     queues,
     responses,
     submit,
+    transcriptions,
     usage,
     webhooks,
 )
@@ -142,6 +143,7 @@ def _routes(service: Service) -> list[Route]:
         at("/v1/chat/completions", post=chat.create),
         at("/v1/jobs/{id}", get=jobs.get),
         at("/v1/embeddings", post=embeddings.create),
+        at("/v1/audio/transcriptions", post=transcriptions.create),
         at("/v1/responses", post=responses.create),
         at("/v1/responses/{id}", get=responses.get, delete=responses.delete),
         at("/v1/responses/{id}/cancel", post=responses.cancel),
@@ -155,6 +157,7 @@ def _routes(service: Service) -> list[Route]:
         at("/v1/batches", get=batches.index, post=batches.create),
         at("/v1/batches/{id}", get=batches.get),
         at("/v1/batches/{id}/cancel", post=batches.cancel),
+        at("/v1/batches/{id}/redeliver", post=batches.redeliver),
         at("/v1/models", get=models.index),
         at("/v1/models/{id:path}", get=models.get),
         at("/v1/route/explain", post=explain.explain),

@@ -11,9 +11,11 @@ from api.body import parse
 from api.call import Call
 from api.errors import not_found
 from api.files import FILE_ID, cursor, listed, page_size
+from api.hooks import deliveries_of
 from api.views import seconds
+from api.webhooks import tell_again
 from api.wiring import Service
-from shared.batch_lines import ENDPOINTS
+from shared.batch_endpoints import ENDPOINTS
 from shared.core.batch import Batch, BatchStatus
 from shared.errors import Refused
 from shared.store.batches import NewBatch
@@ -26,7 +28,7 @@ MOMENTS: Final = tuple(status for status in BatchStatus if status is not BatchSt
 
 
 def batch_view(batch: Batch) -> dict[str, Any]:
-    """OpenAI's batch object."""
+    """OpenAI's batch object; what OpenAI has no field for is under `headrace`."""
     errors = [dict(error) for error in batch.errors]
     usage = batch.usage
     return {
@@ -55,6 +57,7 @@ def batch_view(batch: Batch) -> dict[str, Any]:
             "total_tokens": usage.input_tokens + usage.output_tokens,
         },
         "metadata": batch.metadata,
+        "headrace": {"outstanding": batch.outstanding, "answered_by": batch.answered_by},
     }
 
 
@@ -131,10 +134,30 @@ async def get(service: Service, call: Call) -> None:
     """The batch as it stands."""
     given = _batch_id(call)
     call.query(())
+    await call.json(200, await _shown(service, await _found(service, call, given)))
+
+
+async def _found(service: Service, call: Call, given: str) -> Batch:
     batch = await service.bulk.batches.get(given, scope_of(call.key))
     if batch is None:
         raise no_such_batch(given)
-    await call.json(200, batch_view(batch))
+    return batch
+
+
+async def _shown(service: Service, batch: Batch) -> dict[str, Any]:
+    """With who was told of its end, once it has ended."""
+    view = batch_view(batch)
+    if batch.status.final:
+        view["headrace"] |= {"deliveries": await deliveries_of(service, batch.id)}
+    return view
+
+
+async def redeliver(service: Service, call: Call) -> None:
+    """Tells its end once more to everyone who was told, under the same event ids."""
+    service.admit()
+    batch = await _found(service, call, _batch_id(call))
+    await tell_again(service, batch.tenant, batch.id)
+    await call.json(202, await _shown(service, batch))
 
 
 async def cancel(service: Service, call: Call) -> None:

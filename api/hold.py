@@ -4,14 +4,14 @@ A stream's answer is in `stream.py`; both begin with `begin` and treat a dropped
 """
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from api import admit
 from api.admit import Admission, Draft
 from api.body import ClientGone
-from api.call import Call, Header
+from api.call import JSON, Call, Header
 from api.departure import Departure
 from api.errors import NO_RETRY, error_object, not_found, store_unavailable
 from api.options import Options
@@ -22,6 +22,7 @@ from shared.errors import Refused
 from shared.queue.types import Acceptance, Event
 from shared.submission import Submission
 
+Render = Callable[[bytes], tuple[bytes, Header]]
 TERMINAL = frozenset({"job.completed", "job.failed", "job.cancelled", "job.expired"})
 
 
@@ -119,26 +120,36 @@ async def _accepted(service: Service, made: Draft) -> tuple[Admission, Watch]:
 
 
 async def answer(
-    service: Service, call: Call, asked: Submission, options: Options, key: str | None
+    service: Service,
+    call: Call,
+    asked: Submission,
+    options: Options,
+    key: str | None,
+    *,
+    render: Render | None = None,
 ) -> None:
-    """Holds the request until its job has ended, at most as long as it may wait: then a 504."""
+    """Holds the request until its job has ended, at most as long as it may wait: then a 504.
+
+    `render` makes what is sent of the result, where that is not the result itself.
+    """
     async with begin(service, call, asked, options, key) as hold:
         while (left_s := hold.until - time.monotonic()) > 0:
             event = await hold.next(left_s)
             if event is not None and event.type in TERMINAL:
                 outcome = await hold.end(event)
                 hold.departure.settled()
-                await reply(call, outcome, hold.held_ms)
+                await reply(call, outcome, hold.held_ms, render)
                 return
         hold.departure.settled()
         await still_running(call, hold)
 
 
-async def reply(call: Call, outcome: Ended, held_ms: float) -> None:
+async def reply(call: Call, outcome: Ended, held_ms: float, render: Render | None = None) -> None:
     """Sends a job's result, or its error with the status that belongs to it."""
     headers = transparency(outcome.way, held_ms)
     if outcome.body is not None:
-        await call.reply(200, outcome.body, headers)
+        body, kind = (outcome.body, JSON) if render is None else render(outcome.body)
+        await call.reply(200, body, headers, kind=kind)
         return
     headers.append(NO_RETRY)
     await call.json(outcome.status, {"error": outcome.error}, headers)

@@ -85,9 +85,12 @@ async def _with_secret(service: Service, tenant: str, endpoint: str, url: str) -
 
 async def deliveries(service: Service, record: JobRecord) -> Sequence[dict[str, Any]]:
     """Every delivery of a job's end with its tries, oldest first; none before the end."""
-    if not record.status.final:
-        return ()
-    told = await service.hooks.told(record.id)
+    return await deliveries_of(service, record.id) if record.status.final else ()
+
+
+async def deliveries_of(service: Service, told_of: str) -> Sequence[dict[str, Any]]:
+    """Every delivery of the end of a job or a batch, oldest first."""
+    told = await service.hooks.told(told_of)
     found = await asyncio.gather(*(service.jobs.get(telling, None) for telling in told))
     return [delivery_view(telling) for telling in found if telling is not None]
 

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 import orjson
 
-from api import admit
+from api import admit, summaries
 from api.auth import scope_of
 from api.call import Call, Header
 from api.errors import not_found
@@ -99,13 +99,22 @@ async def found(service: Service, call: Call) -> JobRecord:
 
 
 async def get(service: Service, call: Call) -> None:
-    """The job as it stands; with `?wait=` not before it has ended or that time has passed."""
-    wait = call.query(("wait",)).get("wait")
+    """The job as it stands; with `?wait=` not before it has ended or that time has passed.
+
+    With `?partial=true` what is done of a job of several parts comes with it.
+    """
+    asked = call.query(("wait", "partial"))
+    wait, partly = asked.get("wait"), asked.get("partial", "false")
+    if partly not in ("true", "false"):
+        raise Refused("partial must be true or false", param="partial")
     wait_s = 0.0 if wait is None else seconds(wait, "wait", MAX_WAIT_S)
     record = await found(service, call)
     if wait_s > 0 and not record.status.final:
         record = await _ended_within(service, record, wait_s)
-    await call.json(200, await shown(service, record), job_headers(record.id))
+    view = await shown(service, record)
+    if partly == "true":
+        view["partial"] = await summaries.partial(service, record)
+    await call.json(200, view, job_headers(record.id))
 
 
 async def _ended_within(service: Service, record: JobRecord, wait_s: float) -> JobRecord:

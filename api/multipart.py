@@ -19,7 +19,8 @@ FRAME_BYTES: Final = 256 * 1024  # of a body, around its file
 class Upload:
     """One upload. `parts` is read once; after it, `fields`, `filename` and `size` are complete.
 
-    Of the fields only `known` ones are kept; newer SDKs may send others.
+    Of the fields only `known` ones are kept; newer SDKs may send others. One whose name ends with
+    `[]` may be given several times: `lists` has its values.
 
     `check` is called when the file begins, with the fields before it, and returns the most bytes it
     may have; what it raises ends the upload.
@@ -31,11 +32,15 @@ class Upload:
         headers: dict[bytes, bytes],
         known: Collection[str],
         check: Callable[[dict[str, str]], int],
+        *,
+        field_bytes: int = FIELD_BYTES,
     ) -> None:
         self._receive = receive
         self._known = frozenset(known)
         self._check = check
         self._limit: int | None = None
+        self._more = True
+        self._field_bytes = field_bytes
         self._head: dict[str, bytes] = {}
         self._header = (bytearray(), bytearray())
         self._field: tuple[str, bytearray] | None = None
@@ -43,6 +48,7 @@ class Upload:
         self._out: list[bytes] = []
         self._ended = False
         self.fields: dict[str, str] = {}
+        self.lists: dict[str, list[str]] = {}
         self.filename: str | None = None
         self.size = 0
         self._parser = MultipartParser(_boundary(headers), self._callbacks())
@@ -59,9 +65,9 @@ class Upload:
             self.size += passed
             frame += len(data) - passed
             if self._limit is not None and self.size > self._limit:
-                await self._drop(message, f"the file is larger than {self._limit} bytes")
+                await self._drop(f"the file is larger than {self._limit} bytes")
             if frame > FRAME_BYTES:
-                await self._drop(message, "the form holds too much beside its file")
+                await self._drop("the form holds too much beside its file")
             for part in out:
                 yield part
             if not message.get("more_body"):
@@ -77,14 +83,17 @@ class Upload:
             raise Refused(f"nothing came for {QUIET_S:.0f} s", status=408) from None
         if message["type"] == "http.disconnect":
             raise ClientGone
+        self._more = bool(message.get("more_body"))
         return message
 
-    async def _drop(self, message: Any, why: str) -> None:
-        """Refuses the file; what is on its way is read first: a reset would lose the answer."""
+    async def drain(self) -> None:
+        """Reads what is on its way of a refused form, bounded: a reset would lose the answer."""
         dropped = 0
-        while message.get("more_body") and dropped < DISCARD_BYTES:
-            message = await self._next()
-            dropped += len(message.get("body", b""))
+        while self._more and dropped < DISCARD_BYTES:
+            dropped += len((await self._next()).get("body", b""))
+
+    async def _drop(self, why: str) -> None:
+        await self.drain()
         raise Refused(why, status=413, param="file", code="file_too_large")
 
     def _feed(self, data: bytes) -> None:
@@ -137,16 +146,21 @@ class Upload:
         elif self._field is not None:
             name, value = self._field
             value.extend(data[start:end])
-            if len(value) > FIELD_BYTES:
-                raise Refused(f"{name} is longer than {FIELD_BYTES} bytes", param=name)
+            if len(value) > self._field_bytes:
+                raise Refused(f"{name} is longer than {self._field_bytes} bytes", param=name)
 
     def _part_end(self) -> None:
         if self._field is not None:
-            name, value = self._field
-            if name in self.fields:
-                raise Refused(f"{name} is given twice", param=name)
-            self.fields[name] = value.decode("utf-8", "replace")
+            self._keep(self._field[0], self._field[1].decode("utf-8", "replace"))
         self._in_file, self._field = False, None
+
+    def _keep(self, name: str, value: str) -> None:
+        if name.endswith("[]"):
+            self.lists.setdefault(name.removesuffix("[]"), []).append(value)
+        elif name in self.fields:
+            raise Refused(f"{name} is given twice", param=name)
+        else:
+            self.fields[name] = value
 
     def _end(self) -> None:
         self._ended = True
@@ -157,7 +171,7 @@ def _boundary(headers: dict[bytes, bytes]) -> bytes:
     boundary = options.get(b"boundary", b"")
     if kind != b"multipart/form-data" or not boundary:
         raise Refused(
-            "send the file as multipart/form-data with the fields file and purpose",
+            "send the file as multipart/form-data, in the field file",
             status=415,
             param="Content-Type",
         )

@@ -18,7 +18,7 @@ from shared.routing import Route
 from shared.store.batches import BatchPage, NewBatch
 from shared.store.files import File, FilePage
 from shared.store.hooks import Endpoint, Written
-from shared.store.types import JobRecord, LaneState, Page, Waiting
+from shared.store.types import Family, JobRecord, LaneState, Page, Waiting
 
 
 class Watch(Protocol):
@@ -92,6 +92,10 @@ class Jobs(Protocol):
 
     async def forget(self, job_id: str, tenant: str) -> bool:
         """Removes all that is kept of a job that has ended; False where there is none such."""
+        ...
+
+    async def family(self, job_id: str) -> Family:
+        """The state of a job of several steps, and its children."""
         ...
 
     async def waiting(self, record: JobRecord) -> Waiting | None:
@@ -222,6 +226,10 @@ class Files(Protocol):
 
     async def get(self, file_id: str, tenant: str | None) -> File | None:
         """A file that has not expired; None if this tenant has none of that id."""
+        ...
+
+    async def postpone(self, file_id: str, until_ms: int) -> None:
+        """Looks at an expired file again later."""
         ...
 
     async def forget(self, file: File) -> None:

@@ -5,9 +5,8 @@ Held, streamed, or in the background; a response is the job of the same letters 
 
 import re
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Final
 
 import orjson
 
@@ -29,11 +28,9 @@ from shared.errors import Refused, StoreError
 from shared.queue.types import Event
 from shared.store.types import JobRecord
 from shared.submission import Submission
-from shared.wire.openai import chat_request
-from shared.wire.responding import Json, Responding, answered, whole
-from shared.wire.responses import chat_of, echo, renamed, responses_request
+from shared.wire.responding import Json, Responding, answered, heading, response_id, whole
+from shared.wire.responses import renamed, responses_request
 
-ENDPOINT: Final = "/v1/responses"
 RESPONSE_ID: Final = re.compile(r"resp_[A-Za-z0-9_-]{1,60}")
 _NUMBER: Final = re.compile(r"\d{1,9}")
 _LIVE: Final = {Status.QUEUED: "queued", Status.IN_PROGRESS: "in_progress"}
@@ -63,19 +60,8 @@ async def create(service: Service, call: Call) -> None:
 
 
 def _submission(request: Json, before: tuple[Json, ...], raw: bytes, wishes: Options) -> Submission:
-    asked = chat_of(request, before)
-    asked["stream"] = bool(request.get("stream"))
-    made = submission.chat(chat_request(asked), raw)
-    extra: dict[str, Any] = {
-        "response": echo(request) | {"model": request["model"]},
-        "turns_from": 1 if request.get("instructions") else 0,
-    }
-    if wishes.on_break:
-        extra["policy"] = {"on_break": wishes.on_break}
-    if request.get("metadata"):
-        extra["metadata"] = request["metadata"]
-    told_as = "response" if request.get("background") else None
-    return replace(made, endpoint=ENDPOINT, told_as=told_as, extra=extra)
+    more = {"policy": {"on_break": wishes.on_break}} if wishes.on_break else {}
+    return submission.response(request, before, raw, **more)
 
 
 async def _before(service: Service, call: Call, request: Json) -> tuple[Json, ...]:
@@ -241,7 +227,7 @@ async def delete(service: Service, call: Call) -> None:
     record = await _found(service, call)
     await service.jobs.cancel(record.id, record.tenant)
     await service.jobs.forget(record.id, record.tenant)
-    answer = {"id": _response_id(record.id), "object": "response", "deleted": True}
+    answer = {"id": response_id(record.id), "object": "response", "deleted": True}
     await call.json(200, answer)
 
 
@@ -322,21 +308,13 @@ def _error_line(made: Responding, refused: Refused) -> bytes:
 # -- views
 
 
-def _response_id(job_id: str) -> str:
-    return "resp_" + job_id.partition("_")[2]
-
-
 def _head_of(held: Hold) -> Json:
     doc, accepted = held.admission.draft.doc, held.admission.accepted
-    return _heading(accepted.job_id, accepted.created_ms, doc)
+    return heading(accepted.job_id, accepted.created_ms, doc)
 
 
 def _head(record: JobRecord) -> Json:
-    return _heading(record.id, record.created_ms, record.doc)
-
-
-def _heading(job_id: str, created_ms: int, doc: Mapping[str, Any]) -> Json:
-    return {"id": _response_id(job_id), "created_at": created_ms // 1000, **doc["response"]}
+    return heading(record.id, record.created_ms, record.doc)
 
 
 def _view(record: JobRecord) -> Json:
@@ -375,5 +353,5 @@ async def _record(service: Service, call: Call, given: str) -> JobRecord | None:
 
 
 def _not_there(given: str) -> Refused:
-    id_ = _response_id(given)
+    id_ = response_id(given)
     return not_found(f"there is no response {id_}", param="id", code="response_not_found")

@@ -5,11 +5,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final
 
-from api import options
+from api import options, summaries
 from api.body import parse
 from api.call import Call
 from api.jobs import respond_async
 from api.options import PAID, PRIORITIES, Options
+from api.sources import check_sources
 from api.wiring import Service
 from shared import submission
 from shared.core.model import Kind
@@ -17,6 +18,7 @@ from shared.core.sharing import ShareMode, Wish
 from shared.errors import Refused
 from shared.submission import Submission
 from shared.wire.native import JobRequest, job_request
+from shared.wire.summaries import summary_request
 
 _OF_REQUEST: Final = frozenset({"model", "messages", "input", "max_tokens"})
 _WISHES: Final = frozenset(
@@ -30,7 +32,11 @@ async def create(service: Service, call: Call) -> None:
     """Accepts a job: 202, or 200 where the idempotency key names one that has ended."""
     service.admit()
     asked, wishes, key = await read(service, call)
+    if asked.kind is Kind.TRANSCRIPTION:
+        await check_sources(service, call.key.tenant, asked.request, "request.")
     with named_in_request():
+        if asked.kind is Kind.SUMMARY:
+            asked = await summaries.prepared(service, call, asked)
         await respond_async(service, call, asked, wishes, key)
 
 
@@ -82,12 +88,12 @@ def _submission(asked: JobRequest, raw: bytes) -> Submission:
             return submission.chat(asked.request, raw, stream=streamed, **more)
         case Kind.EMBEDDING:
             return submission.embedding(asked.request, raw, **more)
-        case _:
-            raise Refused(
-                f"kind: {asked.kind} jobs are not served yet; send chat or embedding",
-                param="kind",
-                code="not_supported",
-            )
+        case Kind.TRANSCRIPTION:
+            return submission.transcription(asked.request, raw, **more)
+        case Kind.SUMMARY:
+            return submission.summary(summary_request(asked.request, "request"), raw, **more)
+        case Kind.TASK:
+            raise AssertionError("no caller's kind")
 
 
 def _extra(asked: JobRequest) -> dict[str, Any]:

@@ -5,9 +5,10 @@ from typing import Any
 import orjson
 
 from api.errors import job_error
-from shared.core.model import Priority, Status, Usage, lane_deployment
+from shared.core.model import Kind, Priority, Status, Usage, lane_deployment
 from shared.queue.types import NewJob
 from shared.store.types import JobRecord, Progress, Waiting
+from shared.wire.transcripts import shown
 
 
 def seconds(ms: int | None) -> int | None:
@@ -70,7 +71,7 @@ def job_view(
     """The job object. Dump it with orjson: the result goes out as the bytes it came in."""
     status, doc = record.status, record.doc
     ended_badly = status in (Status.FAILED, Status.CANCELLED, Status.EXPIRED)
-    result = None if record.result is None else orjson.Fragment(record.result)
+    result = None if record.result is None else orjson.Fragment(_result(record))
     return {
         **_head(record.id, record.kind.value, status, record.priority, record.created_ms),
         "started_at": seconds(record.started_ms),
@@ -95,6 +96,14 @@ def job_view(
         "usage": usage_view(record.usage),
         "cost": record.cost_microusd / 1e6,
     }
+
+
+def _result(record: JobRecord) -> bytes:
+    """The body as it was asked for: a transcription is kept in one form, whatever that is."""
+    assert record.result is not None  # noqa: S101 - the caller looked
+    if record.kind is not Kind.TRANSCRIPTION:
+        return record.result
+    return shown(record.result, record.doc.get("request") or {})
 
 
 def new_job_view(

@@ -189,31 +189,28 @@ async def redeliver(service: Service, call: Call) -> None:
     """Tells a job's end once more to everyone who was told, under the same event ids."""
     service.admit()
     record = await found(service, call)
-    tellings = [
-        telling
-        for telling in [
-            await service.jobs.get(one, None) for one in await _told(service, record.id)
-        ]
-        if telling is not None
-    ]
+    await tell_again(service, record.tenant, record.id)
+    headers = [(b"location", f"/v1/jobs/{record.id}".encode()), *job_headers(record.id)]
+    await call.json(202, await shown(service, record), headers)
+
+
+async def tell_again(service: Service, tenant: str, told_of: str) -> None:
+    """Tells the end of a job or a batch to who was told. Refused (409): nobody was."""
+    told = await service.hooks.told(told_of)
+    found = [await service.jobs.get(one, None) for one in told]
+    tellings = [telling for telling in found if telling is not None]
     latest = {(t.doc["kwargs"]["endpoint"], t.doc["kwargs"]["event"]["id"]): t for t in tellings}
     if not latest:
         raise Refused(
-            f"job {record.id} has told nobody of its end: it had no webhook, or has not ended",
+            f"{told_of} has told nobody of its end: no webhook asked for it, or it has not ended",
             status=409,
             code="nothing_to_redeliver",
         )
     for telling in latest.values():
         if telling.status.final:
-            job = telling_job(record.tenant, telling.doc["kwargs"])
+            job = telling_job(tenant, telling.doc["kwargs"])
             await service.jobs.accept(job)
-            await service.hooks.note_told(record.id, job.id)
-    headers = [(b"location", f"/v1/jobs/{record.id}".encode()), *job_headers(record.id)]
-    await call.json(202, await shown(service, record), headers)
-
-
-async def _told(service: Service, job_id: str) -> tuple[str, ...]:
-    return await service.hooks.told(job_id)
+            await service.hooks.note_told(told_of, job.id)
 
 
 async def _known(service: Service, call: Call) -> Endpoint:

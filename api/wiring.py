@@ -39,12 +39,16 @@ class Bounds:
     max_body_bytes: int = 32 * 1024 * 1024
     max_file_bytes: int = 512 * 1024 * 1024
     max_batch_bytes: int = 200 * 1024 * 1024
+    max_audio_bytes: int = 2 * 1024**3
     hold_s: float = 540.0  # just under the SDKs' own 600
     keepalive_s: float = 10.0
     first_byte_s: float = 10.0  # a stream's status line comes at its first token, or now
     disconnect_grace_s: float = 2.0  # an SDK that dropped comes back within it
     max_held: int = 10_000
     private_webhooks: bool = False
+    private_documents: bool = False
+    max_document_bytes: int = 64 * 1024 * 1024
+    inline_body_bytes: int = 64 * 1024
     paid: Paid = Paid.DEADLINE
     sharing: Policy = Policy()  # noqa: RUF009 - it is frozen
     paid_cap_microusd: int | None = None
@@ -56,8 +60,10 @@ class Bounds:
         return None if span is None else max(1, round(span * 1000))
 
     def file_bytes(self, purpose: str) -> int:
-        """How large a file of this purpose may be."""
+        """How large a file of this purpose may be: `user_data` may be audio."""
         whole = self.max_file_bytes
+        if purpose == "user_data":
+            return max(whole, self.max_audio_bytes)
         return min(whole, self.max_batch_bytes) if purpose == "batch" else whole
 
     def paid_within(self, asked: Paid | None) -> Paid:

@@ -30,6 +30,8 @@ BENCHES = {
     "recovery": "bench.recovery",
     "cooldown": "bench.cooldown",
     "seven": "bench.seven",
+    "batch": "bench.batch",
+    "audio": "bench.audio",
 }
 
 

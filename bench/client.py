@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 import httptools
 
+JSON = "application/json"
+
 
 @dataclass(slots=True)
 class Answer:
@@ -94,7 +96,7 @@ class Client:
         parts = urlsplit(url)
         self._place = (parts.hostname or "127.0.0.1", parts.port or 80)
         self._base = parts.path.rstrip("/")
-        self._head = f"Host: {parts.netloc}\r\nContent-Type: application/json\r\n"
+        self._head = f"Host: {parts.netloc}\r\n"
         if key:
             self._head += f"Authorization: Bearer {key}\r\n"
         self._idle: list[Connection] = []
@@ -102,8 +104,8 @@ class Client:
     async def post(
         self, path: str, body: bytes, headers: Mapping[str, str] | None = None
     ) -> Answer:
-        """Sends a JSON body."""
-        return await self._send("POST", path, body, headers or {})
+        """Sends a body: JSON, unless its headers say otherwise."""
+        return await self._send("POST", path, body, {"Content-Type": JSON, **(headers or {})})
 
     async def get(self, path: str) -> Answer:
         """Asks for a path."""

@@ -7,25 +7,15 @@ with the same batch, wherever it was interrupted.
 import asyncio
 import hashlib
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import orjson
 import typer
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
-from cli import codes, show
+from cli import codes
+from cli.batch_view import Places, View
 from cli.client import Api, find
 from shared.errors import ConfigError, Refused
 
@@ -37,7 +27,6 @@ FIRST_LOOK_S: Final = 0.2
 MOST_LOOK_S: Final = 2.0
 READ_BYTES: Final = 1 << 20
 NOT_FOUND: Final = 404
-SHOWN_ERRORS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +39,6 @@ class Note:
     key: str
     file: str | None = None
     batch: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Places:
-    """Where the results go, and the note while there are none."""
-
-    output: Path
-    errors: Path
-    note: Path
 
 
 def places(file: Path, out: Path | None) -> Places:
@@ -130,7 +110,7 @@ def url_of(file: Path) -> str:
 class Run:
     """One call of the command."""
 
-    def __init__(self, where: Places, view: "View") -> None:
+    def __init__(self, where: Places, view: View) -> None:
         self._where, self._view = where, view
 
     async def whole(self, file: Path, fresh: Note, url: str | None, *, wait: bool) -> int:
@@ -204,7 +184,8 @@ class Run:
         look_s = FIRST_LOOK_S
         while True:
             found = await api.get(f"/v1/batches/{batch_id}")
-            self._view.refresh(found)
+            lanes = (await api.get("/v1/queues"))["data"] if self._view.shown else ()
+            self._view.refresh(found, lanes)
             if found["status"] in FINAL:
                 return found
             await asyncio.sleep(look_s)
@@ -218,74 +199,3 @@ class Run:
                 target.unlink(missing_ok=True)  # of an earlier run: it would be taken for this one
             else:
                 await api.download(f"/v1/files/{file_id}/content", target)
-
-
-class View:
-    """What a person or a script sees of it."""
-
-    def __init__(self, *, as_json: bool) -> None:
-        self._json = as_json
-        self._out, self._err = show.out(), show.err()
-        self._bar: Progress | None = None
-        if self._err.is_terminal:
-            self._bar = Progress(
-                SpinnerColumn(), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-                TimeRemainingColumn(), TextColumn("{task.description}"),
-                console=self._err, transient=True,
-            )  # fmt: skip
-
-    @contextmanager
-    def progress(self) -> Iterator[None]:
-        """While it is open, progress is shown."""
-        if self._bar is None:
-            yield
-            return
-        with self._bar as bar:
-            bar.add_task("validating", total=None)
-            yield
-
-    def refresh(self, found: dict[str, Any]) -> None:
-        """The batch as it stands."""
-        if self._bar is None:
-            return
-        counts = found["request_counts"]
-        failed = f", {counts['failed']} failed" if counts["failed"] else ""
-        self._bar.update(
-            self._bar.task_ids[0],
-            total=counts["total"] or None,
-            completed=counts["completed"] + counts["failed"],
-            description=f"{found['status']}{failed}",
-        )
-
-    def goes_on(self, found: dict[str, Any]) -> None:
-        """An earlier call handed it in."""
-        self._err.print(f"goes on with {found['id']} ({found['status']})")
-
-    def accepted(self, found: dict[str, Any]) -> None:
-        """It was handed in, and nobody waits for it here."""
-        self._out.out(orjson.dumps(found).decode() if self._json else found["id"])
-
-    def interrupted(self) -> None:
-        """The batch goes on without us."""
-        self._err.print("interrupted; what was handed in goes on: the same command waits for it")
-
-    def summary(self, found: dict[str, Any], where: Places) -> None:
-        """How it went."""
-        counts = found["request_counts"]
-        if self._json:
-            files = {
-                name: str(path) if path.exists() else None
-                for name, path in (("output", where.output), ("errors", where.errors))
-            }
-            self._out.out(orjson.dumps(found | {"files": files}).decode())
-            return
-        for error in ((found.get("errors") or {}).get("data") or [])[:SHOWN_ERRORS]:
-            line = f"line {error['line']}: " if error.get("line") else ""
-            self._err.print(f"{line}{error['message']} ({error['code']})")
-        self._err.print(
-            f"{found['id']} {found['status']}: {counts['completed']} of {counts['total']}"
-            f" completed, {counts['failed']} failed"
-        )
-        for path in (where.output, where.errors):
-            if path.exists():
-                self._out.out(str(path))

@@ -10,7 +10,7 @@ import os
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,11 +123,25 @@ class Api:
             return _json(await self._send("POST", path, content=content, headers=headers))
         return await self._patiently("POST", path, content=content, headers=headers)
 
-    async def upload(self, path: Path, purpose: str) -> dict[str, Any]:
-        """A file's JSON, once it is kept. It is streamed, and not repeated over drops."""
-        with path.open("rb") as file:
-            form: dict[str, Any] = {"data": {"purpose": purpose}, "files": {"file": file}}
-            return _json(await self._send("POST", "/v1/files", **form))
+    async def upload(
+        self, path: Path, purpose: str, *, lives_s: int | None = None
+    ) -> dict[str, Any]:
+        """A file's JSON, once it is kept; removed after `lives_s`. It is streamed.
+
+        Repeated over drops and 503 as a GET is: what a broken one left is nobody's.
+        """
+        data = {"purpose": purpose}
+        if lives_s is not None:
+            data |= {
+                "expires_after[anchor]": "created_at",
+                "expires_after[seconds]": str(lives_s),
+            }
+
+        async def send() -> httpx2.Response:
+            with path.open("rb") as file:
+                return await self._send("POST", "/v1/files", data=data, files={"file": file})
+
+        return await self._repeated(send)
 
     async def download(self, path: str, target: Path) -> None:
         """Writes what is at `path` to a file, whole or not at all. Unreachable if it breaks."""
@@ -167,18 +181,26 @@ class Api:
         return response
 
     async def _patiently(self, method: str, path: str, **more: Any) -> dict[str, Any]:
-        """Repeats what may be repeated. A 503 with Retry-After is waited out, however long."""
-        until, tries = time.monotonic() + RETRY_FOR_S, 0
+        return await self._repeated(lambda: self._send(method, path, **more))
+
+    async def _repeated(self, send: Callable[[], Awaitable[httpx2.Response]]) -> dict[str, Any]:
+        """Repeats what may be repeated, for 30 s from the first time that it failed.
+
+        A 503 with Retry-After is waited out, however long.
+        """
+        until, tries = 0.0, 0
         while True:
             try:
-                return _json(await self._send(method, path, **more))
+                return _json(await send())
             except Refused as exc:
                 if exc.status != OVERFULL:
                     raise
+                until = until or time.monotonic() + RETRY_FOR_S
                 await asyncio.sleep(exc.retry_after_s or pause_s(tries, 1.0))
                 if exc.retry_after_s is None and time.monotonic() > until:
                     raise
             except Unreachable:
+                until = until or time.monotonic() + RETRY_FOR_S
                 if tries == 0 and not await self._answers():
                     raise
                 if time.monotonic() > until:

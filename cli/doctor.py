@@ -13,6 +13,7 @@ import typer
 
 from cli import address, codes, processes, served, show
 from cli.client import Api, find
+from cli.engines import found as engines
 from cli.home import Home
 from shared.errors import GatewayError
 from shared.settings import Settings
@@ -45,7 +46,7 @@ def doctor(
     config: processes.Config = None,
     url: Annotated[str | None, typer.Option(help="instead of HEADRACE_URL")] = None,
 ) -> None:
-    """Look at Python, configuration, keys, store, port, API, clock and token data.
+    """Look at Python, configuration, keys, local engines, store, port, API, clock and token data.
 
     Exit code 0: nothing stops Headrace; 1: something does.
     """
@@ -76,6 +77,7 @@ def look(config: "processes.Config", url: str | None) -> Iterator[Finding]:
         return
     yield Finding("ok", "settings", f"config {settings.config or '(none)'}")
     yield from _supply(settings)
+    yield from _engines(settings)
     yield _data_dir(settings)
     yield from asyncio.run(_store(settings))
     yield from asyncio.run(_api(settings, url))
@@ -95,10 +97,32 @@ def _supply(settings: Settings) -> Iterator[Finding]:
         return
     for each in supply.served:
         yield Finding("ok", "provider", str(each))
-    if not supply.served:
-        yield Finding("warning", "providers", "none has a key", supply.hint())
+    if not supply.served and engines.installed() and settings.local is not False:
+        says = "none has a key: `headrace up` serves this machine's small models instead"
+        yield Finding("note", "providers", says)
+    elif not supply.served:
+        todo = f"{supply.hint()}; or {engines.INSTALL}: small models that need none"
+        yield Finding("warning", "providers", "none has a key", todo)
     elif supply.missing:
         yield Finding("note", "providers", "no key for " + ", ".join(supply.missing))
+
+
+def _engines(settings: Settings) -> Iterator[Finding]:
+    """The small models of this machine: needed only where no provider has a key."""
+    if settings.local is False:
+        yield Finding("note", "engines", "not wanted (HEADRACE_LOCAL)")
+        return
+    for kind in engines.KINDS.values():
+        try:
+            file = kind.file()
+        except GatewayError as exc:
+            level: Level = "warning" if settings.local else "note"
+            yield Finding(
+                level, f"{kind.name} engine", str(exc), str(exc) if settings.local else ""
+            )
+            continue
+        size = f"{file.stat().st_size / 1e6:.0f} MB"
+        yield Finding("ok", f"{kind.name} engine", f"{kind.title} ({file.name}, {size}) is here")
 
 
 def _data_dir(settings: Settings) -> Finding:

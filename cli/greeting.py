@@ -5,14 +5,17 @@ from cli.served import Supply
 from shared.credentials import Secret
 
 
-def text(base_url: str, home: Home, supply: Supply, admin: Secret | None, store: str) -> str:
-    """One block: where it is, how to call it, what it serves."""
+def text(
+    base_url: str, home: Home, supply: Supply, admin: Secret | None, store: str, hint: str = ""
+) -> str:
+    """One block: where it is, how to call it, what it serves. `hint`: of the local engines."""
     key = admin.reveal() if admin is not None else None
     rows = [
         ("API key", f"{key}  (admin; shown this once, only its hash is kept)")
         if key
         else ("API key", f"made before: {home.client_key_file} serves this machine's command line"),
         ("providers", ", ".join(map(str, supply.served)) or "none has a key yet"),
+        *([("", hint)] if hint else []),
         *([] if supply.served else _no_providers(supply)),
         ("try it", 'headrace chat "Say hello"'),
         ("curl", _curl(base_url)),

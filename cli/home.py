@@ -3,7 +3,8 @@
 `up.lock` is held by the running `headrace up`. `api-keys.json` (0600) holds digests of the keys the
 API accepts (HEADRACE_API_KEYS_FILE), `client-key` (0600) a key in plain for the command line on
 this machine, `address` where the last `headrace up` served, `valkey/` the embedded store,
-`secret-key` (0600) what seals the credentials in it (HEADRACE_SECRET_KEY).
+`secret-key` (0600) what seals the credentials in it (HEADRACE_SECRET_KEY), `engines.yaml` the
+local engines of the running `headrace up` (HEADRACE_ENGINES).
 """
 
 import contextlib
@@ -36,6 +37,11 @@ class Home:
     def address_file(self) -> Path:
         """The last address served, for the command line on this machine."""
         return self.path / "address"
+
+    @property
+    def engines_file(self) -> Path:
+        """What the parts are told of the local engines while `headrace up` runs them."""
+        return self.path / "engines.yaml"
 
     @property
     def store_dir(self) -> Path:

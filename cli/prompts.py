@@ -31,6 +31,7 @@ class Options:
     deadline_s: int | None = None
     max_tokens: int | None = None
     stream: bool = False
+    webhook: str | None = None
     share: str | None = None
     cache_s: int | None = None
 
@@ -109,6 +110,8 @@ def _common(options: Options) -> dict[str, Any]:
         body["cache_s"] = options.cache_s
     if options.stream:
         body["stream"] = True
+    if options.webhook is not None:
+        body["webhook"] = options.webhook
     return body
 
 

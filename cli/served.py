@@ -37,12 +37,12 @@ class Supply:
         return f"set a provider's key ({names} …) or name a file with --config"
 
 
-def look(config: Path | None, refreshed: Path | None = None) -> Supply:
+def look(config: Path | None, refreshed: Path | None = None, engines: Path | None = None) -> Supply:
     """What the catalog, the configuration and the environment give. ConfigError if they are wrong.
 
     Needs no network: whether a key is valid shows when it is used.
     """
-    found, own = catalog.load(config, refreshed)
+    found, own = catalog.load(config, refreshed, engines)
     keys = credentials.load(os.environ, found, own)
     open_ = found.served(keys)
     served = tuple(

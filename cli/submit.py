@@ -43,6 +43,7 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
     file: Annotated[
         Path | None, typer.Option("--file", "-f", help="a prompt a line, or .jsonl; - is stdin")
     ] = None,
+    webhook: Annotated[str | None, typer.Option(help="an address told of each end")] = None,
     wait: Annotated[bool, typer.Option(help="follow them to their ends")] = True,
     stream: Annotated[bool, typer.Option(help="print one job's answer as it comes")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON line a job")] = False,
@@ -55,7 +56,9 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
     """
     if kind not in {"chat", "embedding"}:
         raise ConfigError(f"--kind is {kind!r}; it must be chat or embedding")
-    options = Options(kind, model, priority, deadline, max_tokens, stream, share, cache)
+    options = Options(
+        kind, model, priority, deadline, max_tokens, stream, webhook, share=share, cache_s=cache
+    )
     jobs = asks(texts or [], file, options)
     if stream and (len(jobs) != 1 or not wait or as_json):
         raise ConfigError("--stream prints one answer: give one text, without --no-wait or --json")

@@ -1,17 +1,19 @@
 """`headrace up`: everything on one machine, each part a process of its own, all kept running."""
 
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, cast
 
 import typer
 
 from cli import address, codes, greeting, output, processes, served
+from cli.engines import local as engines
 from cli.home import Home, write_private
 from cli.keys import make_keys
 from cli.supervise import Program, Supervisor, describe
 from cli.tied import tie
-from shared import vault
+from shared import catalog, vault
 from shared.credentials import Secret
 from shared.errors import ConfigError
 from shared.settings import Settings
@@ -22,11 +24,12 @@ READY_S = 60.0
 STORE_READY_S = 300.0  # an append-only file of gigabytes takes its time to load
 STOP_API_S = 15.0
 STOP_WORKERS_S = 30.0
+STOP_ENGINE_S = 3.0
 CONFIG_EXIT = codes.USAGE
 
 
 @app.command()
-def up(
+def up(  # noqa: PLR0913 - an option each
     *,
     host: Annotated[str | None, typer.Option(help="the address to listen on")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="0 takes a free one")] = None,
@@ -34,16 +37,30 @@ def up(
     config: processes.Config = None,
     workers: Annotated[int | None, typer.Option(min=1, max=256, help="worker processes")] = None,
     log_level: processes.LogLevel = None,
+    local: Annotated[
+        bool | None,
+        typer.Option(
+            "--local/--no-local",
+            help="this machine's own small models; without either: where no provider has a key",
+        ),
+    ] = None,
     new_key: Annotated[bool, typer.Option("--new-key", help="make another admin API key")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no logs of the parts")] = False,
 ) -> None:
     """Serve everything on this machine: an embedded store, the API, workers and the scheduler.
 
-    With REDIS_URL set, that store is used instead of an embedded one. Ctrl-C stops it in order:
-    what runs is finished or goes back to the queue, and nothing is lost.
+    With REDIS_URL set, that store is used instead of an embedded one. Where no provider has a key,
+    small models on this machine answer, if they are installed. Ctrl-C stops it in order: what runs
+    is finished or goes back to the queue, and nothing is lost.
     """
     settings = processes.load(
-        host=host, port=port, data_dir=data_dir, config=config, workers=workers, log_level=log_level
+        host=host,
+        port=port,
+        data_dir=data_dir,
+        config=config,
+        workers=workers,
+        log_level=log_level,
+        local=local,
     )
     home = Home(settings.data_dir.absolute())
     home.prepare()
@@ -55,35 +72,43 @@ def up(
         if settings.secret_key is None:
             vault.make_key_file(home.path)
         admin = None if settings.api_keys_file else make_keys(home, anew=new_key)
+        named = catalog.read_config(settings.config).providers
+        kinds = engines.wanted(settings.local, supply, named)
+        hint = engines.told(kinds, settings.local, supply)
         out = output.standard(quiet=quiet)
         try:
-            code = Serving(settings, home, out).run(supply, admin)
+            with engines.prepared(kinds, home) as own:
+                supply = served.look(settings.config, settings.refreshed, own.file)
+                code = Serving(settings, home, out, own).run(supply, admin, hint)
         finally:
             out.close()
     raise typer.Exit(code)
 
 
 class Serving:
-    """One run of `up`."""
+    """One run of `up`, with the local engines `own`."""
 
-    def __init__(self, settings: Settings, home: Home, out: output.Output) -> None:
-        self._settings, self._home, self._out = settings, home, out
+    def __init__(
+        self, settings: Settings, home: Home, out: output.Output, own: engines.Local
+    ) -> None:
+        self._settings, self._home, self._out, self._own = settings, home, out, own
         self._base_url = address.base_url(settings.host, settings.port)
         self._redis_url = settings.redis_url or server.url_of(home.store_dir)
         workers = ["workers", *(f"workers-{n}" for n in range(2, settings.workers + 1))]
-        self._stop_order = ("api", *workers, "scheduler", "valkey")
+        self._stop_order = ("api", *workers, "scheduler", *own.names, "valkey")
         self._workers = workers
         self._ready = False
+        self._engine_ends: Counter[str] = Counter()
         self._failure: str | None = None
         self._boss = Supervisor(out, self._stop_order, self._on_exit)
 
-    def run(self, supply: served.Supply, admin: Secret | None) -> int:
-        """Serves until it is told to stop; returns the exit code."""
+    def run(self, supply: served.Supply, admin: Secret | None, hint: str = "") -> int:
+        """Serves until it is told to stop; returns the exit code. `hint`: of the local engines."""
         with self._boss:
             if self._start(supply):
                 self._ready = True
                 write_private(self._home.address_file, self._base_url + "\n")
-                text = greeting.text(self._base_url, self._home, supply, admin, self._store())
+                text = greeting.text(self._base_url, self._home, supply, admin, self._store(), hint)
                 self._out.note(text)
             elif not self._boss.stopping:
                 self._failure = self._not_ready()
@@ -98,6 +123,8 @@ class Serving:
 
         Without any provider nothing ever can: then once the API answers.
         """
+        for kind in self._own.ports:  # they load while the others start
+            self._boss.start(self._engine(kind))
         if self._settings.redis_url is None:
             self._boss.start(self._valkey())
             url = self._redis_url
@@ -109,14 +136,32 @@ class Serving:
             self._boss.start(self._program(name, verb, STOP_WORKERS_S))
         self._boss.start(self._program("api", "api", STOP_API_S))
         path = "/readyz" if supply.served else "/healthz"
-        return self._boss.wait_until(
-            lambda: address.ask(self._base_url, path) == address.OK, READY_S
-        )
+
+        def answers() -> bool:
+            return address.ask(self._base_url, path) == address.OK
+
+        def settled() -> bool:
+            return all(self._engine_ends[f"engine-{kind}"] > 1 for kind in self._own.silent())
+
+        self._boss.wait_until(lambda: answers() and settled(), READY_S)
+        return not self._boss.stopping and answers() and self._engines_told()
+
+    def _engines_told(self) -> bool:
+        """An engine that does not come up is told of, and the rest served: True."""
+        for kind in self._own.silent():
+            why = (self._out.tail(f"engine-{kind}") or ["it did not say why"])[-1]
+            told = why.removeprefix("headrace: ")
+            self._out.note(f"headrace: the local {kind} engine does not answer: {told}")
+        return True
 
     def _valkey(self) -> Program:
         fsync = cast("server.Fsync", self._settings.appendfsync)
         argv = server.command(self._home.store_dir, fsync=fsync)
         return Program("valkey", argv, os.environ, stop_s=30.0)
+
+    def _engine(self, kind: str) -> Program:
+        env = {**os.environ, **self._own.env(), "PYTHONUNBUFFERED": "1"}
+        return Program(f"engine-{kind}", tie(self._own.argv(kind)), env, stop_s=STOP_ENGINE_S)
 
     def _program(self, name: str, verb: str, stop_s: float) -> Program:
         return Program(name, tie([*address.headrace_command(), verb]), self._env(), stop_s)
@@ -134,7 +179,7 @@ class Serving:
         if settings.config is not None:
             given["HEADRACE_CONFIG"] = str(settings.config.absolute())
         given["HEADRACE_API_KEYS_FILE"] = str(settings.api_keys_file or self._home.keys_file)
-        return {**os.environ, **given}
+        return {**os.environ, **self._own.env(), **given}
 
     def _store(self) -> str:
         own = "embedded Valkey" if self._settings.redis_url is None else "the store at REDIS_URL"
@@ -142,6 +187,9 @@ class Serving:
 
     def _on_exit(self, name: str, code: int) -> None:
         """Before all is ready, a part that refuses its configuration ends the whole."""
+        if name in self._own.names:
+            self._engine_ends[name] += 1
+            return
         if self._ready or code != CONFIG_EXIT:
             return
         why = (self._out.tail(name) or ["it did not say why"])[-1]

@@ -13,12 +13,13 @@ import orjson
 import structlog
 
 from scheduler.batch_lines import Limits, Look, Maker
+from shared import tokens
+from shared.batch_answers import refusal
 from shared.batch_lines import (
     Line,
     LineTooLong,
     Problem,
     Row,
-    refusal,
     rows,
 )
 from shared.core.batch import Batch, BatchStatus, Chunk, Mark, job_id, mark_of_refusal
@@ -33,7 +34,6 @@ from shared.submission import Routes
 
 log = structlog.get_logger(__name__)
 
-CHUNK_LINES: Final = 200
 CHUNK_BYTES: Final = 4 * 1024 * 1024
 LINES_A_BREATH: Final = 200
 PATIENCE_MS: Final = 3_600_000  # for a deployment that is away, before its line fails
@@ -75,7 +75,8 @@ class Input:
     async def validate(self, batch: Batch) -> bool:
         """Looks at every line; then it is in progress, or failed and says which are wrong."""
         try:
-            checked = await self._check(batch)
+            # what counts tokens is read meanwhile: its first chunk does not wait for it
+            checked, _ = await asyncio.gather(self._check(batch), asyncio.to_thread(tokens.load))
         except NoSuchObject:
             message = f"The input file {batch.input_file_id} is not there any more."
             problem = Problem("file_not_found", message, "input_file_id")
@@ -112,11 +113,11 @@ class Input:
 
     # -- feeding
 
-    async def feed(self, batch: Batch, now_ms: int) -> bool:
-        """Hands in the chunk that was begun, or the next one. False: it has to wait."""
+    async def feed(self, batch: Batch, now_ms: int, most: int) -> bool:
+        """Hands in the chunk that was begun, or the next, of `most` lines. False: it must wait."""
         chunk = batch.chunk
         if chunk is None:
-            chunk = await self._begin(batch, now_ms)
+            chunk = await self._begin(batch, now_ms, most)
             if chunk is None:
                 return False
         found = [row async for row in self._read(batch, chunk)]
@@ -136,13 +137,13 @@ class Input:
         )
         return await self._batches.change(batch.id, change, self._fence)
 
-    async def _begin(self, batch: Batch, now_ms: int) -> Chunk | None:
+    async def _begin(self, batch: Batch, now_ms: int, most: int) -> Chunk | None:
         """Takes the next lines and writes down that they are being handed in."""
         count, end, last = 0, batch.offset, batch.line
         parts = self._objects.get(object_name(batch.input_file_id), batch.offset)
         async for row in rows(parts, batch.line, batch.offset):
             count, end, last = count + 1, row.end, row.number
-            if count == CHUNK_LINES or end - batch.offset >= CHUNK_BYTES:
+            if count == most or end - batch.offset >= CHUNK_BYTES:
                 break
         chunk = Chunk(batch.offset, end, batch.line, count, now_ms)
         change = Change(

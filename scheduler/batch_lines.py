@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import orjson
 
-from shared.batch_lines import ENDPOINTS, MAX_ERRORS, Line, Problem, Row, read
+from shared.batch_endpoints import ENDPOINTS
+from shared.batch_lines import MAX_ERRORS, Line, Problem, Row, foreign, read
 from shared.core.batch import Batch, job_id
 from shared.core.features import Features
 from shared.core.model import Kind, Paid, Priority
@@ -42,13 +43,15 @@ class Look:
         self._kind = ENDPOINTS[batch.endpoint].kind
         self._ids: set[bytes] = set()
         self._models: dict[str, Refused | None] = {}
+        self._foreign = False
         self.lines = 0
         self.problems: list[Problem] = []
 
     @property
     def enough(self) -> bool:
         """Whether there is no point in looking further."""
-        return len(self.problems) >= MAX_ERRORS or self.lines > self._limits.max_lines
+        many = len(self.problems) >= MAX_ERRORS or self.lines > self._limits.max_lines
+        return many or self._foreign
 
     def say(self, problem: Problem) -> None:
         """Notes a problem."""
@@ -60,6 +63,11 @@ class Look:
         if self.lines > self._limits.max_lines:
             message = f"The file has more than {self._limits.max_lines} requests."
             self.problems.insert(0, Problem("too_many_requests_in_file", message, "input_file_id"))
+            return
+        if self.lines == 1 and (what := foreign(row.text)) is not None:
+            self._foreign = True
+            message = f"The input file is {what}; a batch's file holds one JSON object a line."
+            self.say(Problem("invalid_file_format", message, "input_file_id"))
             return
         line = read(row, self._batch.endpoint)
         if isinstance(line, Problem):
@@ -156,7 +164,7 @@ class Maker:
             candidates=choice.route.lanes,
             paid_lanes=choice.route.paid_lanes,
             need=choice.need,
-            doc=orjson.dumps(document(asked, choice) | about),
+            doc=orjson.dumps(document(asked, choice, batch.weight) | about),
             weight=batch.weight,
             deadline_ms=deadline_ms,
             batch=(batch.id, line.custom_id),

@@ -10,7 +10,9 @@ from typing import Final
 
 import structlog
 
-from shared.batch_lines import LineTooLong, Problem, outcome_line, read, rows, unrun_line
+from shared.batch_answers import outcome_line, unrun_line
+from shared.batch_endpoints import ENDPOINTS, Endpoint
+from shared.batch_lines import LineTooLong, Problem, read, rows
 from shared.core.batch import Batch, BatchStatus, Mark, ending, file_id, job_id
 from shared.core.model import Usage
 from shared.objects import NoSuchObject, Objects
@@ -28,6 +30,7 @@ FILES: Final = (("o", "output"), ("e", "error"))
 class Part:
     """Lines on their way into the output: of each file, and what they used."""
 
+    endpoint: Endpoint
     lines: dict[str, list[bytes]] = field(default_factory=lambda: {"o": [], "e": []})
     count: int = 0
     size: int = 0
@@ -35,7 +38,7 @@ class Part:
 
     def add(self, ended: Ended) -> None:
         """Adds a line that has ended."""
-        good, text = outcome_line(ended.mark, ended.custom_id, ended.outcome)
+        good, text = outcome_line(ended, self.endpoint)
         self.lines["o" if good else "e"].append(text)
         self.count += 1
         self.size += len(text)
@@ -64,9 +67,11 @@ class Output:
 
     async def collect(self, batch: Batch, most: int) -> bool:
         """Moves at most `most` ended lines into a part."""
-        part = Part()
+        part = Part(ENDPOINTS[batch.endpoint])
+        docs = part.endpoint.body is not None
         while part.count < most and part.size < PART_BYTES:
-            found = await self._batches.ended(batch.id, part.count, min(PIECE, most - part.count))
+            piece = min(PIECE, most - part.count)
+            found = await self._batches.ended(batch.id, part.count, piece, docs=docs)
             for one in found:
                 part.add(one)
             if len(found) < PIECE:

@@ -90,7 +90,7 @@ class Batches:
             case Step.VALIDATE:
                 return await self._input.validate(batch)
             case Step.FEED:
-                return await self._input.feed(batch, now_ms)
+                return await self._input.feed(batch, now_ms, self._pace.chunk)
             case Step.STOP:
                 return await self._stop(batch)
             case Step.COLLECT:

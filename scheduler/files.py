@@ -7,22 +7,34 @@ import structlog
 from scheduler.bell import Bell
 from shared.objects import Objects
 from shared.store.batches import Batches
-from shared.store.files import Files, object_name
+from shared.store.files import File, Files, object_name
+from shared.store.jobs import Jobs
 
 log = structlog.get_logger(__name__)
 
 BATCH: Final = 100
 EVERY_S: Final = 60.0
 AGAIN_MS: Final = 3_600_000
+JOB_AGAIN_MS: Final = 600_000
 
 
 class ExpiredFiles:
-    """One look a turn. A file that a batch still reads stays until the batch is done."""
+    """One look a turn. A file that a batch still reads stays until the batch is done.
+
+    So does what came with a job's request, until the job has ended.
+    """
 
     def __init__(
-        self, files: Files, batches: Batches, objects: Objects, bell: Bell, every_s: float = EVERY_S
+        self,
+        files: Files,
+        batches: Batches,
+        jobs: Jobs,
+        objects: Objects,
+        bell: Bell,
+        every_s: float = EVERY_S,
     ) -> None:
         self._files = files
+        self._jobs = jobs
         self._batches = batches
         self._objects = objects
         self._bell = bell
@@ -33,8 +45,9 @@ class ExpiredFiles:
         found = await self._files.due(BATCH)
         read = {batch.input_file_id for batch in await self._batches.live()} if found else set()
         for file in found:
-            if file.id in read:
-                await self._files.postpone(file.id, await self._files.now_ms() + AGAIN_MS)
+            again_ms = AGAIN_MS if file.id in read else await self._lives(file)
+            if again_ms is not None:
+                await self._files.postpone(file.id, await self._files.now_ms() + again_ms)
                 continue
             await self._objects.delete(object_name(file.id))
             await self._files.forget(file)
@@ -42,3 +55,10 @@ class ExpiredFiles:
             log.info("files_expired", files=len(found))
         if len(found) < BATCH:
             await self._bell.wait(self._every_s)
+
+    async def _lives(self, file: File) -> int | None:
+        """When to look again, where it is a job's that has not ended."""
+        if file.job is None:
+            return None
+        record = await self._jobs.get(file.job, None)
+        return None if record is None or record.status.final else JOB_AGAIN_MS

@@ -25,13 +25,13 @@ from scheduler.probes import Probes
 from scheduler.reaper import Reaper
 from scheduler.rebalance import Rebalance
 from scheduler.retention import Retention
-from scheduler.router import NewestRouter
 from scheduler.spending import Spending
 from scheduler.store import Store
 from shared import log, objects
 from shared.core.model import Paid
 from shared.core.spill import paid_costs
 from shared.errors import ConfigError
+from shared.newest import NewestRouter
 from shared.settings import Settings
 from shared.store import connect
 from shared.store.batches import Batches as BatchStore
@@ -67,7 +67,7 @@ def duties_of(
         more: dict[str, Duty] = {}
         if bulk is not None:
             more["batches"] = Batches(bulk, lines, fence)
-            more["files"] = ExpiredFiles(bulk.files, bulk.store, bulk.objects, Bell())
+            more["files"] = ExpiredFiles(bulk.files, bulk.store, bulk.jobs, bulk.objects, Bell())
         return more | {
             "configure": Configure(publish, changed or Bell()),
             "evacuate": Evacuate(store, left, fence),

@@ -1,44 +1,27 @@
-"""The lines of a batch: what goes in, and what comes out. OpenAI's formats.
+"""The lines of a batch as they go in: OpenAI's format.
 
-In: `{"custom_id", "method": "POST", "url": the batch's endpoint, "body": {…}}`.
-Out: `{"id", "custom_id", "response", "error"}`, one of the last two null; a response is
-`{"status_code", "request_id", "body"}`.
+`{"custom_id", "method": "POST", "url": the batch's endpoint, "body": {…}}`.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
-from shared.core.batch import Mark
-from shared.core.model import Kind
-from shared.errors import Refused
-from shared.submission import CHAT, EMBEDDINGS, Submission, chat, embedding
-from shared.wire.openai import chat_request, embeddings_request
-
 MAX_LINE_BYTES: Final = 16 * 1024 * 1024
 MAX_CUSTOM_ID: Final = 512
 MAX_ERRORS: Final = 100
-STATUSES: Final = range(400, 600)
-OURS_TO_WAIT: Final = 429  # a provider's limit is never told to a caller
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """What a batch may ask for: its kind of job, and how a line's body becomes one.
-
-    `read` raises Refused where the body is wrong, naming the field.
-    """
-
-    kind: Kind
-    read: Callable[[object], Submission]
-
-
-ENDPOINTS: Final[Mapping[str, Endpoint]] = {
-    CHAT: Endpoint(Kind.CHAT, lambda body: chat(chat_request(body), b"")),
-    EMBEDDINGS: Endpoint(Kind.EMBEDDING, lambda body: embedding(embeddings_request(body), b"")),
-}
+_BOM: Final = b"\xef\xbb\xbf"
+_MAGICS: Final = (
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"\x28\xb5\x2f\xfd", "a Zstandard archive"),
+    (b"%PDF-", "a PDF"),
+    (b"\x89PNG", "a picture"),
+    (b"\xff\xd8\xff", "a picture"),
+    (b"PAR1", "a Parquet file"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +98,17 @@ def _check_length(size: int, number: int) -> None:
         raise LineTooLong(number)
 
 
+def foreign(text: bytes) -> str | None:
+    """What a file is whose first line this is, where it is no text at all; else None."""
+    known = next((what for magic, what in _MAGICS if text.startswith(magic)), None)
+    return known or ("binary data or UTF-16" if b"\0" in text else None)
+
+
 def read(row: Row, endpoint: str) -> Line | Problem:
     """What a line asks for, or what is wrong with its frame."""
+    text = row.text.removeprefix(_BOM) if row.number == 1 else row.text
     try:
-        value = orjson.loads(row.text)
+        value = orjson.loads(text)
     except orjson.JSONDecodeError:
         value = None
     if not isinstance(value, dict):
@@ -155,96 +145,3 @@ def _framed(value: dict[str, Any], number: int, endpoint: str) -> Line | Problem
     if not isinstance(body.get("model"), str) or not body["model"]:
         return _missing("body.model", number)
     return Line(number, custom_id, body)
-
-
-# -- what comes out
-
-_UNRUN: Final = {
-    Mark.EXPIRED: (
-        "batch_expired",
-        "This request could not be executed before the completion window expired.",
-    ),
-    Mark.CANCELLED: (
-        "batch_cancelled",
-        "This request was not executed: its batch was cancelled.",
-    ),
-}
-_CANCELLED: Final = {"code": "request_cancelled", "message": "This request was cancelled."}
-_LOST: Final = {
-    "code": "result_expired",
-    "message": "The result was no longer kept when it was written; raise HEADRACE_RETENTION_S.",
-}
-
-
-def _line(job_id: str, custom_id: str, response: Any, error: Any) -> bytes:
-    name = f"batch_req_{job_id.removeprefix('job_')}"
-    value = {"id": name, "custom_id": custom_id, "response": response, "error": error}
-    return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
-
-
-def _response(job_id: str, status: int, body: Any) -> dict[str, Any]:
-    return {"status_code": status, "request_id": job_id, "body": body}
-
-
-def completed_line(job_id: str, custom_id: str, outcome: bytes | None) -> tuple[bool, bytes]:
-    """A line of the output file, and True; of the error file where its result is lost."""
-    if outcome is None or outcome[:1] != b"R":
-        return False, _line(job_id, custom_id, None, _LOST)
-    response = _response(job_id, 200, orjson.Fragment(outcome[1:]))
-    return True, _line(job_id, custom_id, response, None)
-
-
-def failed_line(job_id: str, custom_id: str, outcome: bytes | None) -> bytes:
-    """A line of the error file: what a caller of the endpoint itself would have been answered."""
-    if outcome is None or outcome[:1] != b"E":
-        return _line(job_id, custom_id, None, _CANCELLED)
-    return _refused_line(job_id, custom_id, orjson.loads(outcome[1:]))
-
-
-def _refused_line(job_id: str, custom_id: str, error: dict[str, Any]) -> bytes:
-    said = error.get("status")
-    told = said if isinstance(said, int) and said in STATUSES and said != OURS_TO_WAIT else 500
-    shown = {
-        "message": str(error.get("message") or "the request failed"),
-        "type": str(error.get("type") or "server_error"),
-        "param": error.get("param"),
-        "code": error.get("code") or "request_failed",
-    }
-    return _line(job_id, custom_id, _response(job_id, told, {"error": shown}), None)
-
-
-def unrun_line(mark: Mark, job_id: str, custom_id: str) -> bytes:
-    """A line of the error file for what was never done."""
-    code, message = _UNRUN[mark]
-    return _line(job_id, custom_id, None, {"code": code, "message": message})
-
-
-def refusal(mark: Mark, job_id: str, custom_id: str, refused: Refused) -> str:
-    """The mark of a line that did not become a job, with its error."""
-    told = {
-        "job": job_id,
-        "custom_id": custom_id,
-        "status": refused.status,
-        "message": refused.message,
-        "type": refused.type,
-        "param": refused.param,
-        "code": refused.code,
-    }
-    return mark.value + orjson.dumps(told).decode()
-
-
-def outcome_line(mark: str, custom_id: str, outcome: bytes | None) -> tuple[bool, bytes]:
-    """Whether it belongs in the output file, and the line itself, for a mark of the store."""
-    what, text = Mark(mark[0]), mark[1:]
-    if text.startswith("{"):
-        told = orjson.loads(text)
-        text, custom_id = told["job"], told["custom_id"]
-        if what is Mark.REFUSED:
-            return False, _refused_line(text, custom_id, told)
-    match what:
-        case Mark.COMPLETED:
-            return completed_line(text, custom_id, outcome)
-        case Mark.EXPIRED | Mark.CANCELLED:
-            return False, unrun_line(what, text, custom_id)
-        case Mark.FAILED | Mark.REFUSED:
-            return False, failed_line(text, custom_id, outcome)

@@ -18,10 +18,12 @@ from pydantic import ValidationError
 from shared import catalog_yaml
 from shared.catalog_merge import merged
 from shared.catalog_schema import Config, ModelDoc, ProviderDoc, QuirksDoc
-from shared.catalog_values import NAMED, address, kinds, plans, price
+from shared.catalog_types import AUDIO_FIELDS
+from shared.catalog_values import NAMED, address, audio, capabilities, kinds, plans, price
 from shared.core.model import (
     CredentialRef,
     Deployment,
+    Kind,
     TokenCount,
     WindowKind,
 )
@@ -58,6 +60,10 @@ class Quirks:
     `efforts` are the reasoning efforts a native wire's models take, by pattern of their ids, the
     first that fits; none: such a model thinks by a budget in tokens. `prefill` are the patterns of
     models that go on with an assistant's text which stands last.
+
+    Of transcriptions: `audio_takes` are the caller's fields this host takes, `audio_grains` is what
+    it calls timestamp_granularities, `audio_adds` further fields by pattern of the model's id.
+    `times_or_language`: it refuses both at once, and then times are what matters.
     """
 
     wire: str = ""
@@ -85,6 +91,10 @@ class Quirks:
     reasoning_field: str = "reasoning_content"
     efforts: tuple[tuple[str, tuple[str, ...]], ...] = ()
     prefill: tuple[str, ...] = ()
+    audio_takes: frozenset[str] = frozenset(AUDIO_FIELDS)
+    audio_grains: str = "timestamp_granularities[]"
+    audio_adds: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
+    times_or_language: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +201,8 @@ def build(
 ) -> Catalog:
     """The catalog with `config` laid over it (`base` None: our own catalog.yaml).
 
-    Without retired models and providers, and servers of one's own that nobody has named (Ollama).
+    Without retired models and providers, servers of one's own that nobody has named (Ollama), and
+    what no call of ours can reach: models that only transcribe, in a way that we do not speak.
     `env` (None: the process's) fills in what an address takes from it. ConfigError names the
     provider that lacks a type or address or is retired, an alias or name used twice.
     """
@@ -206,9 +217,11 @@ def build(
         if idle or doc.status == "retired":
             continue
         provider = _provider(name, doc, env)
+        if not _reachable(doc, provider) and name not in config.providers:
+            continue
         providers.append(provider)
         for model in doc.models or []:
-            if model.status == "retired":
+            if model.status == "retired" or not _offered(provider, model):
                 continue
             deployment = _deployment(provider, doc, model, config.providers.get(name))
             deployments.append(deployment)
@@ -219,21 +232,25 @@ def build(
     return _snapshot(_families(deployments), tuple(providers), aliases, drops)
 
 
-def facts(refreshed: Path | None) -> Config:
-    """Our own catalog.yaml with the file of `headrace catalog refresh` laid over it.
+def facts(refreshed: Path | None, engines: Path | None = None) -> Config:
+    """Our own catalog.yaml with the file of `headrace catalog refresh` and the local engines over.
 
-    A file that is not there says nothing. ConfigError names what is wrong with it.
+    A file of the former that is not there says nothing. ConfigError names what is wrong with one.
     """
     ours = read_config(catalog_path())
-    if refreshed is None or not refreshed.exists():
-        return ours
-    return Config(providers=merged(ours, read_config(refreshed)))
+    if refreshed is not None and refreshed.exists():
+        ours = Config(providers=merged(ours, read_config(refreshed)))
+    if engines is not None:
+        ours = Config(providers=merged(ours, read_config(engines)))
+    return ours
 
 
-def load(path: Path | None, refreshed: Path | None = None) -> tuple[Catalog, Config]:
+def load(
+    path: Path | None, refreshed: Path | None = None, engines: Path | None = None
+) -> tuple[Catalog, Config]:
     """The catalog with the file `path` laid over what is known, and that file's configuration."""
     config = read_config(path)
-    return build(config, facts(refreshed)), config
+    return build(config, facts(refreshed, engines)), config
 
 
 def check(path: Path | None, refreshed: Path | None = None) -> list[str]:
@@ -291,6 +308,8 @@ def _quirks(name: str, provider: ProviderDoc) -> Quirks:
             "roles": tuple(said["roles"].items()),
             "efforts": tuple((k, tuple(v)) for k, v in said["efforts"].items()),
             "prefill": tuple(said["prefill"]),
+            "audio_takes": frozenset(said["audio_takes"]),
+            "audio_adds": tuple((k, tuple(v.items())) for k, v in said["audio_adds"].items()),
         }
     )
 
@@ -305,26 +324,39 @@ def _default_plan(plans: Collection[str], *, no_auth: bool) -> str:
 def _deployment(
     provider: Provider, doc: ProviderDoc, model: ModelDoc, over: ProviderDoc | None
 ) -> Deployment:
-    capabilities = None if model.capabilities is None else frozenset(model.capabilities)
+    able = capabilities(model)
     return Deployment(
         id=f"{provider.name}/{model.id}",
         provider=provider.name,
         model=model.id,
         type=provider.type,
         base_url=provider.base_url,
-        kinds=kinds(model, capabilities),
+        kinds=_offered(provider, model),
         family=model.family or "",
         category=model.category,
         context_tokens=model.context_window,
         max_output_tokens=model.max_output_tokens,
-        capabilities=capabilities,
+        capabilities=able,
         price=price(model),
         token_count=TokenCount(model.counts or doc.counts or TokenCount.INPUT_MAX_OUTPUT),
         token_factor=model.token_factor or doc.token_factor or 1.0,
         status=model.status,
         priority=doc.priority + model.priority,
+        last_resort=doc.last_resort,
         plans=plans(doc, model, over),
+        audio=audio(model),
     )
+
+
+def _offered(provider: Provider, model: ModelDoc) -> frozenset[Kind]:
+    """What a model serves, of what we can ask its provider for."""
+    served = kinds(model, capabilities(model))
+    return served if provider.quirks.transcription_path else served - {Kind.TRANSCRIPTION}
+
+
+def _reachable(doc: ProviderDoc, provider: Provider) -> bool:
+    models = [model for model in doc.models or () if model.status != "retired"]
+    return not models or any(_offered(provider, model) for model in models)
 
 
 def _families(deployments: Iterable[Deployment]) -> tuple[Deployment, ...]:

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from shared.catalog_types import (
+    AUDIO_FIELDS,
     DIALECTS,
     VARIABLE,
     Amount,
@@ -136,6 +137,18 @@ class QuirksDoc(Doc):
     reasoning_field: Literal["reasoning", "reasoning_content"] = "reasoning_content"
     efforts: dict[str, list[Effort]] = {}
     prefill: list[str] = []
+    audio_takes: list[str] = list(AUDIO_FIELDS)
+    audio_grains: str = "timestamp_granularities[]"
+    audio_adds: dict[str, dict[str, str]] = {}
+    times_or_language: bool = False
+
+    @field_validator("audio_takes")
+    @classmethod
+    def _audio_takes(cls, value: list[str]) -> list[str]:
+        for name in value:
+            if name not in AUDIO_FIELDS:
+                raise ValueError(unknown(name, AUDIO_FIELDS, "field"))
+        return value
 
     @field_validator("like")
     @classmethod
@@ -166,6 +179,9 @@ class QuirksDoc(Doc):
 class ModelDoc(Doc):
     """One model of a provider. Absent values are unknown.
 
+    Of those that transcribe: the largest and longest audio of one call, how much of it a short one
+    counts as, what a second of it counts in token windows, the finest times it tells, and whether
+    it must be told the language.
     `pool` names one of its provider's pools, whose windows it shares. `ends` is the day from which
     the provider will not serve it.
     """
@@ -178,6 +194,12 @@ class ModelDoc(Doc):
     price_usd_per_1m: PriceDoc | None = None
     price_usd_per_audio_hour: Usd | None = None
     price_usd_per_audio_minute: Usd | None = None
+    max_audio_bytes: Annotated[int, Field(ge=1)] | None = None
+    max_audio_seconds: Annotated[int, Field(ge=1)] | None = None
+    min_billed_seconds: Annotated[int, Field(ge=0, le=3_600)] | None = None
+    audio_tokens_per_second: Annotated[float, Field(ge=0, le=10_000)] | None = None
+    timestamps: Literal["none", "segment", "word"] | None = None
+    language_required: bool | None = None
     pool: Name | None = None
     capabilities: list[Capability] | None = None
     family: ModelId | None = None
@@ -225,7 +247,7 @@ class ProviderDoc(Doc):
     `limits` are shared by all its models, `pools` (limits by plan, by a name) by those in the pool.
     `scope` says who has one set of them: a key, or all keys of an organisation. `left_out` are
     patterns (`*`, `?`) of models it lists that no call of ours can reach: `catalog refresh` adds
-    none of them.
+    none of them. `last_resort`: `auto` means it only where nothing else could serve.
     """
 
     type: str | None = None
@@ -250,6 +272,7 @@ class ProviderDoc(Doc):
     docs: str | None = None
     doubt: str | None = None
     priority: int = 0
+    last_resort: bool = False
 
     @model_validator(mode="before")
     @classmethod

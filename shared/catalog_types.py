@@ -31,6 +31,10 @@ CAPABILITIES = frozenset(
         "transcription",
     }
 )
+TIMESTAMPS, WORD_TIMESTAMPS = "timestamps", "word_timestamps"
+LANGUAGE_DETECTION = "language_detection"
+"""What a transcription may need beside; a model's `timestamps` and `language_required` say them."""
+AUDIO_FIELDS = ("language", "prompt", "response_format", "temperature", "timestamp_granularities")
 DIALECTS = ("groq", "openai", "mistral", "anthropic", "cerebras", "together", "generic", "none")
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]{0,127})\}")
 """What a base_url may take from the environment: `https://${AZURE_RESOURCE_NAME}.openai.azure.com`."""

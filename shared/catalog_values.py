@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from shared.catalog_schema import LimitsDoc, ModelDoc, ProviderDoc
-from shared.catalog_types import VARIABLE
+from shared.catalog_types import LANGUAGE_DETECTION, TIMESTAMPS, VARIABLE, WORD_TIMESTAMPS
 from shared.catalog_yaml import span_ms
-from shared.core.model import Dimension, Kind, Limits, Price, Window, WindowKind
+from shared.core.model import Audio, Dimension, Kind, Limits, Price, Window, WindowKind
 from shared.errors import ConfigError
 
 _DAY_MS = 86_400_000
@@ -89,6 +89,28 @@ def plans(
             ),
         )
         for plan in {**doc.limits, **pool, **model.limits}
+    )
+
+
+def capabilities(model: ModelDoc) -> frozenset[str] | None:
+    """What a model can do; None: not known. What is not said of a transcription it can do."""
+    if model.capabilities is None:
+        return None
+    found = frozenset(model.capabilities)
+    if "transcription" not in {*found, *(model.kinds or ())}:
+        return found
+    times = {"none": set[str](), "segment": {TIMESTAMPS}}
+    found |= times.get(model.timestamps or "", {TIMESTAMPS, WORD_TIMESTAMPS})
+    return found if model.language_required else found | {LANGUAGE_DETECTION}
+
+
+def audio(model: ModelDoc) -> Audio:
+    """What it takes of audio, and how it counts it."""
+    return Audio(
+        max_bytes=model.max_audio_bytes,
+        max_seconds=model.max_audio_seconds,
+        least_seconds=model.min_billed_seconds or 0,
+        tokens_per_s=model.audio_tokens_per_second or 0.0,
     )
 
 

@@ -1,9 +1,11 @@
 """What is seen of a checked request: capabilities, tokens, its kind of work, its conversation."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
 from shared import tokens
+from shared.catalog_types import LANGUAGE_DETECTION, TIMESTAMPS, WORD_TIMESTAMPS
 from shared.core.analysis import EDGE_CHARS, Shape, edges
 from shared.core.model import Need
 from shared.core.pace import EXPECTED_OUTPUT_TOKENS
@@ -50,6 +52,24 @@ def chat_need(request: Mapping[str, Any]) -> Need:
 def embedding_need(request: Mapping[str, Any]) -> Need:
     """The tokens an embedding uses: input only."""
     return Need(input_tokens=tokens.count_embedding(request["input"]))
+
+
+def transcription_need(seconds: float) -> Need:
+    """What a part of audio uses: a call and its seconds, of which a part of one counts whole."""
+    return Need(audio_seconds=math.ceil(seconds))
+
+
+def transcription_capabilities(request: Mapping[str, Any]) -> frozenset[str]:
+    """What a transcription needs beside: the times it was asked for, and to tell the language.
+
+    Subtitles and `verbose_json` need times of segments, if nothing finer is named.
+    """
+    form = request.get("response_format")
+    grains = request.get("timestamp_granularities") or ()
+    times = form in ("srt", "vtt") or (form == "verbose_json" and not grains)
+    wanted = {TIMESTAMPS: times or "segment" in grains, WORD_TIMESTAMPS: "word" in grains}
+    wanted[LANGUAGE_DETECTION] = not request.get("language")
+    return frozenset(name for name, needed in wanted.items() if needed)
 
 
 def chat_shape(request: Mapping[str, Any], need: Need) -> Shape:

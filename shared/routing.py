@@ -11,9 +11,11 @@ from shared.core.eligibility import Load
 from shared.core.eta import estimate
 from shared.core.features import Features
 from shared.core.index import Index
+from shared.core.lengths import lengths_ms
 from shared.core.model import CredentialRef, Deployment, Kind, lane_id
 from shared.core.pace import allowance
 from shared.core.ranking import VIRTUAL_NAMES
+from shared.core.rooms import Room, rooms
 from shared.core.selection import (
     MARGIN,
     Impossible,
@@ -115,6 +117,20 @@ class CatalogRouter:
                     eta_ms=_eta(state, ahead, now_ms),
                 )
 
+    def lengths_ms(self, features: Features, tenant: str) -> tuple[int, ...]:
+        """The longest audio of one call, for each lane that may ever serve it; empty: none may."""
+        if tenant in self._own:
+            features = replace(features, own_pool=tenant)
+        view = self._index.view(features)
+        return () if view is None else lengths_ms(view)
+
+    def rooms(self, features: Features, tenant: str) -> tuple[Room, ...]:
+        """How much one call takes, for each lane that may ever serve it; empty where none may."""
+        if tenant in self._own:
+            features = replace(features, own_pool=tenant)
+        view = self._index.view(features)
+        return () if view is None else rooms(view, self._margin)
+
     def _heed(self, lanes: Mapping[str, LaneState]) -> None:
         if lanes is not self._read:
             self._read, self._loads = lanes, loads_of(lanes.values())
@@ -176,6 +192,7 @@ REFUSALS: Final[dict[Skip, tuple[int, str, str, str]]] = {
     Skip.CAPABILITY: (400, "model", "capability_missing", "it cannot do what the request needs"),
     Skip.MAX_OUTPUT: (400, "max_tokens", "max_tokens_exceeded", "ask for less output"),
     Skip.CONTEXT: (400, "messages", "context_length_exceeded", "shorten the input"),
+    Skip.AUDIO_SIZE: (400, "file", "audio_too_large", "cut the audio, or use another model"),
     Skip.NEVER_FITS: (400, "messages", "request_too_large", "no quota window will ever hold it"),
     Skip.PAID: (400, "paid", "paid_not_allowed", "only paid deployments serve it: allow paid use"),
     Skip.COST_CAP: (400, "max_cost_usd", "cost_cap_exceeded", "allow more, or ask for less"),
@@ -198,6 +215,8 @@ def _impossible(found: Impossible, features: Features) -> NoRoute:
     status, param, code, advice = REFUSALS[found.cause]
     if param == "messages" and features.kind is Kind.EMBEDDING:
         param = "input"
+    if param == "messages" and features.kind is Kind.TRANSCRIPTION:
+        param = "file"
     reasons = [c.reason for c in found.considered if c.reason.startswith(found.cause.value)]
     detail = f" ({reasons[0]})" if reasons and ":" in reasons[0] else ""
     return NoRoute(

@@ -13,8 +13,10 @@ from shared.errors import ConfigError
 from shared.nearest import Problem, problems, unknown
 
 PREFIX = "HEADRACE_"
-CLIENT_VARIABLES = frozenset({"HEADRACE_URL", "HEADRACE_API_KEY", "HEADRACE_DEBUG"})
-"""The command line's own: no settings of a process, and not unknown either."""
+CLIENT_VARIABLES = frozenset(
+    {"HEADRACE_URL", "HEADRACE_API_KEY", "HEADRACE_DEBUG", "HEADRACE_ENGINE_KEY"}
+)
+"""The command line's own and the local engines' key: no settings, and not unknown either."""
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 Seconds = Annotated[float, Field(ge=0, le=366 * 86_400, allow_inf_nan=False)]
@@ -57,6 +59,16 @@ class Settings(BaseSettings):
         description="what `headrace catalog refresh` wrote, between catalog.yaml and config;"
         " None: the data directory's `catalog.yaml`",
     )
+    local: bool | None = Field(
+        default=None,
+        description="`headrace up` runs this machine's own small models; None: where no provider"
+        " has a key",
+    )
+    engines: Path | None = Field(
+        default=None,
+        description="what `headrace up` tells its parts of those, beneath config; it sets this"
+        " itself",
+    )
     api_keys_file: Path | None = Field(
         default=None, description="callers' keys beside the configuration's: JSON, digests only"
     )
@@ -77,10 +89,25 @@ class Settings(BaseSettings):
     # How much at once
     workers: int = Field(default=1, ge=1, le=256, description="worker processes of `up`")
     max_inflight: int = Field(default=1000, ge=1, le=10_000, description="attempts a process")
+    max_audio_inflight_bytes: int = Field(
+        default=256 * 1024 * 1024,
+        ge=1024**2,
+        le=64 * 1024**3,
+        description="audio in a worker process that is being sent; more waits",
+    )
     max_body_bytes: int = Field(default=32 * 1024 * 1024, ge=1024, le=1024**3)
     max_file_bytes: int = Field(default=512 * 1024 * 1024, ge=1024, le=8 * 1024**3)
+    max_audio_bytes: int = Field(
+        default=2 * 1024**3, ge=1024, le=64 * 1024**3, description="one upload to transcribe"
+    )
+    max_audio_s: Annotated[float, Field(ge=1, le=7 * 86_400)] = Field(
+        default=86_400, description="one recording to transcribe"
+    )
     max_batch_bytes: int = Field(default=200 * 1024 * 1024, ge=1024, le=8 * 1024**3)
     max_batch_lines: Count = Field(default=50_000, description="requests in one batch")
+    max_document_bytes: int = Field(
+        default=64 * 1024 * 1024, ge=1024, le=1024**3, description="read of one document"
+    )
     inline_body_bytes: int = Field(
         default=64 * 1024, ge=1024, le=1024**2, description="larger bodies go to files"
     )
@@ -140,6 +167,13 @@ class Settings(BaseSettings):
         description="webhooks may go to private addresses and over plain http: for a receiver on"
         " the same machine or network",
     )
+    allow_private_urls: bool = Field(
+        default=False,
+        description="documents and recordings may be fetched from private addresses",
+    )
+    fetch_timeout_s: Annotated[float, Field(ge=0.1, le=86_400)] = Field(
+        default=300, description="until an address has given all of a document or recording"
+    )
     webhook_timeout_s: Annotated[float, Field(ge=0.1, le=30)] = Field(
         default=20, description="one try to tell a webhook"
     )
@@ -193,7 +227,7 @@ class Settings(BaseSettings):
     def _lower(cls, value: Any) -> Any:
         return value.lower() if isinstance(value, str) else value
 
-    @field_validator("data_dir", "config", "catalog", "api_keys_file")
+    @field_validator("data_dir", "config", "catalog", "engines", "api_keys_file")
     @classmethod
     def _expanded(cls, value: Path | None) -> Path | None:
         return value.expanduser() if value else value

@@ -1,6 +1,6 @@
 """A checked request on its way to becoming a job, by whichever route, or in a batch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
@@ -15,13 +15,25 @@ from shared.needs import (
     conversation,
     embedding_need,
     max_output,
+    transcription_capabilities,
 )
 from shared.routing import Route
 from shared.store.types import LaneState
+from shared.wire.openai import chat_request
+from shared.wire.responses import chat_of, echo
+from shared.wire.summaries import SummaryRequest, stored
 from shared.wire.webhooks import JobWebhook
 
 CHAT: Final = "/v1/chat/completions"
 EMBEDDINGS: Final = "/v1/embeddings"
+RESPONSES: Final = "/v1/responses"
+TRANSCRIPTIONS: Final = "/v1/audio/transcriptions"
+SUMMARIES: Final = "summaries"
+PARENT_LANES: Final[Mapping[Kind, str]] = {
+    Kind.TRANSCRIPTION: "own/transcriptions@shared",
+    Kind.SUMMARY: f"own/{SUMMARIES}@shared",
+}
+"""Where a caller's job is run in steps, which make children for the lanes of providers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +41,9 @@ class Submission:
     """A checked request, whichever route it came by. `endpoint` is its wire: the OpenAI path.
 
     `max_output_tokens` is what the caller named for one choice. `conversation` is what tells it
-    from others, and whether this is a later turn. `extra` are the job's further wishes, stored as
-    they are. `content` is the digest of the bytes that the request names, where they are known.
+    from others, and whether this is a later turn. `job_id` is given where something must know the
+    job before it is accepted. `extra` are the job's further wishes, stored as they are. `content`
+    is the digest of the bytes that the request names, where they are known.
     """
 
     kind: Kind
@@ -48,6 +61,7 @@ class Submission:
     conversation: tuple[str, bool] | None = None
     webhook: JobWebhook | None = None
     told_as: str | None = None
+    job_id: str | None = None
     content: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
@@ -99,6 +113,26 @@ def chat(request: dict[str, Any], raw: bytes, **more: Any) -> Submission:
     )
 
 
+def response(
+    request: dict[str, Any], before: Sequence[dict[str, Any]], raw: bytes, **more: Any
+) -> Submission:
+    """A checked Responses request as the chat it asks for; `before` are earlier turns' messages.
+
+    Refused, in the words of a chat: what a chat may not be asked.
+    """
+    asked = chat_of(request, before)
+    asked["stream"] = bool(request.get("stream"))
+    made = chat(chat_request(asked), raw)
+    extra: dict[str, Any] = {
+        "response": echo(request) | {"model": request["model"]},
+        "turns_from": 1 if request.get("instructions") else 0,
+    } | more
+    if request.get("metadata"):
+        extra["metadata"] = request["metadata"]
+    told_as = "response" if request.get("background") else None
+    return replace(made, endpoint=RESPONSES, told_as=told_as, extra=extra)
+
+
 def embedding(request: dict[str, Any], raw: bytes, **more: Any) -> Submission:
     """A checked embeddings request as a submission."""
     return Submission(
@@ -112,6 +146,34 @@ def embedding(request: dict[str, Any], raw: bytes, **more: Any) -> Submission:
     )
 
 
+def transcription(request: dict[str, Any], raw: bytes, **more: Any) -> Submission:
+    """A checked transcription as a submission: a parent, whose parts are calls of providers."""
+    return Submission(
+        kind=Kind.TRANSCRIPTION,
+        endpoint=TRANSCRIPTIONS,
+        model=request["model"],
+        request=request,
+        need=Need(),
+        raw=raw,
+        capabilities=transcription_capabilities(request),
+        **more,
+    )
+
+
+def summary(request: SummaryRequest, raw: bytes, **more: Any) -> Submission:
+    """A checked summary as a submission: a parent, whose children are chats."""
+    return Submission(
+        kind=Kind.SUMMARY,
+        endpoint=SUMMARIES,
+        model=request.model,
+        request=stored(request),
+        need=Need(),
+        raw=raw,
+        request_type="summarization",
+        **more,
+    )
+
+
 def routed(
     router: Routes,
     features: Features,
@@ -120,18 +182,40 @@ def routed(
     lanes: Mapping[str, LaneState],
     now_ms: int,
 ) -> Choice:
-    """The lanes for a request, its output as was learned of the model. Refused: none ever serve."""
+    """The lanes for a request, its output as was learned of the model. Refused: none ever serve.
+
+    A parent goes to a lane of ours, whatever lanes its children may go to.
+    """
     if features.kind is Kind.CHAT:
         limit = None if features.max_output_tokens is None else need.max_output_tokens
         expected = router.expected_output(features.model, limit, lanes)
         most = expected if limit is None else limit
         need = replace(need, output_tokens=expected, max_output_tokens=most)
     features = replace(features, output_tokens=need.output_tokens)
-    return Choice(features, need, router.route(features, tenant, lanes, now_ms))
+    route = router.route(features, tenant, lanes, now_ms)
+    parent = PARENT_LANES.get(features.kind)
+    if parent is not None:
+        route = replace(
+            route, first=parent, lanes=(parent,), paid_lanes=(), waiting=None, eta_ms=None
+        )
+    return Choice(features, need, route)
 
 
-def document(asked: Submission, choice: Choice) -> dict[str, Any]:
-    """What is stored of the request and never changes: the worker's input and the view's."""
+def family(features: Features, weight: int) -> dict[str, Any]:
+    """What a parent's document says of its children, beside what it says of itself."""
+    allowed = features.allowed_models
+    return {
+        "weight": weight,
+        "allowed_models": None if allowed is None else sorted(allowed),
+        "mode": features.mode,
+    }
+
+
+def document(asked: Submission, choice: Choice, weight: int = 1) -> dict[str, Any]:
+    """What is stored of the request and never changes: the worker's input and the view's.
+
+    A parent's says too what its children have of the caller's key (of `weight`) and wishes.
+    """
     features = choice.features
     doc: dict[str, Any] = {
         "endpoint": asked.endpoint,
@@ -142,4 +226,6 @@ def document(asked: Submission, choice: Choice) -> dict[str, Any]:
         "request": asked.request,
         "route": [(c.deployment, c.kept, c.reason) for c in choice.route.considered],
     }
+    if asked.kind in PARENT_LANES:
+        doc["family"] = family(features, weight)
     return doc | asked.extra

@@ -42,13 +42,15 @@ NO_ROWS: Final = Rows()
 class Base:
     """What a process is given at its start and never changes.
 
-    `ours` None: our own catalog.yaml, with the file `refreshed` over it, read when it is needed.
+    `ours` None: our own catalog.yaml, with the files `refreshed` and `engines` over it, read when
+    it is needed.
     """
 
     config: Config
     env: Mapping[str, str] = field(repr=False)
     ours: Config | None = None
     refreshed: Path | None = None
+    engines: Path | None = None
     vault: Vault | None = None
     allow_private: bool = False
 
@@ -59,6 +61,7 @@ class Base:
             catalogs.read_config(settings.config),
             dict(env),
             refreshed=settings.refreshed,
+            engines=settings.engines,
             vault=vaults.of_settings(settings),
             allow_private=settings.allow_private_providers,
         )
@@ -161,7 +164,7 @@ def assemble(base: Base, rows: Rows) -> Supply:
 
 def _catalog(base: Base, stored: Mapping[str, Row]) -> Catalog:
     """The configuration's catalog with the store's providers; names of the former win."""
-    own = catalogs.facts(base.refreshed) if base.ours is None else base.ours
+    own = catalogs.facts(base.refreshed, base.engines) if base.ours is None else base.ours
     taken = {*own.providers, *base.config.providers}
     docs: dict[str, ProviderDoc] = {}
     for name, row in stored.items():

@@ -17,6 +17,8 @@ _OPENAI: Mapping[str, Any] = {
     "rate_dialect": "openai",
     "roles": {},
     "tool_ids": "max40",
+    # wire-chat.md 7.1: over half a minute it must be told how to cut
+    "audio_adds": {"*diarize*": {"chunking_strategy": "auto"}},
 }
 _AZURE: Mapping[str, Any] = {**_OPENAI, "auth_header": "api-key", "auth_format": "{key}"}
 _AZURE_VERSION = "api-version=2024-10-21"
@@ -96,6 +98,10 @@ WIRES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "strict_order": True,
             # docs.mistral.ai, `prefix`: the answer comes back with the beginning it was given
             "prefill": ["*"],
+            # mistralai 3.7: always JSON, and neither a prompt nor a format
+            "audio_takes": _names("language temperature timestamp_granularities"),
+            "audio_grains": "timestamp_granularities",
+            "times_or_language": True,
         },
         # its list of models is public; GET /key tells of the key
         "openrouter": {
@@ -203,6 +209,7 @@ NATIVE: Mapping[str, Mapping[str, Any]] = MappingProxyType(
                 "tool": ["content", "tool_call_id"],
             },
             "reasoning_back": "tools",
+            "audio_takes": _names("language temperature"),
         },
         "gemini": {
             "auth_header": "x-goog-api-key",
@@ -219,6 +226,7 @@ NATIVE: Mapping[str, Mapping[str, Any]] = MappingProxyType(
                 "tool_choice tools top_k top_logprobs top_p"
             ),
             "values": {"service_tier": {"auto": "", "default": "standard", "scale": ""}},
+            "audio_takes": _names("language prompt temperature timestamp_granularities"),
         },
         # base_url: https://api.deepgram.com/v1
         "deepgram": {
@@ -228,6 +236,7 @@ NATIVE: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "embeddings_path": "",
             "models_path": "",
             "transcription_path": "/listen",
+            "audio_takes": _names("language timestamp_granularities"),
         },
         # base_url: https://api.assemblyai.com/v2
         "assemblyai": {
@@ -237,7 +246,8 @@ NATIVE: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "chat_path": "",
             "embeddings_path": "",
             "models_path": "",
-            "transcription_path": "/transcript",
+            # /upload, /transcript and then polling: three calls, which no attempt of ours makes
+            "transcription_path": "",
         },
     }
 )

@@ -23,16 +23,23 @@ A configuration; all but `models` may be left out, and every span is simulated t
         models:
           - {id: sim-small, kinds: [chat], context_window: 131072, max_output_tokens: 4096}
           - {id: sim-embed, kinds: [embedding], dimensions: 256, limits: {rpm: 600}}
+          - {id: sim-whisper, kinds: [transcription], limits: {ash: 7200, asd: 28800, rpm: 20},
+             max_audio_bytes: 26214400, min_billed_seconds: 10}
+          - {id: sim-listen, kinds: [transcription], timestamps: false}   # json and text only
         limits:                    # each key and model has its own, unless scope: key
           - {requests: 60, per: 1m, kind: sliding}
           - {tokens: 8000, per: 1m, kind: fixed, anchor: epoch}   # or first_use, or a time zone
           - {requests: 1000, per: 1d, kind: bucket, scope: key}
           - {concurrency: 8}
         latency: {median_ms: 300, sigma: 0.4, seed: 1}
-        output: {median_tokens: 48, sigma: 0.5, tokens_per_s: 200}
+        output: {median_tokens: 48, sigma: 0.5, tokens_per_s: 200, audio_x: 150}
 
 `simulator.answers` says what is answered and how tokens count, `simulator.faults` what can be
 broken, `simulator.markers` how requests are counted by id.
+
+Sound sent to `/audio/transcriptions` (OpenAI's wire, or the personalities openai, groq, mistral)
+is really heard: `simulator.speech` makes files whose words are known, and whatever part of one is
+sent, the words in it come back with their times. `audio_x: 150` hears 150 seconds in one.
 
 A `personality` (openai groq gemini cohere mistral anthropic openrouter) brings that provider's
 paths, keys, bodies, streams, headers and errors, below the provider's name:

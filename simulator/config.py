@@ -17,7 +17,7 @@ PersonalityName = Literal[
 ]
 Counts = Literal["input", "input+output", "input+max_output"]
 Scope = Literal["model", "key"]
-ModelKind = Literal["chat", "embedding"]
+ModelKind = Literal["chat", "embedding", "transcription"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +50,14 @@ class Output:
     """How long answers are and how fast they come.
 
     The length follows from the question alone: `median_tokens`, spread by `sigma`, at most
-    what the request and the model allow. `tokens_per_s` None means all at once.
+    what the request and the model allow. `tokens_per_s` None means all at once. Sound is heard at
+    `audio_x` times the speed it was spoken with; None is at once.
     """
 
     median_tokens: int = 32
     sigma: float = 0.0
     tokens_per_s: float | None = None
+    audio_x: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,11 @@ class Announce:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One model; its `limits` come on top of the provider's."""
+    """One model; its `limits` come on top of the provider's.
+
+    Of those that transcribe: without `timestamps` it answers `json` and `text` only; a shorter
+    sound counts as `min_billed_seconds`.
+    """
 
     id: str
     kinds: tuple[ModelKind, ...] = ("chat",)
@@ -80,6 +86,11 @@ class Model:
     dimensions: int = 256
     price_input_usd_per_1m: float = 0.0
     price_output_usd_per_1m: float = 0.0
+    price_usd_per_hour: float = 0.0
+    max_audio_bytes: int = 25 * 1024 * 1024
+    max_audio_seconds: int | None = None
+    min_billed_seconds: int = 0
+    timestamps: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -11,6 +12,7 @@ from simulator.dialects import Headers
 from simulator.personalities import Stream, Turn
 from simulator.replies import Reply
 from simulator.requests import ChatCall, EmbeddingCall
+from simulator.transcripts import TranscriptionCall
 
 if TYPE_CHECKING:
     from simulator.exchange import Exchange
@@ -26,7 +28,7 @@ async def deliver(
     provider: Provider,
     exchange: Exchange,
     account: Account,
-    call: ChatCall | EmbeddingCall,
+    call: ChatCall | EmbeddingCall | TranscriptionCall,
     reply: Reply,
     fault: FaultSpec | None,
 ) -> str:
@@ -38,7 +40,9 @@ async def deliver(
     rate = provider.tokens_per_real_s()
     rate = rate / slow if rate else None
     wait_s = provider.latency_s() * slow
-    if not call.stream and rate:
+    if isinstance(call, TranscriptionCall):
+        wait_s += call.heard.seconds * provider.s_per_audio_s() * slow
+    elif not call.stream and rate:
         wait_s += reply.tokens / rate
     if wait_s > 0:
         await asyncio.sleep(wait_s)
@@ -50,6 +54,10 @@ async def deliver(
     if isinstance(call, EmbeddingCall):
         body = speaks.embeddings(call, model)
         return await _whole(provider, exchange, account, body, headers, fault)
+    if isinstance(call, TranscriptionCall):
+        body = speaks.transcript(call, model, number)
+        plain = call.response_format not in ("json", "verbose_json")
+        return await _whole(provider, exchange, account, body, headers, fault, text=plain)
     turn = Turn(call, reply, model, number, created_s=now_us // 1_000_000)
     if call.stream:
         stream = speaks.stream(turn)
@@ -65,9 +73,11 @@ async def _whole(
     body: bytes,
     headers: Headers,
     fault: FaultSpec | None,
+    *,
+    text: bool = False,
 ) -> str:
     if fault is None or fault.kind in _HARMLESS:
-        await exchange.answer(200, body, headers)
+        await exchange.answer(200, body, headers, text=text)
         return _named(fault)
     match fault.kind:
         case "drop_after":
@@ -81,16 +91,20 @@ async def _whole(
         case "empty_body":
             await exchange.answer(200, b"", headers)
         case "empty_choices":
-            emptied = provider.personality.emptied(orjson.loads(body))
-            await exchange.answer(200, orjson.dumps(emptied), headers)
+            emptied = b"" if text else _changed(provider.personality.emptied, body)
+            await exchange.answer(200, emptied, headers)
         case "empty_stream":
-            silenced = provider.personality.silenced(orjson.loads(body))
-            await exchange.answer(200, orjson.dumps(silenced), headers)
+            silenced = b"" if text else _changed(provider.personality.silenced, body)
+            await exchange.answer(200, silenced, headers)
         case "malformed_json":
             await exchange.answer(200, body[: len(body) // 2], headers)
         case _:
             await exchange.answer(200, provider.error_of(fault, account)[1], headers)
     return _named(fault)
+
+
+def _changed(change: Callable[[dict[str, Any]], dict[str, Any]], body: bytes) -> bytes:
+    return orjson.dumps(change(orjson.loads(body)))
 
 
 async def _stream(

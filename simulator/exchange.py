@@ -11,6 +11,7 @@ Send = Callable[[Message], Awaitable[None]]
 MAX_BODY_BYTES = 64 * 1024 * 1024
 _JSON = (b"content-type", b"application/json")
 _HTML = (b"content-type", b"text/html; charset=utf-8")
+_TEXT = (b"content-type", b"text/plain; charset=utf-8")
 _SSE = (b"content-type", b"text/event-stream; charset=utf-8")
 
 
@@ -67,10 +68,12 @@ class Exchange:
         headers: list[tuple[bytes, bytes]] | None = None,
         *,
         html: bool = False,
+        text: bool = False,
     ) -> None:
         """Send a whole answer."""
         length = (b"content-length", b"%d" % len(body))
-        head = [_HTML if html else _JSON, length, *(headers or ())]
+        kind = _HTML if html else _TEXT if text else _JSON
+        head = [kind, length, *(headers or ())]
         await self._send({"type": "http.response.start", "status": status, "headers": head})
         await self._send({"type": "http.response.body", "body": body})
 

@@ -13,11 +13,13 @@ from simulator.config import (
     SimulatorConfig,
 )
 from simulator.durations import short_span
+from simulator.personalities.gemini_audio import TOKENS_PER_S
 from simulator.server import Address
 
 _CAPABILITIES = {
     "chat": ("chat", "stream", "tools", "json_schema", "vision"),
     "embedding": ("embedding",),
+    "transcription": ("transcription",),
 }
 _COMPATIBLE = "openai-compatible"
 # Headrace's type for each personality; those that speak OpenAI's wire are named by their likeness.
@@ -121,9 +123,26 @@ def _model(provider: SimulatedProvider, model: Model, telling: _Telling) -> dict
         },
         "capabilities": [each for kind in model.kinds for each in _CAPABILITIES[kind]],
     }
+    if "transcription" in model.kinds:
+        shown |= _hearing(model)
+        if provider.personality == "gemini":
+            shown["audio_tokens_per_second"] = TOKENS_PER_S
     plan = _plan((*provider.limits, *model.limits), telling)
     if telling.limits and plan:
         shown["limits"] = _by_plan(provider, plan)
+    return shown
+
+
+def _hearing(model: Model) -> dict[str, Any]:
+    """What it takes of audio, and what it tells of it."""
+    shown: dict[str, Any] = {
+        "max_audio_bytes": model.max_audio_bytes,
+        "min_billed_seconds": model.min_billed_seconds,
+        "timestamps": "word" if model.timestamps else "none",
+        "price_usd_per_audio_hour": model.price_usd_per_hour,
+    }
+    if model.max_audio_seconds is not None:
+        shown["max_audio_seconds"] = model.max_audio_seconds
     return shown
 
 

@@ -83,6 +83,7 @@ class Counters:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     images: int = 0
+    audio_seconds: int = 0
     streams: int = 0
     first_at_us: int = 0
     last_answer_at_us: int = 0

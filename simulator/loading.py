@@ -181,12 +181,19 @@ def _model(value: Any, where: str) -> Model:
     given = section(value, where, required=("id",), optional=_fields(Model))
     numbers = {
         name: whole(given[name], f"{where}.{name}", least=1)
-        for name in ("context_window", "max_output_tokens", "dimensions")
+        for name in (
+            *("context_window", "max_output_tokens", "dimensions"),
+            *("max_audio_bytes", "max_audio_seconds"),
+        )
         if name in given
     }
+    if "min_billed_seconds" in given:
+        numbers["min_billed_seconds"] = whole(
+            given["min_billed_seconds"], f"{where}.min_billed_seconds"
+        )
     prices = {
         name: number(given[name], f"{where}.{name}")
-        for name in ("price_input_usd_per_1m", "price_output_usd_per_1m")
+        for name in ("price_input_usd_per_1m", "price_output_usd_per_1m", "price_usd_per_hour")
         if name in given
     }
     kinds = items(given.get("kinds", ["chat"]), f"{where}.kinds")
@@ -195,6 +202,7 @@ def _model(value: Any, where: str) -> Model:
         kinds=tuple(choice(kind, get_args(ModelKind), f"{where}.kinds") for kind in kinds),
         limits=load_limits(given.get("limits", []), f"{where}.limits"),
         category=choice(given.get("category", "small"), _CATEGORIES, f"{where}.category"),
+        timestamps=flag(given.get("timestamps", True), f"{where}.timestamps"),
         **numbers,
         **prices,  # type: ignore[arg-type]
     )
@@ -223,11 +231,12 @@ def _latency(value: Any, where: str) -> Latency:
 
 def _output(value: Any, where: str) -> Output:
     given = section(value, where, optional=_fields(Output))
-    rate = given.get("tokens_per_s")
+    rate, times = given.get("tokens_per_s"), given.get("audio_x")
     return Output(
         median_tokens=whole(given.get("median_tokens", 32), f"{where}.median_tokens", least=1),
         sigma=number(given.get("sigma", 0.0), f"{where}.sigma"),
         tokens_per_s=None if rate is None else number(rate, f"{where}.tokens_per_s", above=0),
+        audio_x=None if times is None else number(times, f"{where}.audio_x", above=0),
     )
 
 

@@ -10,6 +10,7 @@ from simulator.reading import ConfigError
 from simulator.seven import SEVEN
 
 _CHAT = {"id": "sim-small", "context_window": 131_072, "max_output_tokens": 4_096}
+_HEARS = {"id": "sim-whisper", "kinds": ["transcription"]}
 _PACE = {"median_tokens": 48, "sigma": 0.5, "tokens_per_s": 300}
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
@@ -19,7 +20,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
             "alpha": {
                 "dialect": "groq",
                 "keys": [{"id": "alpha-1", "key": "sk-sim-alpha-1", "organisation": "org_alpha"}],
-                "models": [_CHAT],
+                "models": [_CHAT, _HEARS],
                 "limits": [
                     {"requests": 30, "per": "1m", "kind": "bucket"},
                     {"requests": 1_000, "per": "1d", "kind": "bucket"},
@@ -31,7 +32,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
             },
             "beta": {
                 "dialect": "openai",
-                "models": [_CHAT, {"id": "sim-embed", "kinds": ["embedding"]}],
+                "models": [_CHAT, {"id": "sim-embed", "kinds": ["embedding"]}, _HEARS],
                 "limits": [
                     {"requests": 15, "per": "1m", "kind": "fixed"},
                     {"requests": 1_500, "per": "1d", "kind": "fixed"},
@@ -67,6 +68,32 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
                 ("alpha", 60, "sliding"),
                 ("beta", 120, "fixed"),
                 ("gamma", 300, "bucket"),
+            )
+        },
+    },
+    # Whisper three times over, each with its own seconds of audio an hour; speed 60: in a minute.
+    "whispers": {
+        "speed": 60,
+        "providers": {
+            f"sim-{name}": {
+                "personality": name,
+                "models": [
+                    {
+                        "id": "sim-whisper",
+                        "kinds": ["transcription"],
+                        "max_audio_seconds": longest,
+                        "min_billed_seconds": 10 if name == "groq" else 0,
+                    }
+                ],
+                "limits": [
+                    {"audio_seconds": hour, "per": "1h", "kind": "bucket"},
+                    {"requests": 1_200, "per": "1h", "kind": "bucket"},
+                ],
+                "latency": {"median_ms": 300, "sigma": 0.3, "seed": seed},
+                "output": {"audio_x": 150},
+            }
+            for seed, (name, hour, longest) in enumerate(
+                (("groq", 7_200, 600), ("openai", 14_400, 900), ("mistral", 3_600, 1_800)), 1
             )
         },
     },

@@ -1,5 +1,6 @@
 """One running provider: its ledger, faults and counts, and the calls it takes."""
 
+import asyncio
 import math
 import random
 from dataclasses import dataclass, replace
@@ -7,7 +8,7 @@ from itertools import count
 
 from simulator import delivery
 from simulator.clock import NowUs
-from simulator.config import Key, Model, SimulatedProvider
+from simulator.config import Key, Model, ModelKind, SimulatedProvider
 from simulator.dialects import organisation_of
 from simulator.exchange import BodyTooLargeError, ClientGoneError, Exchange
 from simulator.faults import (
@@ -19,13 +20,36 @@ from simulator.faults import (
     FaultKind,
     FaultSpec,
 )
+from simulator.forms import parse_form
 from simulator.ledger import Account, Counters, Ledger, Spend
 from simulator.markers import Markers, Seen, marker_in
 from simulator.personalities import Answer, Asked, Call, Route, personality_of
 from simulator.replies import Reply, compose
 from simulator.requests import BadRequestError, ChatCall, EmbeddingCall, check_size, parse_object
+from simulator.transcripts import TranscriptionCall, billed_seconds, check_audio
 
 _NO_REPLY = Reply("", "", 0, "stop")
+_LONG_BYTES = 256 * 1024
+
+
+def kind_of(call: Call) -> ModelKind:
+    """What a model must be able to do for this call."""
+    match call:
+        case ChatCall():
+            return "chat"
+        case EmbeddingCall():
+            return "embedding"
+        case TranscriptionCall():
+            return "transcription"
+
+
+def asked_of(exchange: Exchange, route: Route, body: bytes) -> Asked:
+    """The request with its JSON, or with its form; raises `BadRequestError`."""
+    if route.kind != "transcription":
+        return Asked(route, parse_object(body), exchange.headers, exchange.query)
+    kind = next((value for name, value in exchange.headers if name == b"content-type"), b"")
+    form = parse_form(kind.decode("latin-1"), body)
+    return Asked(route, {}, exchange.headers, exchange.query, form)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +116,11 @@ class Provider:
         rate = self.spec.output.tokens_per_s
         return None if rate is None else rate * self.speed
 
+    def s_per_audio_s(self) -> float:
+        """Real seconds that hearing a second of sound takes."""
+        times = self.spec.output.audio_x
+        return 1 / (times * self.speed) if times else 0.0
+
     async def serve(self, exchange: Exchange, route: Route) -> None:
         """Take one call from its first byte to its last."""
         if route.kind in ("models", "model", "status"):
@@ -113,7 +142,7 @@ class Provider:
         seen = self._seen(exchange, body)
         counters, outcome = self.strangers, "aborted"
         try:
-            found = self._understand(key, exchange, route, body)
+            found = await self._understand(key, exchange, route, body)
             if isinstance(found, Turned):
                 await self._say(exchange, found.answer)
                 outcome = found.outcome
@@ -142,7 +171,7 @@ class Provider:
         marker = marker or marker_in(body)
         return self.markers.received(marker) if marker else None
 
-    def _understand(
+    async def _understand(
         self, key: Key | None, exchange: Exchange, route: Route, body: bytes
     ) -> "tuple[Account, Call] | Turned":
         """Whose call it is and what it asks, or what is answered without asking the quota."""
@@ -154,8 +183,11 @@ class Provider:
         if len(body) > speaks.max_body_bytes:
             return Turned(speaks.trouble("too_large"), "body_too_large")
         try:
-            asked = Asked(route, parse_object(body), exchange.headers, exchange.query)
-            call = speaks.parse(asked)
+            asked = asked_of(exchange, route, body)
+            if len(body) < _LONG_BYTES:
+                call = speaks.parse(asked)
+            else:  # sound takes its time
+                call = await asyncio.to_thread(speaks.parse, asked)
             return self._account(key, call), call
         except BadRequestError as bad:
             return Turned(speaks.refused(bad), bad.code or "bad_request")
@@ -169,12 +201,14 @@ class Provider:
                 "model_not_found",
                 model=call.model,
             )
-        kind = "embedding" if isinstance(call, EmbeddingCall) else "chat"
-        if kind not in account.model.kinds:
+        if kind_of(call) not in account.model.kinds:
             raise BadRequestError(
                 f"The model `{call.model}` does not support this endpoint.", "model"
             )
-        check_size(call, account.model)
+        if isinstance(call, TranscriptionCall):
+            check_audio(call, account.model)
+        else:
+            check_size(call, account.model)
         return account
 
     async def _take(
@@ -199,11 +233,13 @@ class Provider:
         )
         now_us = self.now_us()
         counted = self._counted(call, reply, account.model)
-        refusal = account.admit(Spend(counted, call.prompt_tokens, reply.tokens), now_us)
+        seconds = billed_seconds(call, account.model) if isinstance(call, TranscriptionCall) else 0
+        spend = Spend(counted, call.prompt_tokens, reply.tokens, seconds)
+        refusal = account.admit(spend, now_us)
         if refusal is not None:
             await self._refuse(exchange, self.personality.over_limit(account, refusal), account)
             return "too_large" if refusal.too_large else "rate_limited"
-        self._count_admitted(account, call, reply, seen)
+        self._count_admitted(account, call, spend, seen)
         try:
             fault = self._draw(AFTER_QUOTA, account)
             if fault is not None and fault.kind == "filtered":
@@ -232,17 +268,18 @@ class Provider:
             case "input+output":
                 return call.prompt_tokens + reply.tokens
             case "input+max_output":
-                if isinstance(call, EmbeddingCall):
+                if not isinstance(call, ChatCall):
                     return call.prompt_tokens
                 return call.prompt_tokens + (call.max_tokens or model.max_output_tokens)
 
     def _count_admitted(
-        self, account: Account, call: Call, reply: Reply, seen: Seen | None
+        self, account: Account, call: Call, spend: Spend, seen: Seen | None
     ) -> None:
         counters = account.counters
         counters.admitted += 1
         counters.prompt_tokens += call.prompt_tokens
-        counters.completion_tokens += reply.tokens
+        counters.completion_tokens += spend.output
+        counters.audio_seconds += spend.audio_seconds
         counters.images += call.images
         counters.streams += call.stream
         if seen is not None:

@@ -5,6 +5,10 @@ from typing import Any
 from simulator.ledger import Account, Counters, Meter
 from simulator.provider import Provider
 
+_SUMMED = (
+    *("received", "admitted", "prompt_tokens", "completion_tokens"),
+    *("images", "audio_seconds", "streams"),
+)
 _RATE_LIMITED = ("rate_limited", "too_large", "fault:rate_limited")
 
 
@@ -69,6 +73,7 @@ def _counters(counters: Counters) -> dict[str, Any]:
         "prompt_tokens": counters.prompt_tokens,
         "completion_tokens": counters.completion_tokens,
         "images": counters.images,
+        "audio_seconds": counters.audio_seconds,
         "streams": counters.streams,
         "first_at": counters.first_at_us / 1e6,
         "last_answer_at": counters.last_answer_at_us / 1e6,
@@ -76,7 +81,7 @@ def _counters(counters: Counters) -> dict[str, Any]:
 
 
 def _add(total: Counters, part: Counters) -> None:
-    for name in ("received", "admitted", "prompt_tokens", "completion_tokens", "images", "streams"):
+    for name in _SUMMED:
         setattr(total, name, getattr(total, name) + getattr(part, name))
     for outcome, number in part.outcomes.items():
         total.outcomes[outcome] = total.outcomes.get(outcome, 0) + number

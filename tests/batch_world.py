@@ -32,7 +32,9 @@ CONFIG = Config.model_validate(
                 "base_url": "http://127.0.0.1:9/v1",
                 "models": [
                     {"id": "sim", "price_usd_per_1m": {"input": 0, "output": 0},
-                     "context_window": 8192, "limits": {"free": {"concurrency": 1000}}}
+                     "context_window": 8192, "limits": {"free": {"concurrency": 1000}}},
+                    {"id": "ears", "capabilities": ["transcription"],
+                     "price_usd_per_audio_hour": 0, "limits": {"free": {"concurrency": 1000}}},
                 ],
             }
         }

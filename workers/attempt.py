@@ -23,11 +23,13 @@ from workers.providers.base import Call, CountTokens
 from workers.providers.parameters import OnUnsupported, refused
 from workers.providers.registry import adapter_for
 from workers.reporting import Progress
+from workers.sounds import NO_SOUNDS, Sounds
 from workers.telling import Telling
 from workers.transport import Timeouts, Transport
 
 _TIMEOUTS = Timeouts()
 _WITH_ONE_LEFT = 2
+_OWN_KINDS = (Kind.EMBEDDING, Kind.TRANSCRIPTION)
 
 Emit = Callable[[str, bytes], Awaitable[None]]
 History = Callable[[], Awaitable[Sequence[Mapping[str, Any]]]]
@@ -66,7 +68,8 @@ class AttemptContext:
     and `deltas` what they told the caller; both are asked only where it matters. `now_ms` is the
     store's clock, `draw` even in [0,1). `siblings` counts the other live credentials of the lane
     when an attempt has failed, `streak` is its failures in a row. `free`: the credential is on a
-    plan that costs nothing. `hedge`: a second call may be made where the first is slow.
+    plan that costs nothing. `hedge`: a second call may be made where the first is slow. `sounds`
+    fetches what is to be transcribed.
     """
 
     catalog: Catalog
@@ -85,6 +88,7 @@ class AttemptContext:
     max_attempts: int = 3
     free: bool = False
     hedge: Hedge | None = None
+    sounds: Sounds = NO_SOUNDS
 
 
 async def run(claim: Claim, ctx: AttemptContext) -> Report:
@@ -98,7 +102,8 @@ async def run(claim: Claim, ctx: AttemptContext) -> Report:
         return await _reported(outcome, claim, ctx, policy, None, progress)
     side = _side(claim, doc, deployment, ctx, policy, free=ctx.free)
     hedge = ctx.hedge
-    if hedge is None or claim.streamed or policy.on_uncertain is OnUncertain.FAIL:
+    once = claim.kind is Kind.TRANSCRIPTION  # what is billed by the hour is not sent twice
+    if hedge is None or once or claim.streamed or policy.on_uncertain is OnUncertain.FAIL:
         return await _side_reported(await _outcome(side, ctx, policy), side, ctx, policy)
     return await _hedged(side, doc, ctx, policy, hedge)
 
@@ -124,7 +129,7 @@ def _side(
     free: bool,
     gate: Gate | None = None,
 ) -> Side:
-    stream = bool(doc.get("stream")) and claim.kind is not Kind.EMBEDDING
+    stream = bool(doc.get("stream")) and claim.kind is Kind.CHAT
     progress = Progress(ctx.now_ms(), asked_tokens=asked_tokens(doc["request"]), free=free)
     keep = stream and policy.on_break is OnBreak.CONTINUE
     telling = Telling(ctx.emit, ctx.now_ms, progress, keep=keep, gate=gate)
@@ -227,7 +232,7 @@ def _call(
 ) -> Call:
     quirks: Quirks = ctx.catalog.quirks(deployment.provider, deployment.model)
     return Call(
-        kind=Kind.EMBEDDING if claim.kind is Kind.EMBEDDING else Kind.CHAT,
+        kind=claim.kind if claim.kind in _OWN_KINDS else Kind.CHAT,
         request=doc["request"],
         deployment=deployment,
         quirks=quirks,
@@ -246,6 +251,18 @@ async def _attempt(call: Call, side: Side, ctx: AttemptContext, policy: Policy) 
     if claim.credential and secret is None:
         return Failed(FailureKind.UNAUTHORIZED, "this credential has no secret here", sent=False)
     progress.secret = secret.reveal() if secret else None
+    if call.kind is not Kind.TRANSCRIPTION:
+        return await _sent(call, secret, side, ctx, policy)
+    async with ctx.sounds.fetched(call) as fetched:
+        if isinstance(fetched, Failed):
+            return fetched
+        return await _sent(fetched, secret, side, ctx, policy)
+
+
+async def _sent(
+    call: Call, secret: Secret | None, side: Side, ctx: AttemptContext, policy: Policy
+) -> Outcome:
+    progress = side.progress
     adapter = adapter_for(call.deployment.type)
     try:
         request = adapter.build(call, secret)

@@ -17,8 +17,8 @@ from shared.core.outcome import Failed, FailureKind
 from shared.credentials import Secret
 from workers.failures import TransportFailure
 from workers.providers.base import Call, HttpRequest
-from workers.providers.openai_compatible import ACCEPT_ENCODING, USER_AGENT
 from workers.providers.registry import adapter_for
+from workers.providers.requests import ACCEPT_ENCODING, USER_AGENT
 from workers.reporting import redact
 from workers.transport import Timeouts, Transport
 

@@ -15,11 +15,12 @@ import dramatiq
 import orjson
 import structlog
 
-from shared import log, tokens
+from shared import log, objects, tokens
 from shared.core.model import Kind, lane_deployment
 from shared.core.outcome import TABLE, Blame, FailureKind
 from shared.core.plans import detected
 from shared.errors import ConfigError, StoreError
+from shared.newest import NewestRouter
 from shared.queue.broker import AsyncActor, EngineMiddleware, EventBroker
 from shared.queue.engine import EngineSettings, Hand
 from shared.queue.scripts import Scripts
@@ -27,15 +28,24 @@ from shared.queue.tasks import CHECK_CREDENTIAL, QUEUE
 from shared.queue.types import Claim, Report, Verdict
 from shared.settings import Settings
 from shared.store import connect, hooks
+from shared.store.files import Files
 from shared.store.hooks import Hooks
 from shared.store.jobs import Jobs
 from shared.store.lanes import Lanes, publish_catalog
 from shared.store.tables import Rows, Tables
+from shared.submission import SUMMARIES
 from shared.supply import Base, Live, Supply, assemble
 from workers import attempt, checking
 from workers.checking import Check
 from workers.hedger import Hedger
+from workers.sandbox import Sandbox
+from workers.sounds import Sounds
+from workers.summaries.step import Summaries
+from workers.summaries.wiring import summaries_of
 from workers.teaching import Teacher
+from workers.transcribing.step import QUEUE as TRANSCRIPTIONS
+from workers.transcribing.step import Transcriptions
+from workers.transcribing.wiring import transcriptions_of
 from workers.transport import Timeouts, Transport
 from workers.webhooks import Teller
 
@@ -66,8 +76,12 @@ class Pool:
         self._hedger: Hedger | None = None
         self._teacher: Teacher | None = None
         self._teller: Teller | None = None
+        self._transcriptions: Transcriptions | None = None
+        self._summaries: Summaries | None = None
         self._tables: Tables | None = None
         self._live: Live | None = None
+        self._objects = objects.of_settings(settings)
+        self._sounds = Sounds(self._objects, settings.max_audio_inflight_bytes)
         self._serve: Callable[[Sequence[str]], None] = lambda _providers: None
         self._timeouts = Timeouts(
             connect_ms=int(settings.connect_timeout_s * 1000),
@@ -97,11 +111,17 @@ class Pool:
             allow_private=self.settings.allow_private_webhooks,
             timeout_ms=int(self.settings.webhook_timeout_s * 1000),
         )
+        self._sandbox = Sandbox()
         live = self._live = Live(self._base, self._tables, Tables(listener, broker.prefix))
         live.on_change(self._take)
         self._take(await live.reload())
         live.start()
         lanes = self._lanes = Lanes(client, broker.prefix)
+        router = NewestRouter(live, self.settings.context_margin)
+        files = Files(client, broker.prefix)
+        kin = (self._jobs, lanes, files, self._objects, self._transport, self._sandbox, router)
+        self._summaries = summaries_of(self.settings, *kin)
+        self._transcriptions = transcriptions_of(self.settings, *kin)
         if self.settings.hedge_share:
             self._hedger = Hedger(lanes, self.settings)
         if await lanes.version() is None:
@@ -145,6 +165,7 @@ class Pool:
             max_attempts=self.settings.max_attempts,
             free=supply.free(claim.credential),
             hedge=self._hedger.hedge(hand, supply, self.providers) if self._hedger else None,
+            sounds=self._sounds,
         )
         report = await attempt.run(claim, context)
         if report.hedge is not None and report.hedge.won:
@@ -161,6 +182,16 @@ class Pool:
         """One try to tell a webhook of an end."""
         assert self._teller is not None  # noqa: S101 - set_up ran
         return await self._teller.deliver(**told)
+
+    async def transcribe(self, hand: Hand) -> Report:
+        """One step of a transcription."""
+        assert self._transcriptions is not None  # noqa: S101 - set_up ran
+        return await self._transcriptions.step(hand)
+
+    async def summarise(self, hand: Hand) -> Report:
+        """One step of a summary."""
+        assert self._summaries is not None  # noqa: S101 - set_up ran
+        return await self._summaries.step(hand)
 
     async def _supply_for(self, claim: Claim) -> Supply:
         """The newest supply; read anew where a claim was quicker here than the news of its lane."""
@@ -268,8 +299,11 @@ def build(settings: Settings, providers: Sequence[str] | None = None) -> EventBr
     actors: list[tuple[str, str, Callable[..., Awaitable[Report]]]] = [
         (Kind.CHAT.value, "jobs", pool.attempt),
         (Kind.EMBEDDING.value, "jobs", pool.attempt),
+        (Kind.TRANSCRIPTION.value, "jobs", pool.attempt),
+        (TRANSCRIPTIONS, TRANSCRIPTIONS, pool.transcribe),
         (CHECK_CREDENTIAL, QUEUE, pool.check),
         (hooks.ACTOR, hooks.QUEUE, pool.deliver),
+        (SUMMARIES, SUMMARIES, pool.summarise),
     ]
     for name, queue, run in actors:
         AsyncActor(run, broker=broker, actor_name=name, queue_name=queue, priority=0, options={})

@@ -1,4 +1,4 @@
-"""Part 2: the same work over three simulated free tiers; halfway one of them says 429 to all."""
+"""Part 3: the same work over three simulated free tiers; halfway one of them says 429 to all."""
 
 import asyncio
 import contextlib
@@ -42,7 +42,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What part 2 came to. `planned` is where each job was to run when it was accepted."""
+    """What part 3 came to. `planned` is where each job was to run when it was accepted."""
 
     jobs: tuple[Tracked, ...]
     planned: Mapping[str, str]

@@ -32,14 +32,18 @@ class NotReady(GatewayError):  # noqa: N818 - what it says
 
 
 @contextlib.contextmanager
-def running(config: Mapping[str, Any]) -> Iterator[Place]:
-    """Serves `config` on a free port, from an empty data directory that is removed afterwards."""
+def running(config: Mapping[str, Any], *words: str) -> Iterator[Place]:
+    """Serves `config` on a free port, from an empty data directory that is removed afterwards.
+
+    `words` are further options of `headrace up`.
+    """
     with tempfile.TemporaryDirectory(prefix="headrace-demo-") as name:
         home = Home(Path(name) / "data")
         file = Path(name) / "headrace.yaml"
         file.write_text(yaml.safe_dump(dict(config), sort_keys=False), encoding="utf-8")
         argv = [*address.headrace_command(), "up", "--port", "0"]
         argv += ["--data-dir", str(home.path), "--config", str(file), "--log-level", "warning"]
+        argv += words
         process = subprocess.Popen(  # noqa: S603 - our own words, no shell
             tie(argv),
             stdin=subprocess.DEVNULL,

@@ -78,7 +78,8 @@ class Batch:
     """A batch as it stands. `_ms` are moments, None until reached; `fed` counts lines handed in.
 
     `fed` includes those of `chunk`; `ended` of them have ended, and `waiting` of those are not yet
-    in the output. `line` and `offset` are where the input goes on.
+    in the output. `line` and `offset` are where the input goes on. `answered_by` counts completed
+    lines by deployment.
     """
 
     id: str
@@ -110,6 +111,7 @@ class Batch:
     weight: int = 1
     allowed_models: tuple[str, ...] | None = None
     sharing: Wish = Wish()  # noqa: RUF009 - it is frozen
+    answered_by: dict[str, int] = field(default_factory=dict)
 
     def over(self, now_ms: int) -> bool:
         """Whether no further line is started."""
@@ -134,10 +136,14 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How much at once: at most `outstanding` lines handed in, outputs in parts of `collect`."""
+    """How much at once: at most `outstanding` lines handed in, by `chunk`, and so many collected.
+
+    As many as may be stand ready, so that the lanes have work while a new leader takes over.
+    """
 
     outstanding: int = 5_000
     collect: int = 500
+    chunk: int = 200
 
 
 def next_step(batch: Batch, now_ms: int, pace: Pace, *, collect_now: bool = False) -> Step:
@@ -155,7 +161,7 @@ def next_step(batch: Batch, now_ms: int, pace: Pace, *, collect_now: bool = Fals
     first = next((step for step, wanted in steps.items() if wanted), None)
     if first is not None:
         return first
-    room = batch.outstanding <= pace.outstanding // 2
+    room = batch.outstanding <= max(0, pace.outstanding - pace.chunk)
     return Step.FEED if room and not over and batch.fed < batch.total else Step.WAIT
 
 

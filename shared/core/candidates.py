@@ -30,8 +30,10 @@ class Skip(StrEnum):
     NO_QUOTA = "no_quota"
     NOT_ALLOWED = "not_allowed"
     CAPABILITY = "capability"
+    LAST_RESORT = "last_resort"
     MAX_OUTPUT = "max_output"
     CONTEXT = "context"
+    AUDIO_SIZE = "audio_size"
     NEVER_FITS = "never_fits"
     PAID = "paid"
     COST_CAP = "cost_cap"
@@ -56,7 +58,8 @@ class Candidate:
     `names` are the words an allow list may know it by. `windows` holds (token limit, audio limit)
     of each plan held: the smallest of its windows. `counts` says which output its token windows
     count: 0 none, 1 expected, 2 the maximum.
-    Prices are microusd per 1M tokens, -1 unknown.
+    Prices are microusd per 1M tokens or per hour of audio, -1 unknown. `audio_bytes` and
+    `audio_seconds` are the most of one call.
     """
 
     lane: str
@@ -71,6 +74,9 @@ class Candidate:
     windows: tuple[tuple[int, int], ...]
     input_price: int
     output_price: int
+    hour_price: int
+    audio_bytes: int
+    audio_seconds: int
     priority: int
     category: str
 
@@ -125,6 +131,9 @@ def candidate_of(
         windows=windows,
         input_price=_price(deployment.price.input_microusd_per_1m),
         output_price=_price(deployment.price.output_microusd_per_1m),
+        hour_price=_price(deployment.price.audio_microusd_per_hour),
+        audio_bytes=_known(deployment.audio.max_bytes),
+        audio_seconds=_known(deployment.audio.max_seconds),
         priority=deployment.priority,
         category=deployment.category or "",
     )

@@ -177,7 +177,7 @@ def _action(failed: Failed, facts: JobFacts, now_ms: int, draw: float) -> Action
         effect = Effect.RETRY  # what was refused is our way of going on, not the caller's request
     if effect is Effect.FAIL:
         return _refused(failed)
-    if effect is Effect.BIGGER:
+    if effect in (Effect.BIGGER, Effect.OTHER):
         return _bigger(failed, facts)
     if facts.streamed and (final := _broken(failed, facts)):
         return final
@@ -216,7 +216,7 @@ def _again(failed: Failed, effect: Effect, facts: JobFacts, draw: float) -> Acti
             return Move((*facts.others, *facts.paid)[0].lane)
         case Effect.RETRY:
             return _retry(failed, facts, draw)
-        case Effect.LEAVE | Effect.FAIL | Effect.BIGGER:
+        case Effect.LEAVE | Effect.FAIL | Effect.BIGGER | Effect.OTHER:
             return _refused(failed)
         case _:
             assert_never(effect)
@@ -240,9 +240,13 @@ def _within_deadline(action: Action, deadline_ms: int | None, now_ms: int) -> Ac
 
 
 def _bigger(failed: Failed, facts: JobFacts) -> Action:
-    """A lane with more room. Too much for a quota window says nothing about contexts."""
+    """A lane with more room, or that may take what this one does not.
+
+    Too much for a quota window says nothing about contexts.
+    """
+    any_other = failed.window is not None or failed.kind is FailureKind.UNSUITED
     for other in (*facts.others, *facts.paid):
-        if failed.window is not None or _more(other.context_tokens, facts.context_tokens):
+        if any_other or _more(other.context_tokens, facts.context_tokens):
             return Move(other.lane)
     if failed.window is not None:
         return _gave_up(failed, "request_too_large", 400)
@@ -258,7 +262,7 @@ def _refused(failed: Failed) -> Fail:
     rule = TABLE[failed.kind]
     kind = "invalid_request_error" if rule.status < _SERVER_ERROR else "upstream_error"
     code = rule.code
-    if failed.kind is FailureKind.INVALID_REQUEST and failed.code:
+    if failed.kind in (FailureKind.INVALID_REQUEST, FailureKind.UNSUITED) and failed.code:
         code = failed.code
     return Fail(JobError(failed.message, code, rule.status, kind, failed.param))
 
@@ -295,6 +299,7 @@ def cooldowns(failed: Failed, facts: JobFacts, draw: float) -> tuple[Cooldown, .
             | FailureKind.UNREACHABLE
             | FailureKind.INVALID_REQUEST
             | FailureKind.TOO_LONG
+            | FailureKind.UNSUITED
             | FailureKind.FILTERED
             | FailureKind.MALFORMED_REPLY
             | FailureKind.UNKNOWN

@@ -15,6 +15,7 @@ from shared.core.index import View
 from shared.core.ranking import Tier, even
 
 TOKENS_PER_PRICE = 1_000_000
+HOUR_S = 3_600
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,12 @@ def fault_of(candidate: Candidate, features: Features, load: Load, margin: float
     weighed = features.input_tokens * candidate.token_factor
     if weighed * (1.0 + margin) + output > candidate.context_tokens:
         return Skip.CONTEXT
-    counted, audio = counted_tokens(candidate, features), features.audio_seconds
+    counted, audio = counted_tokens(candidate, features), 0
+    if features.audio_seconds:
+        long = features.audio_seconds > candidate.audio_seconds
+        if long or features.audio_bytes > candidate.audio_bytes:
+            return Skip.AUDIO_SIZE
+        audio = candidate.deployment.audio.counted_s(features.audio_seconds)
     most, longest = candidate.windows[0]
     if (counted > most or audio > longest) and not any(
         counted <= other_most and audio <= other_longest
@@ -68,17 +74,27 @@ def counted_tokens(candidate: Candidate, features: Features) -> float:
     """What this provider's token windows count when the request arrives."""
     expected = features.output_tokens
     output = (0, expected, features.max_output_tokens or expected)[candidate.counts]
-    return features.input_tokens * candidate.token_factor + output
+    return _input_tokens(candidate, features) + output
+
+
+def _input_tokens(candidate: Candidate, features: Features) -> float:
+    tokens = features.input_tokens * candidate.token_factor
+    if features.audio_seconds:
+        tokens += features.audio_seconds * candidate.deployment.audio.tokens_per_s
+    return tokens
 
 
 def cost_of(candidate: Candidate, features: Features) -> int:
     """The most it may cost, in microusd, rounded up; 0 on a free lane, -1 at an unknown price."""
     if candidate.free:
         return 0
+    if features.audio_seconds and candidate.hour_price >= 0:
+        seconds = candidate.deployment.audio.counted_s(features.audio_seconds)
+        return int(-(-seconds * candidate.hour_price // HOUR_S))
     if candidate.input_price < 0 or candidate.output_price < 0:
         return -1
     output = features.max_output_tokens or features.output_tokens
-    spent = features.input_tokens * candidate.token_factor * candidate.input_price
+    spent = _input_tokens(candidate, features) * candidate.input_price
     return int(-(-(spent + output * candidate.output_price) // TOKENS_PER_PRICE))
 
 
@@ -154,11 +170,28 @@ def skip_reason(skip: Skip, candidate: Candidate, features: Features) -> str:
         case Skip.CONTEXT:
             need = int(features.input_tokens * candidate.token_factor) + output
             return f"{skip.value}: needs about {need} tokens, has {candidate.context_tokens}"
+        case Skip.AUDIO_SIZE:
+            return _too_much_audio(candidate, features)
         case Skip.NEVER_FITS:
-            need = int(counted_tokens(candidate, features))
-            most = max(tokens for tokens, _ in candidate.windows)
-            return f"{skip.value}: needs {need} tokens, a whole window has {most}"
+            return _never_fits(candidate, features)
         case Skip.PAID:
             return f"{skip.value}: without a deadline it waits for free quota"
         case _:
             return skip.value
+
+
+def _too_much_audio(candidate: Candidate, features: Features) -> str:
+    name = Skip.AUDIO_SIZE.value
+    if features.audio_seconds > candidate.audio_seconds:
+        return f"{name}: {features.audio_seconds} s, takes at most {candidate.audio_seconds} s"
+    return f"{name}: {features.audio_bytes} bytes, takes at most {candidate.audio_bytes}"
+
+
+def _never_fits(candidate: Candidate, features: Features) -> str:
+    name = Skip.NEVER_FITS.value
+    most = max(tokens for tokens, _ in candidate.windows)
+    longest = max(seconds for _, seconds in candidate.windows)
+    if features.audio_seconds > longest:
+        return f"{name}: {features.audio_seconds} s of audio, a whole window has {longest}"
+    need = int(counted_tokens(candidate, features))
+    return f"{name}: needs {need} tokens, a whole window has {most}"

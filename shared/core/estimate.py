@@ -2,9 +2,11 @@
 
 Three observations carry it. When a provider refuses, its window is full; when it says how long to
 wait, its window will then have room for one; and what was admitted since the last refusal's wait
-ended fits into one window. An estimate may be wrong, so it is raised again by probing: after
-`QUIET_CALLS` calls without a refusal, twice as many after each probe that was refused, by little at
-first: what probing costs stays under 1 % of the calls, and falls every time.
+ended fits into one window. Where nothing is admitted for longer than a window's span, that window
+is not why, and a declared limit is again what it was. An estimate may be wrong, so it is raised
+again by probing: after `QUIET_CALLS` calls without a refusal, twice as many after each probe that
+was refused, by little at first: what probing costs stays under 1 % of the calls, and falls every
+time.
 """
 
 from dataclasses import dataclass, replace
@@ -20,6 +22,7 @@ UNKNOWN_SPAN_MS = 60_000
 LEAST_SPAN_MS = 1_000
 CHAIN_MS = 2_000
 CHAIN_LEAST_MS = 250
+LOG_GRAINS = 1_000  # a sliding ledger's, a span
 _FEW = 3
 
 
@@ -107,6 +110,8 @@ def _guess(limit: int, span_ms: int) -> Known:
 def lowered(known: Known, trouble: Trouble) -> Known:
     """The window after a refusal though our ledger had room; never below half where declared."""
     window = known.window
+    if known.declared is not None and _not_it(window, trouble):
+        return _restored(known)
     longer = _longer(known, trouble)
     if longer is not None:
         return longer
@@ -119,6 +124,25 @@ def lowered(known: Known, trouble: Trouble) -> Known:
         return known
     lower = replace(window, limit=max(1, limit), source="429")
     return replace(known, window=lower, guess=True, doubt=known.doubt or window.limit)
+
+
+def _not_it(window: Window, trouble: Trouble) -> bool:
+    """Whether a whole span went by in refusals: then the window is empty, and cannot be why."""
+    if not trouble.chain_ms or trouble.now_ms - trouble.chain_ms <= window.span_ms:
+        return False
+    from_ms = trouble.chain_ms + max(1, window.span_ms // LOG_GRAINS)
+    calls = sum(n for at, n in trouble.sent if at > from_ms)
+    return 0 < calls <= trouble.refusals + trouble.running
+
+
+def _restored(known: Known) -> Known:
+    """As it was before refusals lowered it."""
+    limit = known.doubt or known.declared or 0
+    if not known.guess or limit <= known.window.limit:
+        return known
+    full = limit == known.declared
+    window = replace(known.window, limit=limit, source="catalog" if full else known.window.source)
+    return replace(known, window=window, guess=not full, doubt=None if full else known.doubt)
 
 
 def _longer(known: Known, trouble: Trouble) -> Known | None:

@@ -22,6 +22,7 @@ class Features:
     output_tokens: int = 0
     max_output_tokens: int | None = None
     audio_seconds: int = 0
+    audio_bytes: int = 0
     capabilities: frozenset[str] = frozenset()
     own_pool: str | None = None
     shared_pool: bool = True

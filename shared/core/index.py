@@ -116,6 +116,8 @@ class Index:
                     left.append((fault[0], Considered(deployment.id, lane.lane, False, fault[1])))
             if skip is not None:
                 left.append((skip, Considered(deployment.id, "", False, skip.value)))
+        candidates, worse = _without_last_resorts(candidates, features.model)
+        left += worse
         left.sort(key=lambda pair: CHECKS[pair[0]], reverse=True)
         rule = rule_for(features)
         return View(
@@ -164,6 +166,24 @@ def static_fault(candidate: Candidate, features: Features) -> tuple[Skip, str] |
     if features.paid is Paid.NEVER and not candidate.free:
         return Skip.PAID, f"{Skip.PAID.value}: never"
     return None
+
+
+def _without_last_resorts(
+    candidates: list[Candidate], name: str
+) -> tuple[list[Candidate], list[tuple[Skip, Considered]]]:
+    """Behind a virtual name what is of last resort stands in only where nothing else can serve.
+
+    So it never takes work because a better one rests or is busy.
+    """
+    better = [one for one in candidates if not one.deployment.last_resort]
+    if name not in VIRTUAL_NAMES or not better:
+        return candidates, []
+    skip = Skip.LAST_RESORT
+    return better, [
+        (skip, Considered(one.deployment.id, one.lane, False, skip.value))
+        for one in candidates
+        if one.deployment.last_resort
+    ]
 
 
 def _interleaved(deployments: Iterable[Deployment]) -> list[Deployment]:

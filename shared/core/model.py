@@ -125,11 +125,30 @@ class Price:
 
 
 @dataclass(frozen=True, slots=True)
+class Audio:
+    """What a deployment takes of audio in one call, and how it counts it; None is unknown.
+
+    A call of less than `least_seconds` counts, and costs, as one of so many. A second is
+    `tokens_per_s` tokens where they are counted.
+    """
+
+    max_bytes: int | None = None
+    max_seconds: int | None = None
+    least_seconds: int = 0
+    tokens_per_s: float = 0.0
+
+    def counted_s(self, seconds: int) -> int:
+        """The seconds that a call of so many counts as; none stay none."""
+        return max(seconds, self.least_seconds) if seconds > 0 else 0
+
+
+@dataclass(frozen=True, slots=True)
 class Deployment:
     """One model of one provider at one base URL. `id` is `provider/model`.
 
     `capabilities` None means not known: nothing is filtered by them. `token_factor` turns o200k
     tokens into this provider's (1.4 for Gemini's JSON digits). `plans` maps a plan name to limits.
+    One of `last_resort` is meant by `auto` and its kin only where nothing else could serve.
     """
 
     id: str
@@ -148,7 +167,9 @@ class Deployment:
     token_factor: float = 1.0
     status: str = "active"
     priority: int = 0
+    last_resort: bool = False
     plans: tuple[tuple[str, Limits], ...] = ()
+    audio: Audio = Audio()
 
     def limits(self, plan: str) -> Limits | None:
         """The limits of `plan`; None where nothing is known (to be learned)."""

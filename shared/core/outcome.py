@@ -24,6 +24,7 @@ class FailureKind(StrEnum):
     MODEL_GONE = "model_gone"
     INVALID_REQUEST = "invalid_request"
     TOO_LONG = "too_long"
+    UNSUITED = "unsuited"  # it is not taken here, and may be elsewhere
     FILTERED = "filtered"
     MALFORMED_REPLY = "malformed_reply"
     UNKNOWN = "unknown"
@@ -44,6 +45,7 @@ class Effect(StrEnum):
 
     FAIL = "fail"  # the request itself: no other place would take it
     BIGGER = "bigger"  # only a place with more room would take it
+    OTHER = "other"  # only another place would take it
     WAIT = "wait"  # spends no attempt: the provider said when, or a key died
     LEAVE = "leave"  # spends no attempt: this place is no place for it any more
     RETRY = "retry"  # spends an attempt, elsewhere if there is an elsewhere
@@ -70,6 +72,7 @@ TABLE: Mapping[FailureKind, Rule] = MappingProxyType(
         FailureKind.MODEL_GONE: Rule(Blame.DEPLOYMENT, Effect.LEAVE, 404, "model_not_found"),
         FailureKind.INVALID_REQUEST: Rule(Blame.JOB, Effect.FAIL, 400, "invalid_request"),
         FailureKind.TOO_LONG: Rule(Blame.JOB, Effect.BIGGER, 400, "context_length_exceeded"),
+        FailureKind.UNSUITED: Rule(Blame.JOB, Effect.OTHER, 400, "invalid_request"),
         FailureKind.FILTERED: Rule(Blame.JOB, Effect.FAIL, 400, "content_filter"),
         FailureKind.MALFORMED_REPLY: Rule(
             Blame.DEPLOYMENT, Effect.RETRY, 502, "all_attempts_failed"

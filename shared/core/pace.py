@@ -32,6 +32,7 @@ class Pace:
     output_dev: float = 0.0
     cost_microusd: float | None = None
     input_tokens: float | None = None
+    audio_seconds: float | None = None
 
     @property
     def call_tokens(self) -> float | None:

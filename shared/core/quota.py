@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from shared.core.ledger import Fixed, Ledger, Rule, Sliding
 from shared.core.ledger_timed import Bucket, FirstUse
-from shared.core.model import Dimension, Need, Price, TokenCount, Window, WindowKind
+from shared.core.model import Audio, Dimension, Need, Price, TokenCount, Window, WindowKind
 
 L = TypeVar("L", bound=Ledger)
 
@@ -25,6 +25,8 @@ GUARD_USUAL_MS = 50
 GUARD_CAP_MS = 2000
 DAY_MS = 86_400_000
 PRICED_TOKENS = 1_000_000
+HOUR_S = 3_600
+PLAIN_AUDIO = Audio()
 
 
 def fresh(rule: Rule) -> Sliding | Fixed | FirstUse | Bucket:
@@ -110,27 +112,34 @@ def amount(
     token_count: TokenCount,
     token_factor: float,
     price: Price | None = None,
+    audio: Audio = PLAIN_AUDIO,
 ) -> int:
     """Units that a call takes in a window: its tokens as the provider counts them, rounded up.
 
-    Of money the most it may cost at `price`; an unknown price takes nothing.
+    Of money the most it may cost at `price`; an unknown price takes nothing. What hears is priced
+    by the hour where it has such a price.
     """
+    spoken = need.audio_seconds * audio.tokens_per_s
     match dimension:
         case Dimension.REQUESTS:
             return need.requests
         case Dimension.AUDIO_SECONDS:
-            return need.audio_seconds
+            return audio.counted_s(need.audio_seconds)
         case Dimension.TOKENS:
             output = {
                 TokenCount.INPUT: 0,
                 TokenCount.INPUT_OUTPUT: need.output_tokens,
                 TokenCount.INPUT_MAX_OUTPUT: need.max_output_tokens,
             }[token_count]
-            return math.ceil((need.input_tokens + output) * token_factor - 1e-6)
+            return math.ceil((need.input_tokens + output) * token_factor + spoken - 1e-6)
         case Dimension.MICROUSD:
+            hour = price.audio_microusd_per_hour if price else None
+            if need.audio_seconds > 0 and hour is not None:
+                return math.ceil(audio.counted_s(need.audio_seconds) * hour / HOUR_S - 1e-6)
             into, out = _prices(price)
             spent = need.input_tokens * into + need.max_output_tokens * out
-            return math.ceil(spent * token_factor / PRICED_TOKENS - 1e-6)
+            total = spent * token_factor + spoken * into
+            return math.ceil(total / PRICED_TOKENS - 1e-6)
         case _:
             assert_never(dimension)
 
@@ -243,7 +252,19 @@ def window_spec(
 def priced(spec: Mapping[str, Any], price: Price, token_factor: float) -> dict[str, Any]:
     """The spec of a window that counts money, for a deployment of this price."""
     into, out = _prices(price)
-    return {**spec, "f": token_factor, "pi": into, "po": out}
+    found = {**spec, "f": token_factor, "pi": into, "po": out}
+    hour = price.audio_microusd_per_hour
+    return found if hour is None else found | {"pa": hour}
+
+
+def heard(spec: Mapping[str, Any], audio: Audio) -> dict[str, Any]:
+    """The spec of a window, for a deployment that counts audio so."""
+    found = dict(spec)
+    if audio.least_seconds and spec["d"] in (Dimension.AUDIO_SECONDS, Dimension.MICROUSD):
+        found["m"] = audio.least_seconds
+    if audio.tokens_per_s and spec["d"] in (Dimension.TOKENS, Dimension.MICROUSD):
+        found["at"] = audio.tokens_per_s
+    return found
 
 
 def fluid_rate_per_s(windows: Iterable[Window], need: Need | None = None) -> float | None:

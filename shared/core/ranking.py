@@ -15,7 +15,7 @@ from enum import Enum
 
 from shared.core.candidates import Candidate
 from shared.core.features import Features
-from shared.core.model import Kind, Paid
+from shared.core.model import Audio, Kind, Paid
 
 VIRTUAL = "auto"
 STEP_MS = 250
@@ -29,6 +29,8 @@ EVEN_STEPS = 128
 SMALL = ("small", "large", "reasoning")
 LARGE = ("large", "reasoning", "small")
 REASONING = ("reasoning", "large", "small")
+DEDICATED = ("",)
+"""To hear: what does nothing else is in no category, and comes before what also chats."""
 
 CATEGORIES_BY_TYPE = {
     "planning": REASONING,
@@ -96,13 +98,15 @@ VIRTUAL_NAMES = (VIRTUAL, *BY_NAME)
 
 def rule_for(features: Features) -> Rule:
     """The rule of a virtual name, or of the mode and the request's type."""
-    named = BY_NAME.get(features.model)
+    named, hears = BY_NAME.get(features.model), features.kind is Kind.TRANSCRIPTION
     if named is not None:
-        return named
+        return replace(named, categories=DEDICATED) if hears else named
     default = SMALL if features.kind is Kind.SUMMARY else LARGE
-    categories = CATEGORIES_BY_TYPE.get(features.request_type or "", default)
+    categories: tuple[str, ...] = CATEGORIES_BY_TYPE.get(features.request_type or "", default)
     if features.mode == "powerful":
         categories = REASONING
+    if hears:
+        categories = DEDICATED
     first, step_ms = BY_MODE.get(features.mode or "balanced", BY_MODE["balanced"])
     return Rule(categories, first, step_ms, fast=features.mode == "fastest")
 
@@ -135,7 +139,10 @@ def sizes(members: Sequence[Candidate]) -> tuple[int, ...]:
     """A number for each member, the same for those alike in all limits of size."""
     known: dict[tuple[object, ...], int] = {}
     limits = (
-        (one.context_tokens, one.max_output_tokens, one.token_factor, one.counts, one.windows)
+        (
+            *(one.context_tokens, one.max_output_tokens, one.token_factor, one.counts),
+            *(one.windows, one.audio_bytes, one.audio_seconds, one.deployment.audio),
+        )
         for one in members
     )
     return tuple(known.setdefault(each, len(known)) for each in limits)
@@ -143,7 +150,9 @@ def sizes(members: Sequence[Candidate]) -> tuple[int, ...]:
 
 def toughest(members: Sequence[Candidate]) -> Candidate:
     """A lane as narrow and dear as any of these in every respect."""
+    by_hour = [one.hour_price for one in members if one.hour_price >= 0]
     priced = all(one.free or listed_price(one) < UNKNOWN_PRICE for one in members)
+    priced = priced and len(by_hour) in (0, len(members))
     alike = len({one.counts for one in members}) == 1
     window = (
         min(one.windows[0][0] for one in members) if alike else -1,
@@ -157,12 +166,26 @@ def toughest(members: Sequence[Candidate]) -> Candidate:
         windows=(window,),
         input_price=max(one.input_price for one in members) if priced else -1,
         output_price=max(one.output_price for one in members) if priced else -1,
+        hour_price=max(by_hour) if len(by_hour) == len(members) else -1,
+        audio_bytes=min(one.audio_bytes for one in members),
+        audio_seconds=min(one.audio_seconds for one in members),
+        deployment=replace(members[0].deployment, audio=_toughest_audio(members)),
         free=all(one.free for one in members),
+    )
+
+
+def _toughest_audio(members: Sequence[Candidate]) -> Audio:
+    known = [one.deployment.audio for one in members]
+    return Audio(
+        least_seconds=max(one.least_seconds for one in known),
+        tokens_per_s=max(one.tokens_per_s for one in known),
     )
 
 
 def listed_price(candidate: Candidate) -> int:
     """What orders paid lanes; unknown counts as dearest."""
+    if candidate.hour_price >= 0:  # only what hears has one, and is compared with its like
+        return candidate.hour_price
     if candidate.input_price < 0 or candidate.output_price < 0:
         return UNKNOWN_PRICE
     return INPUT_PARTS * candidate.input_price + candidate.output_price

@@ -3,11 +3,13 @@
 batch:<id> hash: tenant status endpoint input window created expires paid weight allowed share
   cache_s metadata errors output error output_expires_s · total fed ended completed failed line
   offset chunk · u_in u_out u_cached u_reasoning · <status>_at for each reached
-bended:<id> list and bparts:<id> list: see lua/batch_change.lua
+  · "by <deployment>" lines it answered
+bended:<id> list and bparts:<id> list: see queue/lua/batch_change.lua
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +22,7 @@ from shared.core.model import Usage
 from shared.core.sharing import ShareMode, Wish
 from shared.errors import Refused, StoreError
 from shared.queue.claims import usage_of
+from shared.queue.scripts import Scripts
 from shared.store.connect import store_errors
 from shared.store.leader import StaleFence
 
@@ -60,7 +63,7 @@ class BatchPage:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What changes, if the batch stands as `expect` and `from_` say: lua/batch_change.lua."""
+    """What changes, if the batch stands as `expect` and `from_` say: queue/lua/batch_change.lua."""
 
     from_: tuple[BatchStatus, ...]
     status: BatchStatus | None = None
@@ -76,12 +79,18 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A line that has ended: its mark with what follows it, and what its job left."""
+    """A line that has ended: its mark with what follows it, and what its job left.
+
+    `doc` is what was accepted, where it was asked for.
+    """
 
     mark: str
     custom_id: str = ""
     outcome: bytes | None = None
     usage: Usage | None = None
+    created_ms: int = 0
+    ended_ms: int = 0
+    doc: bytes | None = None
 
 
 class Batches:
@@ -91,7 +100,8 @@ class Batches:
         self._client = client
         self._prefix = prefix
         self._create: Any = client.register_script((LUA / "batch_create.lua").read_text())
-        self._change: Any = client.register_script((LUA / "batch_change.lua").read_text())
+        self._change: Callable[[dict[str, Any]], Awaitable[Any]]
+        self._change = partial(Scripts(client, prefix), "batch_change")
 
     async def create(self, new: NewBatch) -> Batch:
         """Durable when it returns. Refused: 409 for a used key, 503 where too many are live."""
@@ -235,16 +245,17 @@ class Batches:
             "parts": list(change.parts) or None,
             "keep_ms": keep_ms,
         }
-        text = orjson.dumps({k: v for k, v in asked.items() if v is not None})
         try:
             with store_errors("changing a batch"):
-                return bool(await self._change(keys=[self._prefix], args=[text]))
+                return bool(await self._change(asked))
         except StoreError as exc:
             if isinstance(exc.__cause__, ResponseError) and str(exc.__cause__).startswith("STALE"):
                 raise StaleFence(str(exc.__cause__)) from exc
             raise
 
-    async def ended(self, batch_id: str, first: int, most: int) -> Sequence[Ended]:
+    async def ended(
+        self, batch_id: str, first: int, most: int, *, docs: bool = False
+    ) -> Sequence[Ended]:
         """Lines that have ended and are not collected, from the `first` on, with what they left."""
         prefix = self._prefix
         with store_errors("collecting a batch"):
@@ -252,12 +263,10 @@ class Batches:
             marks = _texts(rows)
             pipe = self._client.pipeline(transaction=False)
             for mark in marks:
-                pipe.hmget(f"{prefix}job:{mark[1:]}", "batch", "usage")
-                pipe.get(f"{prefix}res:{mark[1:]}")
+                pipe.hmget(f"{prefix}job:{mark[1:]}", "batch", "usage", "created", "ended")
+                pipe.mget([f"{prefix}{noun}:{mark[1:]}" for noun in ("res", "doc")[: 1 + docs]])
             found = await pipe.execute() if marks else []
-        return [
-            Ended(mark, *_left(found[at * 2], found[at * 2 + 1])) for at, mark in enumerate(marks)
-        ]
+        return [_left(mark, found[at * 2], *found[at * 2 + 1]) for at, mark in enumerate(marks)]
 
     async def there(self, jobs: Sequence[str]) -> Sequence[bool]:
         """Which of these jobs exist."""
@@ -292,9 +301,12 @@ def _texts(rows: Any) -> list[str]:
     return [row.decode() for row in rows]
 
 
-def _left(row: Sequence[bytes | None], outcome: bytes | None) -> tuple[str, bytes | None, Any]:
-    custom = (row[0] or b"").decode().partition(" ")[2]
-    return custom, outcome, usage_of(row[1])
+def _left(
+    mark: str, row: Sequence[bytes | None], outcome: bytes | None, doc: bytes | None = None
+) -> Ended:
+    batch, usage, created, ended = row
+    custom_id = (batch or b"").decode().partition(" ")[2]
+    return Ended(mark, custom_id, outcome, usage_of(usage), int(created or 0), int(ended or 0), doc)
 
 
 def _wish(share: str | None, cache_s: str | None) -> Wish:
@@ -346,4 +358,5 @@ def _batch(batch_id: str, row: Any, waiting: int, tenant: str | None) -> Batch |
         sharing=_wish(h.get("share"), h.get("cache_s")),
         weight=number("weight") or 1,
         allowed_models=None if allowed is None else tuple(allowed),
+        answered_by={name[3:]: int(count) for name, count in h.items() if name.startswith("by ")},
     )

@@ -21,7 +21,11 @@ LOOK: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file. Moments are epoch ms; `expires_ms` None is never."""
+    """A file. Moments are epoch ms; `expires_ms` None is never.
+
+    One of a `job` came with its request and is of no other use: it is in no list, and removed once
+    the job has ended; `expires_ms` is then when that is looked at.
+    """
 
     id: str
     tenant: str
@@ -30,6 +34,7 @@ class File:
     size: int
     created_ms: int
     expires_ms: int | None = None
+    job: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +76,12 @@ class Files:
             "created": file.created_ms,
             "expires": file.expires_ms or "",
         }
+        if file.job is not None:
+            fields["job"] = file.job
         pipe = self._client.pipeline(transaction=True)
         pipe.hset(self._key(file.id), mapping=fields)
-        pipe.zadd(f"{self._prefix}fx:{file.tenant}", {file.id: file.created_ms})
+        if file.job is None:
+            pipe.zadd(f"{self._prefix}fx:{file.tenant}", {file.id: file.created_ms})
         if file.expires_ms is not None:
             pipe.zadd(f"{self._prefix}files:due", {file.id: file.expires_ms})
         with store_errors("keeping a file"):
@@ -166,4 +174,5 @@ def _file(file_id: str, row: Any, tenant: str | None, now_ms: int) -> File | Non
         size=int(row[b"bytes"]),
         created_ms=int(row[b"created"]),
         expires_ms=expires_ms,
+        job=row[b"job"].decode() if b"job" in row else None,
     )

@@ -23,7 +23,7 @@ from shared.core.model import (
     lane_deployment,
     lane_id,
 )
-from shared.core.quota import priced, window_spec
+from shared.core.quota import heard, priced, window_spec
 from shared.queue.scripts import Scripts
 from shared.queue.types import Claim, LaneView
 from shared.settings import Settings
@@ -79,7 +79,7 @@ def _cap(deployment: Deployment, cap_microusd: int, now_ms: int) -> dict[str, An
     counts, factor = deployment.token_count, deployment.token_factor
     # guard 0: it is our own clock's day
     spec = window_spec(window, "paid", None, now_ms, counts, factor, guard=0)
-    return priced(spec, deployment.price, factor) | {"o": window.source}
+    return heard(priced(spec, deployment.price, factor), deployment.audio) | {"o": window.source}
 
 
 def lane_configs(

@@ -19,7 +19,7 @@ import orjson
 
 from shared.core.learn import Known
 from shared.core.model import CredentialRef, Deployment, Dimension, Limits, Window, WindowKind
-from shared.core.quota import window_spec
+from shared.core.quota import heard, window_spec
 
 Spec = dict[str, Any]
 SEEN_MS = 120_000
@@ -44,7 +44,7 @@ def spec_of(
         deployment.token_count,
         deployment.token_factor,
     )
-    return spec | {"o": known.window.source}
+    return heard(spec, deployment.audio) | {"o": known.window.source}
 
 
 def entry(

@@ -24,14 +24,17 @@ def lanes_of(raw: Mapping[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
 def _calls(cred: Mapping[str, Any], pace: Pace | None) -> Iterator[tuple[float, Mapping[str, Any]]]:
     """A credential's windows that count calls, and what one takes of each.
 
-    Windows of tokens count where it is known what a call takes of them.
+    Windows of tokens and of audio count where it is known what a call takes of them.
     """
     tokens = pace.call_tokens if pace else None
+    audio = pace.audio_seconds if pace else None
     for window in cred.get("win") or ():
         if window["d"] == "requests":
             yield 1.0, window
         elif window["d"] == "tokens" and tokens is not None:
             yield tokens, window
+        elif window["d"] == "audio_seconds" and audio:
+            yield audio, window
 
 
 def _supply(view: Mapping[str, Any], lane_ms: int, pace: Pace | None) -> tuple[Step, ...]:

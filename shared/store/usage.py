@@ -16,6 +16,7 @@ from shared.store.connect import store_errors
 FRESH_S: Final = 2.0
 MOST_DAYS: Final = 92
 DAY_MS: Final = 86_400_000
+PACE_VALUES: Final = 11
 
 
 class Usage:
@@ -69,9 +70,9 @@ def _row(day: int, name: bytes, text: bytes) -> Row:
 
 def _pace(text: bytes) -> Pace:
     values = [float(n) for n in text.split(b",")]
-    n, first, each, total, share, share_dev, out, out_dev, cost, into = (
-        None if value < 0 else value for value in values
-    )
+    known = [None if value < 0 else value for value in values]
+    known += [None] * (PACE_VALUES - len(known))  # it was kept before there were so many
+    n, first, each, total, share, share_dev, out, out_dev, cost, into, audio = known
     return Pace(
         calls=int(n or 0),
         first_ms=first,
@@ -83,4 +84,5 @@ def _pace(text: bytes) -> Pace:
         output_dev=out_dev or 0.0,
         cost_microusd=cost,
         input_tokens=into,
+        audio_seconds=audio,
     )

@@ -8,6 +8,8 @@ from shared.core.analysis import TYPES
 from shared.core.model import Kind
 from shared.core.sharing import MAX_CACHE_S
 from shared.wire.openai import Metadata, chat_request, embeddings_request, refused_from
+from shared.wire.summaries import summary_request
+from shared.wire.transcriptions import transcription_request
 from shared.wire.webhooks import JobWebhook, Webhook
 
 Seconds = Annotated[float, Field(gt=0, le=366 * 86_400, allow_inf_nan=False)]
@@ -67,6 +69,8 @@ def job_request(body: object) -> JobRequest:
             chat_request(job.request, "request")
         case Kind.EMBEDDING:
             embeddings_request(job.request, "request")
-        case Kind.TRANSCRIPTION | Kind.SUMMARY:
-            pass  # their own modules check them, where they are served
+        case Kind.TRANSCRIPTION:
+            transcription_request(job.request, "request")
+        case Kind.SUMMARY:
+            summary_request(job.request, "request")
     return job

@@ -14,6 +14,16 @@ _INCOMPLETE: Final = {"length": "max_output_tokens", "content_filter": "content_
 _KINDS: Final = {"content": ("output_text", "text"), "refusal": ("refusal", "refusal")}
 
 
+def response_id(job_id: str) -> str:
+    """The id of the response that a job is."""
+    return "resp_" + job_id.partition("_")[2]
+
+
+def heading(job_id: str, created_ms: int, doc: Mapping[str, Any]) -> Json:
+    """What never changes of a response, from the document of its job."""
+    return {"id": response_id(job_id), "created_at": created_ms // 1000, **doc["response"]}
+
+
 def usage_of(usage: Mapping[str, Any] | None) -> Json | None:
     """A chat's usage in the words of a response."""
     if not usage:

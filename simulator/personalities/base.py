@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 from urllib.parse import parse_qs
 
@@ -12,14 +12,16 @@ from simulator.config import Model, SimulatedProvider
 from simulator.dialects import Headers
 from simulator.durations import ceil_seconds
 from simulator.exchange import MAX_BODY_BYTES
+from simulator.forms import Form
 from simulator.ledger import Account, Refusal
 from simulator.personalities.rows import Row, facts_of, filled
 from simulator.replies import Reply
 from simulator.requests import BadRequestError, ChatCall, EmbeddingCall
+from simulator.transcripts import TranscriptionCall
 
 Answer = tuple[int, bytes, Headers]
-RouteKind = Literal["chat", "embedding", "count", "models", "model", "status"]
-Call = ChatCall | EmbeddingCall
+RouteKind = Literal["chat", "embedding", "transcription", "count", "models", "model", "status"]
+Call = ChatCall | EmbeddingCall | TranscriptionCall
 RequestHeaders = list[tuple[bytes, bytes]]
 
 
@@ -34,12 +36,13 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request: its route, its JSON, its headers and its query."""
+    """A request: its route, its JSON or its form, its headers and its query."""
 
     route: Route
     given: dict[str, Any]
     headers: RequestHeaders
     query: bytes
+    form: Form = field(default_factory=Form)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,10 @@ class Personality(ABC):
 
     def embeddings(self, call: EmbeddingCall, model: Model) -> bytes:
         """The body of an embeddings answer; not asked for where no route leads to it."""
+        raise NotImplementedError
+
+    def transcript(self, call: TranscriptionCall, model: Model, number: int) -> bytes:
+        """The body of a transcription; not asked for where no route leads to it."""
         raise NotImplementedError
 
     def counted(self, call: Call) -> bytes:
@@ -184,10 +191,15 @@ class Personality(ABC):
 
     def refused(self, bad: BadRequestError) -> Answer:
         """A request that is wrong, too long, or names a model that is not there."""
-        name = {"model_not_found": "model_gone", "context_length_exceeded": "too_long"}
+        name = {
+            "model_not_found": "model_gone",
+            "context_length_exceeded": "too_long",
+            "audio_too_large": "audio_too_large" if "audio_too_large" in self.rows else "too_large",
+        }
         row = self.rows[name.get(bad.code or "", "invalid")]
         told = filled(row, facts_of(None, {"message": bad.message, **bad.facts}))
-        told = replace(told, param=bad.param, code=told.code or bad.code)
+        code = told.code or (bad.code if bad.code != "audio_too_large" else None)
+        told = replace(told, param=bad.param, code=code)
         return told.status, self.body(told) if told.raw is None else orjson.dumps(told.raw), []
 
     def row_of_status(self, status: int) -> str:

@@ -11,7 +11,7 @@ from simulator import replies
 from simulator.config import Model, SimulatedProvider
 from simulator.dialects import Headers
 from simulator.ledger import Account, Refusal
-from simulator.personalities import gemini_requests
+from simulator.personalities import gemini_audio, gemini_requests
 from simulator.personalities.base import (
     Answer,
     Asked,
@@ -27,6 +27,7 @@ from simulator.personalities.gemini_errors import ROWS, refusal_row
 from simulator.personalities.rows import Row
 from simulator.replies import Reply
 from simulator.requests import ChatCall, EmbeddingCall
+from simulator.transcripts import TranscriptionCall
 
 _FINISH = {"stop": "STOP", "length": "MAX_TOKENS", "tool_calls": "STOP"}
 _METHODS: Mapping[str, tuple[str, str]] = {
@@ -72,6 +73,8 @@ class Gemini(Personality):
             return gemini_requests.parse_embed(route.model, given, batch=route.variant == "batch")
         if route.kind == "count":
             given = given.get("generateContentRequest") or given
+        if route.kind == "chat" and (spoken := gemini_audio.parse_audio(route.model, given)):
+            return spoken
         stream = route.variant == "stream"
         call = gemini_requests.parse(route.model, given, stream=stream)
         return replace(call, as_array=stream and query_of(asked.query).get("alt") != "sse")
@@ -106,6 +109,10 @@ class Gemini(Personality):
         size = call.dimensions or model.dimensions
         vectors = [{"values": replies.embedding_of(text, size).tolist()} for text in call.inputs]
         return orjson.dumps({"embeddings": vectors, "embedding": vectors[0]})
+
+    def transcript(self, call: TranscriptionCall, model: Model, number: int) -> bytes:
+        """See `Personality`."""
+        return gemini_audio.transcript(call, model, number)
 
     def counted(self, call: Call) -> bytes:
         """See `Personality`."""
@@ -194,6 +201,7 @@ def _card(model: Model) -> dict[str, Any]:
     kinds = {
         "chat": ["generateContent", "countTokens"],
         "embedding": ["embedContent"],
+        "transcription": ["generateContent"],
     }
     return {
         "name": f"models/{model.id}",

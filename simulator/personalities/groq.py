@@ -5,17 +5,20 @@ from typing import Any
 
 import orjson
 
-from simulator import replies
+from simulator import replies, transcripts
+from simulator.config import Model
 from simulator.personalities.base import Asked, Call, Stream, Turn
 from simulator.personalities.openai_like import OpenAILike
 from simulator.personalities.rows import Row
 from simulator.replies import DONE
 from simulator.requests import BadRequestError, ChatCall
+from simulator.transcripts import TranscriptionCall
 
 _INVALID = "invalid_request_error"
 _LIMIT = "rate_limit_exceeded"
 _REFUSED = ("logprobs", "top_logprobs", "logit_bias")
 _MAX_TOOLS = 128
+_FORMATS = ("json", "text", "verbose_json")
 _REACHED = (
     "Rate limit reached for model `{model}` in organization `{org}` service tier `on_demand` on "
     "{what}: Limit {limit}, Used {limit}, Requested {requested}. Please try again in {wait}. "
@@ -96,12 +99,14 @@ class Groq(OpenAILike):
             _LIMIT,
         ),
         "too_large": Row(413, "Request Entity Too Large", _INVALID, "request_too_large"),
+        "audio_too_large": Row(413, "Request Entity Too Large", _INVALID, "request_too_large"),
         "unprocessable": Row(422, "The request could not be processed.", _INVALID),
         "dependency_failed": Row(424, "A remote tool failed.", _INVALID),
         "rate_limited": _reached("requests per minute (RPM)", "requests"),
         "tokens_per_minute": _reached("tokens per minute (TPM)", "tokens"),
         "requests_per_day": _reached("requests per day (RPD)", "requests"),
         "tokens_per_day": _reached("tokens per day (TPD)", "tokens"),
+        "audio_seconds_per_hour": _reached("seconds of audio per hour (ASH)", "requests"),
         "audio_seconds_per_day": _reached("seconds of audio per day (ASD)", "requests"),
         "flex_capacity": Row(
             498, "Flex tier capacity exceeded, please try again.", "capacity", "capacity_exceeded"
@@ -120,6 +125,8 @@ class Groq(OpenAILike):
     def parse(self, asked: Asked) -> Call:
         """See `Personality`."""
         given = asked.given
+        if asked.route.kind == "transcription":
+            return transcripts.parse_transcription(asked.form, _FORMATS)
         for name in _REFUSED:
             if given.get(name) not in (None, False):
                 raise BadRequestError(f"property '{name}' is unsupported", name)
@@ -147,6 +154,15 @@ class Groq(OpenAILike):
         body["usage"] = _usage(turn)
         body["choices"][0]["message"].pop("refusal")
         return orjson.dumps(body | {"x_groq": {"id": f"req_sim{turn.number}"}})
+
+    def transcript(self, call: TranscriptionCall, model: Model, number: int) -> bytes:
+        """See `Personality`."""
+        if call.response_format == "text":
+            return transcripts.written(call, model)
+        told = transcripts.verbose(call) if call.response_format == "verbose_json" else {}
+        return orjson.dumps(
+            {"text": call.heard.text} | told | {"x_groq": {"id": f"req_sim{number}"}}
+        )
 
     def stream(self, turn: Turn) -> Stream:
         """See `Personality`. The usage is on the last chunk, asked for or not."""

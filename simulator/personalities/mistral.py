@@ -1,5 +1,6 @@
 """Mistral: windows under the names of their spans, tool calls whole, and strict about order."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -8,15 +9,17 @@ from typing import Any
 
 import orjson
 
-from simulator import replies
+from simulator import replies, transcripts
 from simulator.config import Model, SimulatedProvider
 from simulator.dialects import Headers, limit_headers
+from simulator.forms import Form
 from simulator.ledger import Account, Refusal
 from simulator.personalities.base import Answer, Asked, Call, Stream, Turn
 from simulator.personalities.openai_like import OpenAILike
 from simulator.personalities.rows import Row
 from simulator.replies import DONE, Reply
 from simulator.requests import BadRequestError, ChatCall, EmbeddingCall, names
+from simulator.transcripts import TranscriptionCall
 
 _TOOL_ID = re.compile(r"[A-Za-z0-9]{9}")
 _CHAT_FIELDS = names(
@@ -25,6 +28,10 @@ _CHAT_FIELDS = names(
     "frequency_penalty repetition_penalty n prediction parallel_tool_calls prompt_mode "
     "reasoning_effort guardrails prompt_cache_key service_tier safe_prompt prompt_logprobs "
     "logprobs top_logprobs top_prompt_logprobs"
+)
+_AUDIO_FIELDS = names(
+    "model file file_url file_id language temperature stream diarize context_bias "
+    "speaker_references timestamp_granularities"
 )
 _INVALID = "invalid_request_error"
 
@@ -101,6 +108,8 @@ class Mistral(OpenAILike):
     def parse(self, asked: Asked) -> Call:
         """See `Personality`."""
         given = asked.given
+        if asked.route.kind == "transcription":
+            return _transcription(asked.form)
         if asked.route.kind != "chat":
             return super().parse(asked)
         for name in given:
@@ -154,6 +163,27 @@ class Mistral(OpenAILike):
         body = orjson.loads(super().embeddings(call, model))
         return orjson.dumps({"id": "sim-embed", **body})
 
+    def transcript(self, call: TranscriptionCall, model: Model, number: int) -> bytes:  # noqa: ARG002
+        """See `Personality`. Always JSON; of words asked for, each is a segment."""
+        heard = call.heard
+        body: dict[str, Any] = {
+            "model": call.model,
+            "text": heard.text,
+            "language": call.language,
+            "usage": {
+                "prompt_audio_seconds": math.ceil(heard.seconds),
+                "prompt_tokens": 4,
+                "completion_tokens": len(heard.words),
+                "total_tokens": 4 + len(heard.words),
+            },
+        }
+        if call.words:
+            body["segments"] = [_segment(w.word, w.start_s, w.end_s) for w in heard.words]
+        elif call.segments:
+            found = transcripts.segments_of(heard)
+            body["segments"] = [_segment(each.text, each.start_s, each.end_s) for each in found]
+        return orjson.dumps(body)
+
     def limit_headers(self, account: Account, now_us: int) -> Headers:
         """See `Personality`."""
         found = limit_headers(self.dialect, account, now_us)
@@ -184,6 +214,29 @@ class Mistral(OpenAILike):
                 "vision": chats,
             },
         }
+
+
+def _transcription(form: Form) -> TranscriptionCall:
+    """Mistral's own form: no prompt and no format, and its times exclude a language."""
+    for name in form.fields:
+        if name not in _AUDIO_FIELDS:
+            raise BadRequestError(f"Extra inputs are not permitted: {name}", name)
+    grains = form.fields.get("timestamp_granularities", [])
+    if any(grain not in ("word", "segment") for grain in grains):
+        raise BadRequestError("Input should be 'segment' or 'word'", "timestamp_granularities")
+    if grains and form.first("language"):
+        raise BadRequestError(
+            "timestamp_granularities and language cannot be given together", "language"
+        )
+    kept = ("model", "language")
+    plain = {name: values for name, values in form.fields.items() if name in kept}
+    call = transcripts.parse_transcription(Form(plain, form.files))
+    transcripts.check_temperature(form)
+    return replace(call, words="word" in grains, segments="segment" in grains)
+
+
+def _segment(text: str, start_s: float, end_s: float) -> dict[str, Any]:
+    return {"text": text, "start": start_s, "end": end_s, "type": "transcription_segment"}
 
 
 def _check_order(messages: Sequence[Mapping[str, Any]]) -> None:

@@ -94,6 +94,7 @@ class OpenAI(OpenAILike):
         "no_route": Row(404, "Invalid URL", _INVALID),
         "conflict": Row(409, "The resource was changed meanwhile.", _INVALID),
         "too_large": Row(413, "The request's body is too large.", _INVALID),
+        "audio_too_large": Row(413, "{message}", _INVALID),
         "unprocessable": Row(422, "The request cannot be processed.", _INVALID),
         "rate_limited": Row(
             429,

@@ -5,14 +5,24 @@ from typing import Any
 
 import orjson
 
-from simulator import replies
+from simulator import replies, transcripts
 from simulator.config import Dialect, Model, SimulatedProvider
 from simulator.dialects import Headers, error_body, limit_headers, refusal_answer, retry_headers
 from simulator.ledger import Account, Refusal
-from simulator.personalities.base import Answer, Asked, Call, Personality, Route, Stream, Turn
+from simulator.personalities.base import (
+    Answer,
+    Asked,
+    Call,
+    Personality,
+    Route,
+    RouteKind,
+    Stream,
+    Turn,
+)
 from simulator.personalities.rows import Row
 from simulator.replies import DONE
 from simulator.requests import EmbeddingCall, parse_chat, parse_embedding
+from simulator.transcripts import TranscriptionCall
 
 _INVALID = "invalid_request_error"
 
@@ -22,21 +32,30 @@ class OpenAILike(Personality):
 
     dialect: Dialect
     embeds: bool = True
+    transcribes: bool = True
 
     def route(self, method: str, path: str) -> Route | None:
         """See `Personality`."""
         if not path.startswith(self.prefix + "/"):
             return None
         rest = path[len(self.prefix) + 1 :]
-        match method, rest:
-            case "POST", "chat/completions":
-                return Route("chat")
-            case "POST", "embeddings" if self.embeds:
-                return Route("embedding")
-            case "GET", "models":
-                return Route("models")
-            case "GET", _ if rest.startswith("models/"):
-                return Route("model", rest.removeprefix("models/"))
+        if method == "POST":
+            kind = self._kind_of(rest)
+            return Route(kind) if kind else None
+        if (method, rest) == ("GET", "models"):
+            return Route("models")
+        if method == "GET" and rest.startswith("models/"):
+            return Route("model", rest.removeprefix("models/"))
+        return None
+
+    def _kind_of(self, rest: str) -> RouteKind | None:
+        match rest:
+            case "chat/completions":
+                return "chat"
+            case "embeddings" if self.embeds:
+                return "embedding"
+            case "audio/transcriptions" if self.transcribes:
+                return "transcription"
             case _:
                 return None
 
@@ -44,6 +63,8 @@ class OpenAILike(Personality):
         """See `Personality`."""
         if asked.route.kind == "chat":
             return parse_chat(asked.given)
+        if asked.route.kind == "transcription":
+            return transcripts.parse_transcription(asked.form)
         return parse_embedding(asked.given)
 
     def whole(self, turn: Turn) -> bytes:
@@ -58,6 +79,10 @@ class OpenAILike(Personality):
     def embeddings(self, call: EmbeddingCall, model: Model) -> bytes:
         """See `Personality`."""
         return replies.embedding_body(call, model)
+
+    def transcript(self, call: TranscriptionCall, model: Model, number: int) -> bytes:  # noqa: ARG002
+        """See `Personality`."""
+        return transcripts.written(call, model)
 
     def models(self, spec: SimulatedProvider) -> bytes:
         """See `Personality`."""
@@ -81,13 +106,15 @@ class OpenAILike(Personality):
 
     def emptied(self, body: dict[str, Any]) -> dict[str, Any]:
         """See `Personality`."""
+        if "text" in body:
+            return {}
         return {**body, ("choices" if "choices" in body else "data"): []}
 
     def silenced(self, body: dict[str, Any]) -> dict[str, Any]:
         """See `Personality`."""
         for choice in body.get("choices", []):
             choice["message"] = {"role": "assistant", "content": ""}
-        return body
+        return body | {"text": "", "segments": [], "words": []} if "text" in body else body
 
     def limit_headers(self, account: Account, now_us: int) -> Headers:
         """See `Personality`."""
@@ -127,6 +154,7 @@ class Plain(OpenAILike):
         "invalid": Row(400, "{message}", _INVALID),
         "too_long": Row(400, "{message}", _INVALID, "context_length_exceeded"),
         "too_large": Row(413, "The request's body is too large.", _INVALID),
+        "audio_too_large": Row(413, "{message}", _INVALID),
         "model_gone": Row(
             404,
             "The model `{model}` does not exist or you do not have access to it.",

@@ -39,6 +39,7 @@ class OpenRouter(OpenAILike):
     """As wire-facts.md 7 and wire-chat.md 6 tell."""
 
     prefix = "api/v1"
+    transcribes = False
     dialect = "none"
     filter_row = "moderation"
     rows: Mapping[str, Row] = {

@@ -25,7 +25,7 @@ from shared.errors import Refused, StoreError
 from shared.queue.types import Acceptance, Accepted, Event, LaneView, NewJob
 from shared.store.hooks import Endpoint
 from shared.store.tables import Rest, Rows
-from shared.store.types import JobRecord, LaneState, Page, Waiting
+from shared.store.types import Family, JobRecord, LaneState, Page, Waiting
 from shared.supply import Base, Live
 from shared.vault import Vault
 
@@ -71,6 +71,7 @@ CONFIG = Config.model_validate(
                     model("sim", limits={"free": {"rpm": 60, "tpm": 5000}}),
                     model("tiny", context_window=200),
                     model("embed", capabilities=["embedding"]),
+                    model("whisper", capabilities=["transcription"]),
                     {"id": "org/deep/name", "price_usd_per_1m": {"input": 0, "output": 0}},
                 ],
             },
@@ -163,6 +164,7 @@ class FakeStore:
         self.inline_results = True
         self.bulk = fake_bulk(self.clock.now_ms)
         self.tables = FakeTables()
+        self.kept_states: dict[str, Any] = {}
 
     # -- Jobs
 
@@ -260,9 +262,14 @@ class FakeStore:
         del self.rows[job_id]
         return True
 
+    async def family(self, job_id: str) -> Family:
+        self._check()
+        return Family(self.kept_states.get(job_id), (), 0)
+
     async def waiting(self, record: JobRecord) -> Waiting | None:
         self._check()
-        assert record.status is Status.QUEUED
+        if record.status is not Status.QUEUED:
+            return None
         return Waiting("quota", "rpm", START_MS + 7_001, 3)
 
     async def ready(self) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from api.ports import Bulk
 from shared.core.batch import WINDOWS_S, Batch, BatchStatus
@@ -28,6 +29,9 @@ class FakeFiles:
             return None
         return None if file.expires_ms and self.clock() >= file.expires_ms else file
 
+    async def postpone(self, file_id: str, until_ms: int) -> None:
+        pass
+
     async def forget(self, file: File) -> None:
         self.rows.pop(file.id, None)
 
@@ -36,6 +40,7 @@ class FakeFiles:
     ) -> FilePage:
         rows = list(self.rows.values())
         found = [f for f in rows if f.tenant == tenant and purpose in (None, f.purpose)]
+        found = [f for f in found if f.job is None]
         found = found if ascending else found[::-1]
         found = found[start(after, [f.id for f in found], "file") :]
         return FilePage(tuple(found[:limit]), len(found) > limit)
@@ -99,3 +104,9 @@ def start(after: str | None, ids: list[str], what: str) -> int:
 
 def fake_bulk(now_ms: Callable[[], int]) -> Bulk:
     return Bulk(FakeFiles(now_ms), FakeBatches(now_ms), memory())
+
+
+async def everything(store: Any) -> list[str]:
+    """The names of all objects there are."""
+    found = store.bulk.objects._store.list().collect()
+    return [one["path"] for one in found]

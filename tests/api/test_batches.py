@@ -28,6 +28,7 @@ async def test_a_batch_is_accepted_before_its_file_is_looked_at(client):
     assert batch["request_counts"] == {"total": 0, "completed": 0, "failed": 0}
     assert batch["expires_at"] - batch["created_at"] == 86_400
     assert (batch["output_file_id"], batch["errors"], batch["completed_at"]) == (None, None, None)
+    assert batch["headrace"] == {"outstanding": 0, "answered_by": {}}
     assert (await client.get(f"/v1/batches/{batch['id']}")).json() == batch
 
 
@@ -117,6 +118,17 @@ async def test_errors_counts_and_usage_are_openais(client, store):
         "input_tokens": 7, "input_tokens_details": {"cached_tokens": 2}, "output_tokens": 3,
         "output_tokens_details": {"reasoning_tokens": 1}, "total_tokens": 10,
     }  # fmt: skip
+
+
+async def test_a_batch_that_told_nobody_has_nothing_to_tell_again(client, store):
+    made = (await client.post("/v1/batches", json=await wanted(client))).json()["id"]
+    answer = await client.post(f"/v1/batches/{made}/redeliver")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "nothing_to_redeliver")
+    rows = store.bulk.batches.rows
+    rows[made] = replace(rows[made], status=BatchStatus.COMPLETED)
+    shown = (await client.get(f"/v1/batches/{made}")).json()
+    assert shown["headrace"]["deliveries"] == []
+    assert (await client.post("/v1/batches/batch_0/redeliver")).status_code == 404
 
 
 async def test_batches_are_listed_newest_first_by_page(client):

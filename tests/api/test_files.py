@@ -5,6 +5,7 @@ import re
 
 import pytest
 from api_fakes import ADMIN, ALICE, BOB, FakeStore, application, client_for
+from bulk_fakes import everything
 
 from shared.store.files import object_name
 
@@ -105,11 +106,6 @@ async def test_a_bad_form_is_named_and_nothing_is_kept(client, store, body, para
     assert await everything(store) == []
 
 
-async def everything(store):
-    found = store.bulk.objects._store.list().collect()
-    return [one["path"] for one in found]
-
-
 @pytest.mark.parametrize("kind", ["application/json", "multipart/form-data", "text/plain"])
 async def test_what_is_no_form_is_refused(client, kind):
     answer = await post(client, upload(), kind)
@@ -118,7 +114,7 @@ async def test_what_is_no_form_is_refused(client, kind):
 
 @pytest.mark.parametrize("first", ["purpose", "file"])
 async def test_a_file_over_the_bound_is_refused_and_not_kept(store, first):
-    app, _ = application(store, max_file_bytes=5_000, max_batch_bytes=1_000)
+    app, _ = application(store, max_file_bytes=5_000, max_batch_bytes=1_000, max_audio_bytes=1_000)
     parts = [("purpose", None, b"batch"), ("file", "a", b"x" * 1_001)]
     body = form(*(parts if first == "purpose" else parts[::-1]))
     async with client_for(app) as client:

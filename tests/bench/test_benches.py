@@ -10,7 +10,10 @@ import pytest
 from bench.__main__ import BENCHES
 
 ROOT = Path(__file__).parents[2]
-SIZES = {"throughput": [], "accept": [], "idle": [], "memory": ["--jobs", "200"]}
+SIZES = {
+    "throughput": [], "accept": [], "idle": [], "memory": ["--jobs", "200"],
+    "batch": ["--jobs", "600"],
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", BENCHES)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.bounds import Cut, Supply, admitted, least_time_us
+from bench.bounds import Cut, Shut, Supply, admitted, least_time_us
 from bench.figures import judged, percentile
 from simulator.windows import make_window
 
@@ -69,3 +69,29 @@ def test_what_was_not_measured_is_not_said_to_be_met():
     assert judged("x", {}, [], ("a", None, "<=", 1)).met is None
     assert judged("x", {}, [], ("a", 2, "<=", 1), ("b", None, "<=", 1)).met is False
     assert judged("x", {}, [], ("a", 1, "<=", 1)).met is True
+
+
+@given(
+    kind=st.sampled_from(["sliding", "fixed", "bucket"]),
+    limit=st.integers(1, 20),
+    phase_ms=st.integers(0, 999),
+    calls=st.integers(1, 100),
+    shut_ms=st.tuples(st.integers(0, 4_000), st.integers(1, 4_000)),
+)
+def test_a_greedy_caller_of_a_provider_that_is_shut_for_a_while_is_done_exactly_then(
+    kind, limit, phase_ms, calls, shut_ms
+):
+    span_us = 1_000 * MS
+    start_us = 1_700_000_000_000_000 // span_us * span_us + phase_ms * MS
+    shut = Shut(shut_ms[0] * MS, sum(shut_ms) * MS)
+    window, now_us = make_window(kind, limit, span_us), start_us
+    for _ in range(calls):
+        while True:
+            now_us += (wait_us := window.wait_us(1, now_us))
+            if shut.from_us <= now_us - start_us < shut.to_us:
+                now_us = start_us + shut.to_us
+            elif wait_us == 0:
+                break
+        window.take(1, now_us)
+    supply = Supply(limit, span_us, kind, start_us, shut=shut)
+    assert least_time_us([supply], calls) == now_us - start_us

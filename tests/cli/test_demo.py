@@ -1,6 +1,8 @@
 """The parts of the demo that need neither engine nor network."""
 
-from cli.demo import measure, real, simulated, stack, texts
+import pytest
+
+from cli.demo import measure, real, simulated, speech, stack, texts, verbs
 
 
 def test_descriptions_are_cleaned_of_badges_links_and_tags():
@@ -51,3 +53,24 @@ def test_jobs_are_counted_where_they_were_completed():
         {"status": "failed", "route": {"chosen": "alpha/m"}},
     ]
     assert measure.where(jobs) == {"beta": 1}
+
+
+@pytest.mark.parametrize(
+    ("heard", "truth", "wrong"),
+    [
+        ("It was the best of times,", "it was the best of TIMES", 0.0),
+        ("", "one two", 1.0),
+        ("one three", "one two", 0.5),
+        ("two", "one two", 0.5),
+        ("one and two", "one two", 0.5),
+        ("all of this was invented", "one", 5.0),
+    ],
+)
+def test_a_word_changed_missing_or_too_many_counts_as_one_wrong(heard, truth, wrong):
+    assert speech.word_error_rate(heard, truth) == wrong
+
+
+def test_the_passage_and_the_recordings_are_there_and_so_is_a_folder_to_read():
+    assert len(speech.words(speech.WORDS)) == 119
+    assert set(speech.recordings()) == set(speech.RECORDINGS)
+    assert len(list(verbs.FOLDER.glob("*.md"))) >= 5

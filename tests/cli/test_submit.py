@@ -159,3 +159,8 @@ def test_an_interrupt_leaves_the_jobs_running_and_says_how_to_go_on(fake):
     assert process.returncode == 130
     assert "headrace jobs watch job_1" in err
     assert "Traceback" not in err
+
+
+def test_a_webhook_is_told_of_each_job(fake, headrace):
+    assert headrace("submit", "a", "b", "--webhook", "https://example.com/hook").code == 0
+    assert [body["webhook"] for body in fake.bodies] == ["https://example.com/hook"] * 2

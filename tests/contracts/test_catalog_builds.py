@@ -9,7 +9,7 @@ from shared.core.index import Index
 from shared.core.model import CredentialRef, Kind, Paid, lane_deployment
 from shared.core.selection import Impossible, Selection, select
 from shared.credentials import Secret
-from workers.providers.base import Call
+from workers.providers.base import Call, Sound
 from workers.providers.registry import adapter_for
 
 ENV = {"AZURE_RESOURCE_NAME": "mine", "CLOUDFLARE_ACCOUNT_ID": "0123abcd"}
@@ -17,7 +17,9 @@ OURS = catalog.build(Config(), env=ENV)
 REQUESTS = {
     Kind.CHAT: {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 8},
     Kind.EMBEDDING: {"input": "Hello"},
+    Kind.TRANSCRIPTION: {"response_format": "verbose_json", "language": "en"},
 }
+SOUND = Sound(b"fLaC", "part-001.flac", "audio/flac", 12.5)
 CALLS = [(d, kind) for d in OURS.deployments for kind in REQUESTS if kind in d.kinds]
 
 
@@ -26,7 +28,7 @@ def test_an_adapter_builds_a_request_for_every_deployment(deployment, kind):
     quirks = OURS.quirks(deployment.provider, deployment.model)
     request = {"model": deployment.id, **REQUESTS[kind]}
     for stream in (False, True) if kind is Kind.CHAT else (False,):
-        call = Call(kind, request, deployment, quirks, stream=stream)
+        call = Call(kind, request, deployment, quirks, stream=stream, sound=SOUND)
         built = adapter_for(deployment.type).build(call, Secret("sk-test-key"))
         assert built.method == "POST"
         assert built.url.startswith(deployment.base_url + "/")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from shared.core import quota
-from shared.core.model import Dimension, Need, Price, TokenCount, Window, WindowKind
+from shared.core.model import Audio, Dimension, Need, Price, TokenCount, Window, WindowKind
 
 START = 1_790_000_000_123
 LUA = Path(__file__).parents[2] / "shared/queue/lua"
@@ -225,13 +225,19 @@ def test_the_twins_agree_on_fakeredis(life: tuple[Window, list[dict[str, Any]]])
     dimension=st.sampled_from(Dimension),
     count=st.sampled_from(TokenCount),
     factor=st.sampled_from([1.0, 1.1, 1.25, 1.4, 0.97]),
-    price=st.builds(Price, *(st.none() | st.integers(0, 10**8) for _ in range(2))),
+    price=st.builds(Price, *(st.none() | st.integers(0, 10**8) for _ in range(4))),
+    audio=st.builds(
+        Audio,
+        least_seconds=st.sampled_from([0, 1, 10, 600]),
+        tokens_per_s=st.sampled_from([0.0, 10.0, 32.0, 12.5]),
+    ),
 )
-def test_the_twins_take_the_same_amount(need, dimension, count, factor, price) -> None:
+def test_the_twins_take_the_same_amount(need, dimension, count, factor, price, audio) -> None:
     window = Window("w", dimension, 10, 1000)
     spec = quota.window_spec(window, "c", "d", START, count, factor)
     if dimension is Dimension.MICROUSD:
         spec = quota.priced(spec, price, factor)
+    spec = quota.heard(spec, audio)
     asked = {
         "i": need.input_tokens,
         "o": need.output_tokens,
@@ -240,7 +246,7 @@ def test_the_twins_take_the_same_amount(need, dimension, count, factor, price) -
     }
     text = script("return string.format('%.0f', Q.amount(A.w, A.n))")
     answer = AMOUNTS.eval(text, 1, "{hr}:", orjson.dumps({"w": spec, "n": asked}))
-    assert int(answer) == quota.amount(need, dimension, count, factor, price)
+    assert int(answer) == quota.amount(need, dimension, count, factor, price, audio)
 
 
 AMOUNTS = fakeredis.FakeRedis()

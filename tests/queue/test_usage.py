@@ -191,3 +191,30 @@ async def test_a_replayed_job_is_due_by_its_new_deadline(world: World) -> None:
 
 async def seen(world: World):
     return (await Lanes(world.client).snapshot()).groups
+
+
+async def test_how_long_the_parts_of_audio_are_is_a_moving_mean(each_world: World) -> None:
+    world = each_world
+    heard = Report(
+        Verdict.COMPLETE,
+        result=b"{}",
+        usage=Usage(audio_seconds=600),
+        measured=Measured(2_000),
+        health="ok",
+    )
+    await finished(world, heard, need=Need(audio_seconds=600), kind=Kind.TRANSCRIPTION)
+    pace = (await Books(world.client).paces())["alpha/m"]
+    assert (pace.audio_seconds, pace.output_tokens) == (600, None)
+    short = Report(
+        Verdict.COMPLETE,
+        result=b"{}",
+        usage=Usage(audio_seconds=300),
+        measured=Measured(2_000),
+        health="ok",
+    )
+    await finished(world, short, need=Need(audio_seconds=300), kind=Kind.TRANSCRIPTION)
+    books = Books(world.client)
+    assert (await books.paces())["alpha/m"].audio_seconds == 450
+    await world.client.hset("{hr}:pace", "alpha/old", "3,-1,-1,5,-1,-1,-1,-1,-1,7")
+    older = (await Books(world.client).paces())["alpha/old"]  # as it was kept before
+    assert (older.calls, older.input_tokens, older.audio_seconds) == (3, 7, None)

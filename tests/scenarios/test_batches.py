@@ -6,6 +6,7 @@ import httpx2
 import openai
 import orjson
 import pytest
+from openai.types.responses import Response
 from whole import until
 
 LINES = 2_000
@@ -107,6 +108,29 @@ def test_the_sdk_runs_a_batch_of_embeddings(plain):
     done = ended(sdk, batch(sdk, lines, endpoint=url).id)
     assert (done.status, done.request_counts.completed) == ("completed", 5)
     assert all(one["response"]["body"]["data"] for one in read(sdk, done.output_file_id))
+
+
+def test_the_sdk_runs_a_batch_of_responses(plain):
+    sdk = plain.sdk(max_retries=0)
+    url = "/v1/responses"
+    bodies = [{"input": f"say {n}", "instructions": "be short"} for n in range(4)]
+    bodies += [{"input": "x", "background": True}, {"input": [], "metadata": {}}]
+    lines = [
+        {"custom_id": f"r{n}", "method": "POST", "url": url, "body": {"model": "sim-small"} | body}
+        for n, body in enumerate(bodies)
+    ]
+    done = ended(sdk, batch(sdk, lines, endpoint=url).id)
+    counts = done.request_counts
+    assert (done.status, counts.completed, counts.failed) == ("completed", 4, 2)
+    for one in read(sdk, done.output_file_id):
+        body = Response.model_validate(one["response"]["body"])
+        assert body.output_text
+        assert (body.status, body.instructions) == ("completed", "be short")
+        assert body == sdk.responses.retrieve(body.id)
+    wrong = {one["custom_id"]: one["response"] for one in read(sdk, done.error_file_id)}
+    assert {id_: each["status_code"] for id_, each in wrong.items()} == {"r4": 400, "r5": 400}
+    assert wrong["r4"]["body"]["error"]["param"] == "background"
+    assert wrong["r5"]["body"]["error"]["param"] == "input"
 
 
 BAD_FILES = [

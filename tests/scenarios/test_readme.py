@@ -15,6 +15,7 @@ from whole import Whole, until, whole_system
 from bench.stack import KEY
 from cli import address
 from cli.main import VERBS
+from simulator.speech import talk_of, write
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -41,6 +42,10 @@ def typed(line: str, system: Whole, folder: Path) -> "subprocess.CompletedProces
     asked = {"model": "auto", "messages": [{"role": "user", "content": "Say hello"}]}
     row = {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": asked}
     (folder / "requests.jsonl").write_text(json.dumps(row), encoding="utf-8")
+    (folder / "papers").mkdir(exist_ok=True)
+    (folder / "papers" / "one.md").write_text("# One\n\nWater turns the wheel.\n", encoding="utf-8")
+    (folder / "talks").mkdir(exist_ok=True)
+    write(talk_of(1, 20), folder / "talks" / "one.flac")
     (folder / "FILE").write_text("providers: {}\n", encoding="utf-8")
     with system.http() as http:
         request = {"model": "auto", "messages": [{"role": "user", "content": "Say hello"}]}
@@ -53,7 +58,11 @@ def typed(line: str, system: Whole, folder: Path) -> "subprocess.CompletedProces
         ("hr_…", KEY),
     ):
         line = line.replace(old, new)
-    env = os.environ | {"HEADRACE_URL": system.url, "HEADRACE_API_KEY": KEY}
+    env = os.environ | {
+        "HEADRACE_URL": system.url,
+        "HEADRACE_API_KEY": KEY,
+        "HEADRACE_DATA_DIR": str(folder / ".headrace"),
+    }
     return subprocess.run(
         ["bash", "-c", line],
         check=False, cwd=folder, env=env, capture_output=True, text=True, timeout=60,

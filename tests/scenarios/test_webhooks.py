@@ -6,7 +6,11 @@ import signal
 import orjson
 import pytest
 from hook_receiver import receiving
-from openai.types.webhooks import ResponseCompletedWebhookEvent
+from openai.types.webhooks import (
+    BatchCompletedWebhookEvent,
+    BatchFailedWebhookEvent,
+    ResponseCompletedWebhookEvent,
+)
 from whole import until, whole_system
 
 ALLOWED = {"HEADRACE_ALLOW_PRIVATE_WEBHOOKS": "true"}
@@ -134,3 +138,36 @@ def test_a_response_of_the_background_is_told_as_openai_tells_it(system):
     assert isinstance(event, ResponseCompletedWebhookEvent)
     assert event.data.id == response.id
     assert sdk.responses.retrieve(event.data.id).output_text
+
+
+@pytest.mark.timeout(120)
+def test_a_batchs_end_is_told_as_openai_tells_it(system):
+    sdk = system.sdk()
+    chat = {"model": "sim-small", "messages": [{"role": "user", "content": "go"}]}
+    url = "/v1/chat/completions"
+    line = orjson.dumps({"custom_id": "a", "method": "POST", "url": url, "body": chat})
+    types = ["batch.completed", "batch.failed"]
+    with receiving() as there:
+        made = sdk.webhooks.create(name="b", url=there.url, event_types=types)
+        batches = []
+        for content in (line, b"{"):
+            file = sdk.files.create(file=("in.jsonl", content), purpose="batch")
+            new = {"endpoint": url, "completion_window": "24h"}
+            batches.append(sdk.batches.create(input_file_id=file.id, **new))
+        until(lambda: len(there.got) == 2)
+        with system.http() as http:
+            again = http.post(f"/v1/batches/{batches[0].id}/redeliver")
+        assert (again.status_code, len(again.json()["headrace"]["deliveries"])) == (202, 2)
+        until(lambda: len(there.got) == 3)
+        sdk.webhooks.delete(made.id)
+    ids = [headers["webhook-id"] for _, headers, _ in there.got]
+    assert ids[2] in ids[:2]
+    events = {}
+    for _, headers, body in there.got:
+        event = sdk.webhooks.unwrap(body, headers, secret=made.signing_secret)
+        events[event.data.id] = type(event)
+    assert events == {
+        batches[0].id: BatchCompletedWebhookEvent,
+        batches[1].id: BatchFailedWebhookEvent,
+    }
+    assert sdk.batches.retrieve(batches[0].id).status == "completed"

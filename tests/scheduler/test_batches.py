@@ -11,6 +11,7 @@ from scheduler.batch_lines import Limits
 from shared.core.batch import BatchStatus, Pace, job_id
 from shared.core.sharing import ShareMode, Wish
 from shared.errors import Refused, StoreError
+from shared.queue.types import Report, Verdict
 from shared.store.batches import Change
 from shared.store.leader import StaleFence
 
@@ -37,6 +38,7 @@ async def test_a_batch_goes_through_its_states_to_exact_counts_and_files(world: 
     assert (batch.total, batch.completed, batch.failed) == (450, 449, 1)
     assert (batch.usage.input_tokens, batch.usage.cached_tokens) == (449 * 3, 449)
     assert {"in_progress", "finalizing", "completed"} == batch.moments.keys()
+    assert batch.answered_by == {"alpha/sim": 449}
     good, bad = await world.read(batch.output_file_id), await world.read(batch.error_file_id)
     assert {one["custom_id"] for one in good} == {f"c{n}" for n in range(450)} - {"c7"}
     assert len(good) == 449
@@ -92,7 +94,11 @@ BAD_FILES = [
     ([{"custom_id": "a"}], "missing_required_parameter", 1, "method"),
     ([line("a", body={"messages": []})], "missing_required_parameter", 1, "body.model"),
     ([line("a", body={"model": "nope"})], "model_not_found", 1, "body.model"),
+    ([line("a", body={"model": "ears"})], "model_not_suitable", 1, "body.model"),
     ([line("a", body={"model": "sim", "stream": True})], "invalid_value", 1, "body.stream"),
+    ([b"\x1f\x8b\x08\x00", b"\x00"], "invalid_file_format", None, "input_file_id"),
+    ([b"\x7fELF\x02\x01\x00", line("a")], "invalid_file_format", None, "input_file_id"),
+    ([line("a"), b"\x00\xff"], "invalid_json_line", 2, None),
     ([], "empty_file", None, "input_file_id"),
     ([b"", b"  "], "empty_file", None, "input_file_id"),
     ([line(f"c{n}") for n in range(6)], "too_many_requests_in_file", None, "input_file_id"),
@@ -115,6 +121,41 @@ async def test_a_bad_file_fails_with_the_line_named_and_nothing_is_run(
     assert first["message"]
     assert not await world.work()
     assert not await world.store.live()
+
+
+async def test_a_foreign_file_is_told_once_and_not_line_by_line(world: BatchWorld) -> None:
+    batch_id = await world.create([b"PK\x03\x04", *([b"\x00"] * 50)])
+    await world.turn()
+    (error,) = (await world.get(batch_id)).errors
+    assert error["message"].startswith("The input file is a ZIP archive")
+
+
+async def test_a_byte_order_mark_is_no_fault(world: BatchWorld) -> None:
+    batch = await world.settle(
+        await world.create([b"\xef\xbb\xbf" + orjson.dumps(line("a")), line("b")])
+    )
+    assert (batch.status, batch.completed) == (BatchStatus.COMPLETED, 2)
+
+
+async def test_recordings_become_parents_on_the_lane_of_transcriptions(world: BatchWorld) -> None:
+    url = "/v1/audio/transcriptions"
+    lines = [
+        line(f"a{n}", url=url, body={"model": "ears", "url": f"https://example.com/{n}.mp3"})
+        for n in range(3)
+    ]
+    lines.append(line("bad", url=url, body={"model": "ears"}))
+    batch_id = await world.create(lines, endpoint=url)
+    await world.turn(2)
+    claims = await world.world.claim(want=9, providers=("own",))
+    assert {claim.lane for claim in claims} == {"own/transcriptions@shared"}
+    heard = orjson.dumps({"text": "said", "duration": 1.0, "language": "en"})
+    for claim in claims:
+        assert await world.world.finish(claim, Report(Verdict.COMPLETE, result=heard))
+    batch = await world.settle(batch_id)
+    assert (batch.completed, batch.failed, batch.answered_by) == (3, 1, {})
+    good, (bad,) = await world.read(batch.output_file_id), await world.read(batch.error_file_id)
+    assert {one["response"]["body"]["text"] for one in good} == {"said"}
+    assert bad["response"]["body"]["error"]["param"] == "file_id"
 
 
 async def test_every_bad_line_is_named_up_to_a_bound(world: BatchWorld) -> None:
@@ -242,10 +283,10 @@ async def test_a_line_that_became_a_job_is_not_refused_by_who_leads_next(
     await world.turn()
     real = world.store._change
 
-    async def dying(**given: Any) -> Any:
-        if b"drop" in given["args"][0]:  # every line was handed in, and this was to say so
+    async def dying(asked: Any) -> Any:
+        if asked["drop"]:  # every line was handed in, and this was to say so
             raise Killed
-        return await real(**given)
+        return await real(asked)
 
     world.store._change = dying
     with pytest.raises(Killed):

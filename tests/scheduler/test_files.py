@@ -1,6 +1,7 @@
 """Files whose time is over, on a real store."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -31,7 +32,7 @@ async def expire(world: BatchWorld, file_id: str) -> None:
 async def turn(world: BatchWorld) -> None:
     bell = Bell()
     bell.ring()
-    await ExpiredFiles(world.files, world.store, world.objects, bell).turn()
+    await ExpiredFiles(world.files, world.store, world.world.jobs, world.objects, bell).turn()
 
 
 async def test_an_expired_file_is_removed_with_its_bytes(world: BatchWorld) -> None:
@@ -60,6 +61,26 @@ async def test_an_expired_file_that_a_batch_reads_stays_until_it_is_done(world: 
 
 async def expire_again(world: BatchWorld, file_id: str) -> None:
     await world.files.postpone(file_id, await world.files.now_ms() - 1)
+
+
+async def test_what_came_with_a_job_stays_until_the_job_has_ended(world: BatchWorld) -> None:
+    (accepted,) = await world.world.accept(world.world.job())
+    job = accepted.job_id
+    file_id = await world.upload(b"x")
+    file = await world.files.get(file_id, "t1")
+    assert file is not None
+    await world.files.forget(file)
+    now = await world.files.now_ms()
+    await world.files.put(replace(file, id="upload-1", expires_ms=now + 60_000, job=job))
+    page = await world.files.list("t1", purpose=None, after=None, limit=9, ascending=True)
+    assert page.files == ()
+    await expire_again(world, "upload-1")
+    await turn(world)
+    assert await world.world.client.exists("{hr}:file:upload-1")
+    await world.world.jobs.cancel(job, None)
+    await expire_again(world, "upload-1")
+    await turn(world)
+    assert not await world.world.client.exists("{hr}:file:upload-1")
 
 
 async def test_files_are_listed_by_tenant_purpose_and_page(world: BatchWorld) -> None:

@@ -9,13 +9,9 @@ from shared.batch_lines import (
     LineTooLong,
     Problem,
     Row,
-    outcome_line,
     read,
-    refusal,
     rows,
 )
-from shared.core.batch import Mark
-from shared.errors import Refused
 
 URL = "/v1/chat/completions"
 
@@ -90,46 +86,3 @@ def test_what_is_wrong_is_named(value, code, param):
     problem = read(row(value), URL)
     assert isinstance(problem, Problem)
     assert (problem.code, problem.param, problem.line) == (code, param, 4)
-
-
-def test_a_providers_429_is_never_a_callers():
-    text = "E" + orjson.dumps({"message": "slow", "status": 429}).decode()
-    good, line = outcome_line("Fjob_1_2", "a", text.encode())
-    told = orjson.loads(line)
-    assert (good, told["response"]["status_code"], told["custom_id"]) == (False, 500, "a")
-
-
-def test_a_refused_line_tells_what_the_endpoint_would_have():
-    why = Refused("temperature: too hot", param="temperature", code="invalid_value")
-    good, line = outcome_line(refusal(Mark.REFUSED, "job_1_2", "a", why), "", None)
-    told = orjson.loads(line)
-    assert (good, told["id"], told["custom_id"]) == (False, "batch_req_1_2", "a")
-    assert told["response"] == {
-        "status_code": 400,
-        "request_id": "job_1_2",
-        "body": {
-            "error": {
-                "message": "temperature: too hot",
-                "type": "invalid_request_error",
-                "param": "temperature",
-                "code": "invalid_value",
-            }
-        },
-    }
-
-
-@pytest.mark.parametrize(
-    ("mark", "outcome", "code"),
-    [
-        ("Xjob_1_2", None, "batch_expired"),
-        ("Kjob_1_2", None, "batch_cancelled"),
-        ("Fjob_1_2", None, "request_cancelled"),
-        ("Cjob_1_2", None, "result_expired"),
-        (refusal(Mark.EXPIRED, "job_1_2", "a", Refused("away", status=503)), None, "batch_expired"),
-    ],
-)
-def test_a_line_without_an_answer_says_why(mark, outcome, code):
-    good, line = outcome_line(mark, "a", outcome)
-    told = orjson.loads(line)
-    assert (good, told["response"], told["error"]["code"]) == (False, None, code)
-    assert (told["id"], told["custom_id"]) == ("batch_req_1_2", "a")

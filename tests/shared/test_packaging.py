@@ -149,7 +149,7 @@ def test_the_image_installs_pinned_requirements_only_and_is_not_root():
         assert name in settings.variables()
 
 
-@pytest.mark.parametrize("name", ["base", "dev", "demo", "build"])
+@pytest.mark.parametrize("name", ["base", "dev", "engines", "speech", "build"])
 def test_requirements_are_pinned_with_hashes_and_name_no_index(name):
     text = (ROOT / "requirements" / f"{name}.txt").read_text()
     assert not re.search(r"https?://|file://|index-url|find-links|^-", text, re.MULTILINE)

@@ -124,7 +124,9 @@ def test_the_configuration_for_headrace_tells_real_time_and_only_what_it_should(
 def test_the_configuration_shown_in_the_package_is_readable():
     shown = simulator.__doc__.split("tell real time:\n", 1)[1]
     config = load_config(yaml.safe_load(textwrap.dedent(shown.split("\n`simulator.")[0])))
-    assert [model.id for model in config.providers[0].models] == ["sim-small", "sim-embed"]
+    models = {model.id: model for model in config.providers[0].models}
+    assert list(models) == ["sim-small", "sim-embed", "sim-whisper", "sim-listen"]
+    assert models["sim-whisper"].max_audio_bytes == 25 * 1024 * 1024
 
 
 def test_headrace_takes_the_configuration_made_for_it():

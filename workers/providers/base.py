@@ -46,12 +46,25 @@ class HttpReply:
 
 
 @dataclass(frozen=True, slots=True)
+class Sound:
+    """A part of audio, as it is sent; `seconds` is how long it is."""
+
+    data: bytes
+    filename: str
+    content_type: str
+    seconds: float
+
+    def __repr__(self) -> str:
+        return f"Sound({self.filename}, {len(self.data)} bytes, {self.seconds:g} s)"
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """One upstream call: what is asked, of whom, and how its wire differs from OpenAI's.
 
     `request` is the caller's OpenAI body. `count` estimates tokens where a provider reports none;
     `input_tokens` is the estimate the job was accepted with. `job_id` and `created_s` fill in where
-    a provider's answer has no id or time.
+    a provider's answer has no id or time. `sound` is what is to be transcribed.
     """
 
     kind: Kind
@@ -63,6 +76,7 @@ class Call:
     count: CountTokens = len
     job_id: str = ""
     created_s: int = 0
+    sound: Sound | None = None
 
 
 class StreamReader(Protocol):

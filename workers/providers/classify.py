@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
+
+import orjson
 
 from shared.core import ratelimits, resets
 from shared.core.outcome import Failed, FailureKind, Learned
 from shared.core.ratelimits import DAY_MS, MINUTE_MS, Violation
-from workers.providers.base import Call
+from workers.providers.base import Call, HttpReply
 from workers.providers.errors import UpstreamError
 from workers.providers.verdicts import Verdict, judge
 
@@ -58,6 +61,18 @@ def inside(call: Call, status: int, headers: Mapping[str, str], error: UpstreamE
 def malformed(message: str, status: int) -> Failed:
     """An answer that is none; it may have been worked on, and billed."""
     return Failed(FailureKind.MALFORMED_REPLY, message, status=status, uncertain=True)
+
+
+def read_object(reply: HttpReply) -> dict[str, Any] | Failed:
+    """The JSON object that an answer holds, as it is or alone in a list; or that it holds none."""
+    try:
+        value = orjson.loads(reply.body)
+    except orjson.JSONDecodeError:
+        what = "not JSON" if reply.body.strip() else "empty"
+        return malformed(f"the answer is {what}", reply.status)
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    return value if isinstance(value, dict) else malformed("the answer is no object", reply.status)
 
 
 def _limit(

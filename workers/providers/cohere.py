@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from shared.core.model import Kind
 from shared.core.outcome import Failed, Outcome
 from shared.credentials import Secret
-from workers.providers import cohere_replies, cohere_requests
+from workers.providers import cohere_replies, cohere_requests, transcription, transcripts
 from workers.providers.base import Call, HttpReply, HttpRequest, StreamReader
 from workers.providers.classify import inside, refusal
 from workers.providers.errors import read_error
@@ -19,6 +19,8 @@ class Cohere:
 
     def build(self, call: Call, credential: Secret | None) -> HttpRequest | Failed:
         """The request to send, or why these inputs cannot be embedded here."""
+        if call.kind is Kind.TRANSCRIPTION:
+            return transcription.build(call, credential)
         if call.kind is not Kind.EMBEDDING:
             body, dropped = cohere_requests.chat_body(call)
             return post(call, credential, call.quirks.chat_path, body, dropped)
@@ -29,6 +31,8 @@ class Cohere:
 
     def parse(self, call: Call, reply: HttpReply) -> Outcome:
         """What a whole answer with a 2xx status came to."""
+        if call.kind is Kind.TRANSCRIPTION:
+            return transcripts.read(call, reply, transcription.heard)
         embedding = call.kind is Kind.EMBEDDING
         return read(
             call, reply, cohere_replies.embeddings if embedding else cohere_replies.completion
@@ -43,4 +47,4 @@ class Cohere:
         self, call: Call, status: int, headers: Mapping[str, str], body: bytes, now_ms: int
     ) -> Failed:
         """What an answer that is not 2xx means."""
-        return refusal(call, status, headers, read_error(body), now_ms)
+        return transcripts.unsuited(call, refusal(call, status, headers, read_error(body), now_ms))

@@ -16,9 +16,9 @@ from shared.core.model import Kind
 from shared.core.outcome import Failed, FailureKind, Outcome, Succeeded
 from shared.credentials import Secret
 from workers.assemble import Assembler
-from workers.providers import gemini_request, normalise
+from workers.providers import gemini_audio, gemini_request, normalise, transcripts
 from workers.providers.base import Call, HttpReply, HttpRequest, StreamReader
-from workers.providers.classify import inside, malformed, refusal
+from workers.providers.classify import inside, malformed, read_object, refusal
 from workers.providers.errors import error_of, read_error
 from workers.providers.gemini_embeddings import embeddings
 from workers.providers.gemini_reply import Translator
@@ -35,6 +35,8 @@ class Gemini:
     def build(self, call: Call, credential: Secret | None) -> HttpRequest | Failed:
         """The request to send, or why it cannot be; KeyError where this kind is not offered."""
         quirks = call.quirks
+        if call.kind is Kind.TRANSCRIPTION:
+            return gemini_audio.build(call, credential)
         embedding = call.kind is Kind.EMBEDDING
         path = quirks.embeddings_path if embedding else quirks.chat_path
         if not path:
@@ -51,15 +53,11 @@ class Gemini:
 
     def parse(self, call: Call, reply: HttpReply) -> Outcome:
         """What a whole answer with a 2xx status came to."""
-        try:
-            value = orjson.loads(reply.body)
-        except orjson.JSONDecodeError:
-            what = "not JSON" if reply.body.strip() else "empty"
-            return malformed(f"the answer is {what}", reply.status)
-        if isinstance(value, list) and len(value) == 1:
-            value = value[0]
-        if not isinstance(value, dict):
-            return malformed("the answer is no object", reply.status)
+        if call.kind is Kind.TRANSCRIPTION:
+            return transcripts.read(call, reply, gemini_audio.heard)
+        value = read_object(reply)
+        if isinstance(value, Failed):
+            return value
         try:
             if call.kind is Kind.EMBEDDING and value.keys() & {"embedding", "embeddings"}:
                 return embeddings(call, value)
@@ -84,7 +82,7 @@ class Gemini:
             # A cap on what is spent in any ten minutes, whatever retryDelay says (facts 3).
             wait_ms = max(_SPENT_MS, failed.retry_after_ms or 0)
             return replace(failed, scope="credential", retry_after_ms=wait_ms)
-        return failed
+        return transcripts.unsuited(call, failed)
 
 
 def _completion(call: Call, chunk: dict[str, Any]) -> Outcome:

@@ -3,21 +3,19 @@
 import functools
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import quote
 
 import orjson
 
 from shared.core.model import Kind, Usage
 from shared.core.outcome import Failed, Outcome, Succeeded
 from shared.credentials import Secret
-from workers.providers import messages, normalise, parameters
+from workers.providers import messages, normalise, parameters, transcription, transcripts
 from workers.providers.base import Call, HttpReply, HttpRequest, StreamReader
 from workers.providers.classify import inside, malformed, refusal
 from workers.providers.errors import error_of, read_error
+from workers.providers.requests import sent
 from workers.providers.streaming import ChatReader
 
-USER_AGENT = "headrace/0.1"
-ACCEPT_ENCODING = "gzip, deflate"  # what the transport can undo
 OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens")
 
 Translate = Callable[[dict[str, Any]], dict[str, Any]]
@@ -28,6 +26,8 @@ class OpenAICompatible:
 
     def build(self, call: Call, credential: Secret | None) -> HttpRequest:
         """The request to send; KeyError where the deployment does not offer this kind."""
+        if call.kind is Kind.TRANSCRIPTION:
+            return transcription.build(call, credential)
         quirks = call.quirks
         embedding = call.kind is Kind.EMBEDDING
         path = quirks.embeddings_path if embedding else quirks.chat_path
@@ -38,6 +38,8 @@ class OpenAICompatible:
 
     def parse(self, call: Call, reply: HttpReply) -> Outcome:
         """What a whole answer with a 2xx status came to."""
+        if call.kind is Kind.TRANSCRIPTION:
+            return transcripts.read(call, reply, transcription.heard)
         return read(call, reply)
 
     def parse_stream(self, call: Call, status: int, headers: Mapping[str, str]) -> StreamReader:
@@ -48,7 +50,7 @@ class OpenAICompatible:
         self, call: Call, status: int, headers: Mapping[str, str], body: bytes, now_ms: int
     ) -> Failed:
         """What an answer that is not 2xx means."""
-        return refusal(call, status, headers, read_error(body), now_ms)
+        return transcripts.unsuited(call, refusal(call, status, headers, read_error(body), now_ms))
 
 
 def post(
@@ -58,20 +60,8 @@ def post(
     body: Mapping[str, Any],
     dropped: tuple[str, ...] = (),
 ) -> HttpRequest:
-    """The request around a body, for this adapter and for those of native wires."""
-    quirks = call.quirks
-    headers = {
-        "content-type": "application/json",
-        "accept": "text/event-stream" if call.stream else "application/json",
-        "accept-encoding": ACCEPT_ENCODING,
-        "user-agent": USER_AGENT,
-        **dict(quirks.extra_headers),
-    }
-    if credential is not None and quirks.auth_header:
-        headers[quirks.auth_header] = quirks.auth_format.format(key=credential.reveal())
-    path = path.replace("{model}", quote(call.deployment.model, safe=""))
-    url = call.deployment.base_url.rstrip("/") + path
-    return HttpRequest("POST", url, headers, orjson.dumps(body), dropped)
+    """The request around a JSON body, for this adapter and for those of native wires."""
+    return sent(call, credential, path, "application/json", orjson.dumps(body), dropped)
 
 
 def read(call: Call, reply: HttpReply, translate: Translate | None = None) -> Outcome:

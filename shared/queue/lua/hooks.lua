@@ -3,7 +3,7 @@
 --
 -- hooked:<tenant> hash endpoint id -> " type type … ": what each endpoint that is not disabled asked for
 -- hooks:<tenant> hash endpoint id -> JSON: the endpoints (hook.lua writes, shared/store/hooks.py reads)
--- told:<job> list of the ids of the jobs that tell of it, the last TOLD of them
+-- told:<job or batch> list of the ids of the jobs that tell of it, the last TOLD of them
 -- job hash `as`: 'response' where it is told of as one too (`response.completed`, resp_…)
 -- job hash `hook`: the job's own, JSON {id, types " type type … ", url, secrets}: secrets sign instead
 --   of the endpoint's where there are any
@@ -65,7 +65,7 @@ local function kind_as(e)
   return e.h.as .. '.' .. (word == 'completed' and cut_short(e.outcome) and 'incomplete' or word)
 end
 
--- The lines of a batch are told of by their batch, children by their parent.
+-- The lines of a batch are told of by their batch (batch_change.lua), children by their parent.
 local function tell_of(e)
   if e.h.batch or e.h.parent then return {} end
   if not e.h.hook and not next(hooked(e.h.tenant)) then return {} end
@@ -81,13 +81,14 @@ local function tell_of(e)
   return ids
 end
 
+local function note_told(id, ids)
+  if #ids == 0 then return end
+  local key = P .. 'told:' .. id
+  call('RPUSH', key, unpack(ids))
+  call('LTRIM', key, -TOLD, -1)
+  call('PEXPIRE', key, settings('retention_ms', '259200000'))
+end
+
 later[#later + 1] = function()
-  for _, e in ipairs(ENDED) do
-    local ids, key = tell_of(e), P .. 'told:' .. e.id
-    if #ids > 0 then
-      call('RPUSH', key, unpack(ids))
-      call('LTRIM', key, -TOLD, -1)
-      call('PEXPIRE', key, settings('retention_ms', '259200000'))
-    end
-  end
+  for _, e in ipairs(ENDED) do note_told(e.id, tell_of(e)) end
 end

@@ -185,6 +185,7 @@ local function line_ended(id, h, status)
   if status == 'cancelled' and v[1] ~= 'in_progress' then mark = 'K' end
   call('RPUSH', P .. 'bended:' .. batch, mark .. id)
   if mark == 'C' or mark == 'F' then call('HINCRBY', key, mark == 'C' and 'completed' or 'failed', 1) end
+  if mark == 'C' and provider_of(h.lane) ~= 'own' then call('HINCRBY', key, 'by ' .. deployment_of(h.lane), 1) end
   local ended = call('HINCRBY', key, 'ended', 1)
   if ended % 500 == 0 or ended >= tonumber(v[2] or '0') then announce('batch', '') end
 end

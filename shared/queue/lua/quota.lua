@@ -434,15 +434,21 @@ do
 
   function Q.amount(w, need)
     if w.d == 'requests' then return need.r or 1 end
-    if w.d == 'audio_seconds' then return need.a or 0 end
+    local spoken = need.a or 0
+    local counted = spoken > 0 and max(spoken, w.m or 0) or 0
+    if w.d == 'audio_seconds' then return counted end
     local tokens = need.i or 0
-    if w.d == 'microusd' then return ceil((tokens * w.pi + (need.m or 0) * w.po) * (w.f or 1) / MICRO - 1e-6) end
+    if w.d == 'microusd' then
+      if spoken > 0 and w.pa then return ceil(counted * w.pa / 3600 - 1e-6) end
+      local spent = (tokens * w.pi + (need.m or 0) * w.po) * (w.f or 1) + spoken * (w.at or 0) * w.pi
+      return ceil(spent / MICRO - 1e-6)
+    end
     if w.c == 'input+output' then
       tokens = tokens + (need.o or 0)
     elseif w.c ~= 'input' then
       tokens = tokens + (need.m or 0)
     end
-    return ceil(tokens * (w.f or 1) - 1e-6)
+    return ceil(tokens * (w.f or 1) + spoken * (w.at or 0) - 1e-6)
   end
 
   function Q.earliest(w, amount, keep)

@@ -6,11 +6,11 @@
 --   kept: answers of another job's call, while it ran and after it; spared: what they would cost by the list.
 --   Kept for set:usage_ms. Beyond ROWS_A_DAY rows further tenants of that day are one, "*".
 -- spent:<day> string microusd of the day over all tenants
--- pace hash deployment -> n,first,each,total,share,share_dev,out,out_dev,cost,in: moving means of answered
+-- pace hash deployment -> n,first,each,total,share,share_dev,out,out_dev,cost,in,audio: moving means of answered
 --   calls (shared/core/pace.py): ms to the first token, microseconds a further token, ms in all, output
---   tokens in thousandths of what was asked, output tokens, microusd, input tokens; _dev: mean deviations.
+--   tokens in thousandths of what was asked, output tokens, microusd, input tokens, seconds of audio; _dev: mean deviations.
 
-local ROWS_A_DAY, NAMES = 20000, { 'n', 'first', 'each', 'total', 'share', 'share_dev', 'out', 'out_dev', 'cost', 'in' }
+local ROWS_A_DAY, NAMES = 20000, { 'n', 'first', 'each', 'total', 'share', 'share_dev', 'out', 'out_dev', 'cost', 'in', 'audio' }
 local BOOKED, PACES, SPENT
 fresh[#fresh + 1] = function() BOOKED, PACES, SPENT = {}, {}, 0 end
 
@@ -46,6 +46,7 @@ local function measure(deployment, used, m)
   blend(p, 'total', m.t)
   if m.l then blend(p, 'cost', m.l) end
   blend(p, 'in', used.i)
+  if used.a > 0 then blend(p, 'audio', used.a) end
   if used.o <= 0 then return end
   blend(p, 'each', math.max(0, m.t - (m.f or math.max(p.first, 0))) * 1000 / used.o)
   if p.out >= 0 then blend(p, 'out_dev', math.abs(used.o - p.out)) end

@@ -16,7 +16,7 @@ from shared.core.batch import (
     next_step,
 )
 
-PACE = Pace(outstanding=100, collect=50)
+PACE = Pace(outstanding=100, collect=50, chunk=40)
 NOW = 1_000
 BATCH = Batch(
     "batch_0123", "t", "/v1/chat/completions", "file-1", "24h", BatchStatus.IN_PROGRESS, 0, 2_000,
@@ -28,10 +28,11 @@ STEPS = [
     ("it is looked at first", {"status": BatchStatus.VALIDATING}, Step.VALIDATE),
     ("then it is fed", {}, Step.FEED),
     ("up to its bound", {"fed": 100}, Step.WAIT),
-    ("and again at half of it", {"fed": 100, "ended": 50, "collected": 50}, Step.FEED),
+    ("and not by less than a chunk", {"fed": 100, "ended": 39, "collected": 39}, Step.WAIT),
+    ("but as soon as there is room for one", {"fed": 100, "ended": 40, "collected": 40}, Step.FEED),
     ("a chunk that was begun comes first", {"fed": 200, "chunk": CHUNK}, Step.FEED),
     ("what ended is collected", {"fed": 60, "ended": 50, "waiting": 50}, Step.COLLECT),
-    ("not a few at a time", {"fed": 100, "ended": 49, "waiting": 49}, Step.WAIT),
+    ("not a few at a time", {"fed": 140, "ended": 49, "waiting": 49}, Step.WAIT),
     ("but all at the end", {"fed": 300, "ended": 300, "waiting": 1}, Step.COLLECT),
     ("and then it is finished", {"fed": 300, "ended": 300}, Step.FINISH),
     ("a last line is waited for", {"fed": 300, "ended": 299}, Step.WAIT),

@@ -112,6 +112,20 @@ def test_a_model_that_is_gone_everywhere_is_a_404():
     assert (final.error.status, final.error.code) == (404, "model_not_found")
 
 
+def test_what_one_place_does_not_take_goes_to_any_other_for_good_and_paid_last():
+    unsuited = failed("unsuited", code="audio_too_large", status=413, param="file")
+    assert action(unsuited, others=(BETA,), paid=(PAID,), context_tokens=9**9) == Move(BETA.lane)
+    assert action(unsuited, paid=(PAID,), attempts=9) == Move(PAID.lane)
+    final = action(unsuited)
+    assert isinstance(final, Fail)
+    assert (final.error.code, final.error.status, final.error.param) == (
+        "audio_too_large",
+        400,
+        "file",
+    )
+    assert after(unsuited).cooldowns == ()
+
+
 def test_what_is_too_long_goes_to_a_larger_context_only():
     facts = {"others": (BETA, BIG), "context_tokens": 8_000}
     assert action(failed("too_long"), **facts) == Move("gamma/m@shared")

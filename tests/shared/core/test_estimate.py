@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -57,6 +59,37 @@ def test_a_declared_limit_is_at_most_halved_and_its_ceiling_stays():
     lower = estimate.lowered(known(declared=60, guess=False), trouble)
     assert 30 <= lower.window.limit < 60
     assert lower.ceiling == 60
+
+
+def refused_for(ms, *, admitted=0, every_ms=1_000, running=2):
+    """Refusals that follow each other for so long; `admitted` calls went through between them."""
+    begun = NOW - ms
+    refusals = burst(ms // every_ms, begun + every_ms, every_ms)
+    sent = sorted(burst(60, begun - 1_000, 10) + refusals + burst(admitted, begun + 500, 1))
+    return Trouble(
+        NOW, 1_000, tuple(sent), NOW - 1, running, free=50, chain_ms=begun,
+        refusals=len(refusals) - running,
+    )  # fmt: skip
+
+
+def test_a_provider_that_refuses_everything_for_longer_than_a_window_has_not_lowered_it():
+    lower = estimate.lowered(known(declared=60, guess=False), refused_for(3_000))
+    lower = estimate.lowered(lower, refused_for(4_000))
+    assert (lower.window.limit, lower.ceiling) == (15, 60)
+    again = estimate.lowered(lower, refused_for(7_000))
+    assert (again.window.limit, again.window.source, again.guess) == (60, "catalog", False)
+    assert estimate.lowered(again, refused_for(8_000)) == again
+
+
+def test_what_was_admitted_meanwhile_keeps_the_blame_on_the_window():
+    lower = known(15, declared=60)
+    assert estimate.lowered(lower, refused_for(7_000, admitted=5)).window.limit < 15
+    silent = replace(refused_for(7_000), sent=())  # no log of the calls: nobody knows
+    assert estimate.lowered(lower, silent).window.limit < 15
+
+
+def test_a_window_that_was_only_guessed_is_not_raised_by_refusals():
+    assert estimate.lowered(known(15), refused_for(7_000)).window.limit < 15
 
 
 @given(

@@ -151,6 +151,35 @@ def test_the_cause_is_the_check_that_the_best_of_them_failed():
     assert [one.deployment for one in found.considered] == ["b/m", "a/m"]
 
 
+class TestLastResort:
+    toy = deployment("local/toy", last_resort=True, category="small")
+    real = deployment("groq/real", category="large")
+
+    @pytest.mark.parametrize("name", ["auto", "auto:small", "auto:cheap", "auto:fast"])
+    def test_it_takes_no_work_from_a_better_lane_that_is_busy_or_rests(self, name):
+        busy = loads_of([lane("groq/real", (50, 50, 50), rate=0.1, open_ms=NOW_MS + 600_000)])
+        found = select(index(self.toy, self.real), ask(name), busy, NOW_MS)
+        assert chosen(found) == ("groq/real@shared",)
+        assert ("last_resort", 1) in found.skipped
+
+    def test_it_stands_in_where_nothing_else_could_serve(self):
+        blind = replace(self.real, capabilities=frozenset({"chat"}))
+        seeing = replace(self.toy, capabilities=frozenset({"chat", "vision"}))
+        wish = ask(capabilities=frozenset({"vision"}))
+        assert chosen(select(index(seeing, blind), wish, {}, NOW_MS)) == ("local/toy@shared",)
+        assert chosen(select(index(self.toy), ask(), {}, NOW_MS)) == ("local/toy@shared",)
+
+    def test_named_it_is_what_was_meant(self):
+        both = index(self.toy, self.real)
+        assert chosen(select(both, ask("toy"), {}, NOW_MS)) == ("local/toy@shared",)
+
+    def test_it_never_hides_why_the_better_ones_could_not_serve(self):
+        small = replace(self.real, context_tokens=150)
+        found = select(index(self.toy, small), ask(), {}, NOW_MS)
+        assert isinstance(found, Impossible)
+        assert found.cause is Skip.CONTEXT
+
+
 class TestNames:
     catalog = (
         deployment("groq/openai/gpt-oss-20b", family="gpt-oss-20b"),

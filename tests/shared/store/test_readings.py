@@ -69,3 +69,14 @@ def test_a_key_whose_plan_has_no_quota_starts_nothing():
 
 def test_a_key_without_windows_says_nothing_of_its_lane():
     assert read(key(MINUTE), key()).supply == ()
+
+
+def test_windows_of_audio_count_where_it_is_known_how_long_a_part_is():
+    hour = {"d": "audio_seconds", "l": 7_200, "s": 3_600_000, "free": 1_800}
+    pace = Pace(10, audio_seconds=600.0)
+    (first,) = read(key(MINUTE, hour), pace=pace).supply
+    assert first == (0.0, 3, pytest.approx(2 / 600))
+    assert read(key(MINUTE, hour), pace=pace).rate_per_s == pytest.approx(2 / 600)
+    assert read(key(MINUTE, hour)).supply == ((0.0, 60, pytest.approx(1.0)),)
+    used_up = {**hour, "free": 0, "next": NOW_MS + 90_000}
+    assert read(key(MINUTE, used_up), pace=pace).supply == ((90.0, 1, pytest.approx(2 / 600)),)

@@ -97,8 +97,18 @@ def test_an_unknown_field_has_openais_code_for_it():
     assert caught.value.code == "unknown_parameter"
 
 
-def test_transcriptions_and_summaries_are_left_to_their_own_modules():
-    assert job_request({"kind": "summary", "request": {"text": "x"}}).kind == "summary"
+def test_a_summary_is_checked_as_such_and_its_fields_are_named_where_they_stand():
+    assert job_request({"kind": "summary", "request": {"input": "x"}}).kind == "summary"
+    with pytest.raises(Refused) as caught:
+        job_request({"kind": "summary", "request": {"text": "x"}})
+    assert caught.value.param == "request.text"
+
+
+def test_a_transcription_is_checked_as_such_and_its_fields_are_named_where_they_stand():
+    request = {"file_id": "file-1", "model": "whisper-1", "temperature": 2}
+    with pytest.raises(Refused) as caught:
+        job_request({"kind": "transcription", "request": request})
+    assert caught.value.param == "request.temperature"
 
 
 @pytest.mark.parametrize("given", [None, [], 5, "x"])

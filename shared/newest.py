@@ -1,11 +1,14 @@
-"""Selection over the newest supply, put together when a batch first needs it."""
+"""Selection over the newest supply, put together when a batch or a parent first needs it."""
 
 from shared.routing import CatalogRouter
 from shared.supply import Live, Supply
 
 
 class NewestRouter:
-    """Gives the router of the supply as it is now; a chunk of lines is chosen for by one."""
+    """Gives the router of the supply as it is now.
+
+    A chunk of lines is chosen for by one, and so are the children of a step.
+    """
 
     def __init__(self, live: Live, margin: float) -> None:
         self._live = live

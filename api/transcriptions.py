@@ -1,0 +1,298 @@
+"""`POST /v1/audio/transcriptions`: held, streamed, or answered with a job.
+
+The audio is streamed into the objects and never whole in memory here. What was uploaded is the
+job's alone: it is removed when the job has ended, by this process where it waited for that, else by
+the scheduler.
+"""
+
+import hashlib
+import os
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import orjson
+import structlog
+
+from api import hold, options, sse
+from api.admit import new_id
+from api.body import parse
+from api.call import Call, Header
+from api.errors import body_of
+from api.hold import TERMINAL, Hold
+from api.jobs import respond_async
+from api.multipart import Upload
+from api.options import Options
+from api.outcome import job_headers, transparency
+from api.sources import check_sources
+from api.wiring import Service
+from shared.errors import Refused, StoreError
+from shared.store.files import File, object_name
+from shared.submission import Submission
+from shared.submission import transcription as submission
+from shared.wire.transcriptions import MAX_PROMPT, transcription_request
+from shared.wire.transcripts import rendered
+
+log = structlog.get_logger(__name__)
+
+LOOK_AFTER_MS: Final = 300_000  # a job that was never accepted leaves its upload so long
+PLAIN: Final = ("json", "text")  # all that OpenAI streams
+NUMBERS: Final = ("temperature",)
+TRUTHS: Final = {"true": True, "false": False, "1": True, "0": False}
+LISTS: Final = (
+    *("timestamp_granularities", "include", "known_speaker_names", "known_speaker_references"),
+    *("keywords", "languages"),
+)
+FIELDS: Final = (
+    *("model", "file_id", "url", "language", "prompt", "response_format", "temperature", "stream"),
+    *("chunking_strategy", *LISTS, *(f"{name}[]" for name in LISTS)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the request asks for. `raw` tells it from others; `file` is what it brought along."""
+
+    request: dict[str, Any]
+    raw: bytes
+    stream: bool
+    job_id: str
+    file: File | None = None
+
+
+async def create(service: Service, call: Call) -> None:
+    """Answers as OpenAI does."""
+    service.admit()
+    wishes = options.read(call)
+    key = options.idempotency_key(call)
+    async with _read(service, call) as asked:
+        job = replace(submission(asked.request, asked.raw), job_id=asked.job_id)
+        if wishes.asynchronous:
+            await respond_async(service, call, job, wishes, key)
+        elif asked.stream:
+            await _stream(service, call, job, wishes, key)
+        else:
+            render = _render(asked.request)
+            await hold.answer(service, call, job, wishes, key, render=render)
+
+
+@asynccontextmanager
+async def _read(service: Service, call: Call) -> AsyncIterator[Asked]:
+    """The request, checked; what it brought along is removed if it is of no use any more."""
+    kind = call.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    if kind != b"multipart/form-data":
+        raw = await call.body(service.bounds.max_body_bytes)
+        request, streamed = _checked(parse(raw))
+        await check_sources(service, call.key.tenant, request)
+        yield Asked(request, raw, streamed, new_id())
+        return
+    asked = await _uploaded(service, call)
+    await check_sources(service, call.key.tenant, asked.request)
+    try:
+        yield asked
+    finally:
+        if asked.file is not None:
+            await _settle(service, asked.file)
+
+
+async def _uploaded(service: Service, call: Call) -> Asked:
+    """What a form asks for, its file in the objects. Refused names the field."""
+    bounds, digest = service.bounds, hashlib.sha256()
+
+    def check(fields: Mapping[str, str]) -> int:
+        if "model" in fields:  # what is wrong is told before the audio comes
+            _checked(_body(fields, upload.lists) | {"file_id": "file-1"}, early=True)
+        return bounds.max_audio_bytes
+
+    upload = Upload(call.receive, call.headers, FIELDS, check, field_bytes=4 * MAX_PROMPT)
+
+    async def parts() -> AsyncIterator[bytes]:
+        async for part in upload.parts():
+            digest.update(part)
+            yield part
+
+    file_id = f"upload-{os.urandom(12).hex()}"
+    name = object_name(file_id)
+    try:
+        await service.bulk.objects.put(name, parts())
+    except Refused:
+        await upload.drain()
+        raise
+    try:
+        asked = _asked(upload, name, digest.digest())
+        file = await _noted(service, call, upload, file_id, asked.job_id)
+    except BaseException:
+        await service.bulk.objects.delete(name)
+        raise
+    return replace(asked, file=file)
+
+
+def _asked(upload: Upload, name: str, digest: bytes) -> Asked:
+    body = _body(upload.fields, upload.lists)
+    told = orjson.dumps(body, option=orjson.OPT_SORT_KEYS) + b"\n"
+    if upload.filename is not None:
+        if upload.size == 0:
+            raise Refused("file: the file is empty", param="file", code="invalid_value")
+        brought = {"object": name, "filename": upload.filename}
+        request, streamed = _checked(body | brought, internal=True)
+        return Asked(request, told + digest, streamed, new_id())
+    if "file_id" not in body and "url" not in body:
+        raise Refused(
+            "file: is required (or file_id, or url)",
+            param="file",
+            code="missing_required_parameter",
+        )
+    request, streamed = _checked(body)
+    return Asked(request, told, streamed, new_id())
+
+
+async def _noted(
+    service: Service, call: Call, upload: Upload, file_id: str, job_id: str
+) -> File | None:
+    """The upload, known to the store so that it is removed whatever becomes of us."""
+    if upload.filename is None:
+        await service.bulk.objects.delete(object_name(file_id))
+        return None
+    now_ms = await service.bulk.files.now_ms()
+    file = File(
+        id=file_id,
+        tenant=call.key.tenant,
+        purpose="transcription",
+        filename=upload.filename,
+        size=upload.size,
+        created_ms=now_ms,
+        expires_ms=now_ms + LOOK_AFTER_MS,
+        job=job_id,
+    )
+    await service.bulk.files.put(file)
+    return file
+
+
+async def _settle(service: Service, file: File) -> None:
+    """Removes an upload whose job has ended or never was; the scheduler looks at the others."""
+    try:
+        record = None if file.job is None else await service.jobs.get(file.job, file.tenant)
+        if record is None or record.status.final:
+            await service.bulk.objects.delete(object_name(file.id))
+            await service.bulk.files.forget(file)
+    except StoreError as problem:
+        log.warning("upload_not_removed", job_id=file.job, error=str(problem)[:200])
+
+
+def _body(fields: Mapping[str, str], lists: Mapping[str, list[str]]) -> dict[str, Any]:
+    """A form as the JSON that asks for the same. Refused: a field that is no such value."""
+    body: dict[str, Any] = {name: value for name, value in fields.items() if value != ""}
+    for name in NUMBERS:
+        if name in body:
+            body[name] = _number(name, body[name])
+    if "stream" in body:
+        if body["stream"].lower() not in TRUTHS:
+            raise Refused("stream: should be true or false", param="stream")
+        body["stream"] = TRUTHS[body["stream"].lower()]
+    for name in LISTS:
+        if name in body:
+            body[name] = [body[name]]
+    return body | {name: list(values) for name, values in lists.items()}
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise Refused(f"{name}: should be a number", param=name, code="invalid_value") from None
+
+
+def _checked(
+    body: dict[str, Any], *, internal: bool = False, early: bool = False
+) -> tuple[dict[str, Any], bool]:
+    """The request, and whether it is to be streamed. Refused names the field.
+
+    `early`: more fields may come, so that nothing is missing yet.
+    """
+    body = dict(body)
+    streamed = body.pop("stream", None)
+    if streamed is not None and not isinstance(streamed, bool):
+        raise Refused("stream: should be true or false", param="stream", code="invalid_type")
+    transcription_request(body, internal=internal)
+    form = body.get("response_format", "json")
+    if body.get("timestamp_granularities") and form != "verbose_json" and not early:
+        raise Refused(
+            "timestamp_granularities: needs response_format verbose_json",
+            param="timestamp_granularities",
+            code="invalid_value",
+        )
+    if streamed and form not in PLAIN and not early:
+        raise Refused(
+            f"stream: a {form} is told whole; stream json or text, or leave stream out",
+            param="stream",
+            code="invalid_value",
+        )
+    return body, bool(streamed)
+
+
+def _render(request: Mapping[str, Any]) -> hold.Render:
+    """What makes the answer of a job's result, in the form asked for."""
+    form = request.get("response_format", "json")
+    granularities = request.get("timestamp_granularities") or ["segment"]
+
+    def render(result: bytes) -> tuple[bytes, Header]:
+        made = rendered(
+            orjson.loads(result),
+            form,
+            words="word" in granularities,
+            segments="segment" in granularities,
+        )
+        return made.body, (b"content-type", made.kind.encode())
+
+    return render
+
+
+# -- streamed: the text comes whole, for parts are joined before any of it is sure
+
+
+async def _stream(
+    service: Service, call: Call, job: Submission, wishes: Options, key: str | None
+) -> None:
+    """One delta of the whole text, then its end, as OpenAI's events; comments meanwhile."""
+    async with hold.begin(service, call, job, wishes, key) as held:
+        service.metrics.streams.inc()
+        try:
+            await _follow(call, held)
+        finally:
+            service.metrics.streams.dec()
+
+
+async def _follow(call: Call, held: Hold) -> None:
+    bounds = held.service.bounds
+    first_byte_at = held.began + bounds.first_byte_s
+    while (left_s := held.until - time.monotonic()) > 0:
+        quiet_s = bounds.keepalive_s if call.started else first_byte_at - time.monotonic()
+        event = await held.next(min(left_s, quiet_s))
+        if event is not None and event.type in TERMINAL:
+            outcome = await held.end(event)
+            held.departure.settled()
+            if outcome.body is None and not call.started:
+                return await hold.reply(call, outcome, held.held_ms)
+            if outcome.body is None:
+                return await call.end(sse.data(orjson.dumps({"error": outcome.error})))
+            if not call.started:
+                headers = transparency(outcome.way, held.held_ms)
+                await call.start(200, [*sse.HEADERS, *headers])
+            return await call.end(_events(outcome.body))
+        if event is None and not call.started and time.monotonic() >= first_byte_at:
+            await call.start(200, [*sse.HEADERS, *job_headers(held.job_id)])
+        if event is None and call.started:
+            await call.chunk(sse.KEEP_ALIVE)
+    held.departure.settled()
+    if not call.started:
+        return await hold.still_running(call, held)
+    return await call.end(sse.data(body_of(hold.too_late(held))))
+
+
+def _events(result: bytes) -> bytes:
+    told = orjson.loads(rendered(orjson.loads(result), "json").body)
+    delta = {"type": "transcript.text.delta", "delta": told["text"]}
+    done = {"type": "transcript.text.done", "text": told["text"]}
+    return sse.data(orjson.dumps(delta)) + sse.data(orjson.dumps(done)) + sse.DONE

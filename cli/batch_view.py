@@ -1,0 +1,136 @@
+"""What is seen of a batch: how far it is, who answers it, what it waits for; then how it went."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from cli import show
+
+SHOWN_ERRORS: Final = 10
+SHOWN_PLACES: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the results go, and the note while there are none."""
+
+    output: Path
+    errors: Path
+    note: Path
+
+
+def describe(found: dict[str, Any], lanes: Sequence[dict[str, Any]]) -> str:
+    """A batch on its way in one line: `lanes` are those of `/v1/queues`."""
+    counts = found["request_counts"]
+    words = [found["status"]]
+    if counts["failed"]:
+        words.append(f"{counts['failed']} failed")
+    if tokens := (found.get("usage") or {}).get("total_tokens"):
+        words.append(f"{tokens:,} tokens")
+    by = (found.get("headrace") or {}).get("answered_by") or {}
+    most = sorted(by, key=lambda name: -by[name])
+    if most:
+        words.append("on " + ", ".join(f"{name} ({by[name]})" for name in most[:SHOWN_PLACES]))
+        if len(most) > SHOWN_PLACES:
+            words[-1] += f" and {len(most) - SHOWN_PLACES} more"
+    if found["status"] == "in_progress" and (waits := waits_for(lanes)):
+        words.append(waits)
+    return ", ".join(words)
+
+
+def waits_for(lanes: Sequence[dict[str, Any]]) -> str | None:
+    """What the first lane to reopen waits for, where every one with work rests; else None."""
+    with_work = [lane for lane in lanes if lane["queued"]]
+    if not with_work or any(lane["running"] or not lane["parked_until"] for lane in with_work):
+        return None
+    first = min(with_work, key=lambda lane: lane["parked_until"])
+    reason = f" ({first['parked_reason']})" if first["parked_reason"] else ""
+    return f"waits for {first['deployment']} until {show.moment(first['parked_until'])}{reason}"
+
+
+class View:
+    """What a person or a script sees of it."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._json = as_json
+        self._out, self._err = show.out(), show.err()
+        self._bar: Progress | None = None
+        if self._err.is_terminal:
+            self._bar = Progress(
+                SpinnerColumn(), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+                TimeRemainingColumn(), TextColumn("{task.description}"),
+                console=self._err, transient=True,
+            )  # fmt: skip
+
+    @contextmanager
+    def progress(self) -> Iterator[None]:
+        """While it is open, progress is shown."""
+        if self._bar is None:
+            yield
+            return
+        with self._bar as bar:
+            bar.add_task("validating", total=None)
+            yield
+
+    @property
+    def shown(self) -> bool:
+        """Whether anybody looks at the progress."""
+        return self._bar is not None
+
+    def refresh(self, found: dict[str, Any], lanes: Sequence[dict[str, Any]]) -> None:
+        """The batch as it stands, and the queues as they do."""
+        if self._bar is None:
+            return
+        counts = found["request_counts"]
+        self._bar.update(
+            self._bar.task_ids[0],
+            total=counts["total"] or None,
+            completed=counts["completed"] + counts["failed"],
+            description=describe(found, lanes),
+        )
+
+    def goes_on(self, found: dict[str, Any]) -> None:
+        """An earlier call handed it in."""
+        self._err.print(f"goes on with {found['id']} ({found['status']})")
+
+    def accepted(self, found: dict[str, Any]) -> None:
+        """It was handed in, and nobody waits for it here."""
+        self._out.out(orjson.dumps(found).decode() if self._json else found["id"])
+
+    def interrupted(self) -> None:
+        """The batch goes on without us."""
+        self._err.print("interrupted; what was handed in goes on: the same command waits for it")
+
+    def summary(self, found: dict[str, Any], where: Places) -> None:
+        """How it went."""
+        counts = found["request_counts"]
+        if self._json:
+            files = {
+                name: str(path) if path.exists() else None
+                for name, path in (("output", where.output), ("errors", where.errors))
+            }
+            self._out.out(orjson.dumps(found | {"files": files}).decode())
+            return
+        for error in ((found.get("errors") or {}).get("data") or [])[:SHOWN_ERRORS]:
+            line = f"line {error['line']}: " if error.get("line") else ""
+            self._err.print(f"{line}{error['message']} ({error['code']})")
+        self._err.print(
+            f"{found['id']} {found['status']}: {counts['completed']} of {counts['total']}"
+            f" completed, {counts['failed']} failed"
+        )
+        for path in (where.output, where.errors):
+            if path.exists():
+                self._out.out(str(path))

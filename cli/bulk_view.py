@@ -1,0 +1,190 @@
+"""What a person or a script sees of bulk work: bars and remarks on stderr, results on stdout."""
+
+import shlex
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+
+from cli import show
+from cli.bulk import Outcome
+
+ORDER: Final = ("completed", "skipped", "failed", "expired", "cancelled", "refused")
+SHOWN_PLACES: Final = 3
+MANY: Final = 100  # of which tenths tell nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How it is told. `measure` says what ended work amounted to: ("minutes of audio", 12.5)."""
+
+    measure: Callable[[dict[str, Any]], tuple[str, float]]
+    as_json: bool = False
+    quiet: bool = False
+
+
+class BulkView:
+    """All works of one run."""
+
+    def __init__(self, total: int, manner: Manner) -> None:
+        self._total, self._manner = total, manner
+        self._out, self._err = show.out(), show.err()
+        self._live: dict[int, Outcome] = {}
+        self._parts: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter()
+        self._unit, self._amount, self._cost = "", 0.0, 0.0
+        self._began = time.monotonic()
+        self._bar: Progress | None = None
+        if self._err.is_terminal and not manner.quiet:
+            self._bar = Progress(
+                SpinnerColumn(), BarColumn(), MofNCompleteColumn(),
+                TextColumn("{task.description}"),
+                console=self._err, transient=True, redirect_stdout=sys.stdout.isatty(),
+            )  # fmt: skip
+
+    @contextmanager
+    def progress(self) -> Iterator[None]:
+        """While it is open, progress is shown."""
+        if self._bar is None:
+            yield
+            return
+        with self._bar as bar:
+            bar.add_task("beginning", total=self._total)
+            yield
+
+    def remark(self, text: str | None) -> None:
+        """Something worth knowing, where there is something."""
+        if text and not self._manner.quiet:
+            self._err.print(text, soft_wrap=True)
+
+    def changed(self, outcome: Outcome) -> None:
+        """A work stands differently."""
+        self._live[id(outcome.work)] = outcome
+        self._refresh()
+
+    def ended(self, outcome: Outcome) -> None:
+        """A work is done, or will not be."""
+        self._live.pop(id(outcome.work), None)
+        self._counts[outcome.status] += 1
+        if outcome.job:
+            self._unit, amount = self._manner.measure(outcome.job)
+            self._amount += amount
+            self._cost += float(outcome.job.get("cost") or 0.0)
+        self._say(outcome)
+        self._refresh()
+
+    def _say(self, outcome: Outcome) -> None:
+        if self._manner.as_json:
+            self._out.out(orjson.dumps(row(outcome)).decode())
+        else:
+            for path in outcome.written:
+                self._out.out(str(path))
+        if not outcome.good:
+            why = f": {outcome.why}" if outcome.why else ""
+            self._err.print(f"{outcome.status}: {outcome.work.label}{why}", soft_wrap=True)
+
+    def _refresh(self) -> None:
+        if self._bar is None or not self._bar.task_ids:
+            return
+        done = self._counts.total()
+        words = [self._states(), self._measured(), self._places(), self._waits(), self._left(done)]
+        text = "  ".join(filter(None, words))
+        self._bar.update(self._bar.task_ids[0], completed=done, description=text)
+
+    def _states(self) -> str:
+        states = Counter(one.status for one in self._live.values())
+        words = (("uploading", "uploading"), ("in_progress", "running"), ("queued", "queued"))
+        return ", ".join(f"{states[name]} {word}" for name, word in words if states[name])
+
+    def _measured(self) -> str:
+        amount = self._amount
+        for one in self._live.values():
+            self._unit, part = self._manner.measure(one.job)
+            amount += part
+        return f"{amount:,.{0 if amount > MANY else 1}f} {self._unit}" if amount else ""
+
+    @property
+    def shows_places(self) -> bool:
+        """Whether anybody sees where work runs."""
+        return self._bar is not None
+
+    def running(self) -> list[str]:
+        """The jobs that run, for who looks where."""
+        return [str(one.job["id"]) for one in self._live.values() if one.status == "in_progress"]
+
+    def runs(self, places: Counter[str]) -> None:
+        """Where the parts of some of them run."""
+        self._parts = places
+        self._refresh()
+
+    def _places(self) -> str:
+        places = self._parts
+        return "on " + ", ".join(n for n, _ in places.most_common(SHOWN_PLACES)) if places else ""
+
+    def _waits(self) -> str:
+        waits = Counter(
+            reason for one in self._live.values() if (reason := waits_for(one.job)) is not None
+        )
+        return f"waits: {waits.most_common(1)[0][0]}" if waits else ""
+
+    def _left(self, done: int) -> str:
+        """How long it takes at the pace so far, else as the jobs themselves expect."""
+        worked = done - self._counts["skipped"]
+        if worked:
+            pace_s = (time.monotonic() - self._began) / worked
+            return f"{show.span(pace_s * (self._total - done))} left"
+        etas = [
+            eta
+            for one in self._live.values()
+            if (eta := show.eta_s((one.job.get("waiting") or {}).get("eta"))) is not None
+        ]
+        return f"{show.span(max(etas))} left" if etas else ""
+
+    def summary(self) -> None:
+        """How it went, in one line."""
+        words = [f"{self._total} in {show.span(time.monotonic() - self._began)}"]
+        words += [show.tally(self._counts, ORDER), self._measured(), f"US$ {self._cost:.4f}"]
+        self.remark(": ".join((words[0], ", ".join(filter(None, words[1:])))))
+
+    def interrupted(self) -> None:
+        """What was handed in goes on without us."""
+        command = shlex.join(["headrace", *sys.argv[1:]])
+        self._err.print(
+            f"interrupted after {self._counts.total()} of {self._total}; what was handed in goes"
+            f" on; resume with: {command}",
+            soft_wrap=True,
+        )
+
+
+def row(outcome: Outcome) -> dict[str, Any]:
+    """A work for scripts."""
+    job = outcome.job
+    return {
+        "input": outcome.work.label,
+        "status": outcome.status,
+        "outputs": [str(path) for path in outcome.written],
+        "error": None if outcome.good else outcome.why or outcome.status,
+        "job": job.get("id"),
+        "deployment": show.deployment(job) if job else None,
+        "usage": job.get("usage"),
+        "cost_usd": job.get("cost"),
+    }
+
+
+def waits_for(job: dict[str, Any]) -> str | None:
+    """What a queued job waits for, in a few words; None where it does not."""
+    found = job.get("waiting")
+    if not isinstance(found, dict) or not found.get("reason"):
+        return None
+    words = [str(found["reason"])]
+    if found.get("window"):
+        words.append(f"window {found['window']}")
+    if found.get("until"):
+        words.append(f"until {show.moment(found['until'])}")
+    return ", ".join(words)

@@ -1,0 +1,130 @@
+"""Where results go, and how they are written: whole or not at all, never over another's file."""
+
+import hashlib
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from cli.inputs import Input, Kinds
+from cli.notes import Name
+from shared.errors import ConfigError, Refused
+
+SHOWN: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A file to be written. `form` is what of the result it holds."""
+
+    path: Path
+    form: str
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One job's worth: what it reads and what it writes."""
+
+    label: str
+    sources: tuple[Input, ...]
+    targets: tuple[Target, ...]
+
+    def name(self, verb: str) -> Name:
+        """What its note is found by."""
+        return Name(verb, "\n".join(str(target.path.absolute()) for target in self.targets))
+
+    def print(self, options: Any) -> str:
+        """What tells whether inputs and options are the same as before. Refused: an empty file.
+
+        OSError where one cannot be read.
+        """
+        seen: list[Any] = [options]
+        for one in self.sources:
+            if one.path is None:
+                seen.append(one.url)
+            else:
+                found = one.path.stat()
+                if found.st_size == 0:
+                    raise Refused(f"{one.path} is empty")
+                seen.append((str(one.path.absolute()), found.st_size, found.st_mtime_ns))
+        packed = orjson.dumps(seen, option=orjson.OPT_SORT_KEYS)
+        return hashlib.sha256(packed).hexdigest()[:32]
+
+    @property
+    def there(self) -> tuple[Path, ...]:
+        """Which of its targets there are already."""
+        return tuple(target.path for target in self.targets if target.path.exists())
+
+
+def single(
+    inputs: Sequence[Input], out: Path | None, endings: Sequence[tuple[str, str]], kinds: Kinds
+) -> list[Work]:
+    """A work for each input; `endings` are (form, what the input's suffix is replaced by).
+
+    Inputs that would write the same file keep their own suffix before the ending.
+    ConfigError where two would still write the same.
+    """
+    bases = [
+        one.folder / one.relative.name if out is None else out / one.relative for one in inputs
+    ]
+    stems = [
+        base.with_suffix("") if base.suffix.lower() in kinds.suffixes else base for base in bases
+    ]
+    common = Counter(stems)
+    works = []
+    for one, base, stem in zip(inputs, bases, stems, strict=True):
+        begin = base if common[stem] > 1 else stem
+        targets = (Target(begin.with_name(begin.name + end), form) for form, end in endings)
+        works.append(Work(one.label, (one,), tuple(targets)))
+    distinct(works)
+    return works
+
+
+def distinct(works: Iterable[Work]) -> None:
+    """ConfigError where two would write the same file, or one its own input."""
+    owners: dict[Path, str] = {}
+    for work in works:
+        for target in work.targets:
+            other = owners.get(target.path.absolute())
+            if other is not None:
+                raise ConfigError(
+                    f"{other} and {work.label} would both write {target.path}:"
+                    " hand them in one at a time, with another --out"
+                )
+            owners[target.path.absolute()] = work.label
+            if any(one.path == target.path for one in work.sources):
+                raise ConfigError(f"{work.label} would be overwritten by its own result: use --out")
+
+
+def write(path: Path, content: bytes) -> None:
+    """Writes a file at once, its folder too; a reader never sees half of it. OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name[:60]}.", suffix=".part", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o666 & ~_umask())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def listed(paths: Sequence[Path]) -> str:
+    """File names for people, the first few of them."""
+    shown = ", ".join(str(path) for path in paths[:SHOWN])
+    more = len(paths) - SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown

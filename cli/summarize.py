@@ -1,0 +1,176 @@
+"""`headrace summarize PATH…`: documents in, a summary beside each, one over all if asked."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import orjson
+import typer
+
+from cli import bulk_run
+from cli.bulk import AT_ONCE, Reference, Task
+from cli.bulk_run import (
+    AtOnce,
+    Call,
+    Deadline,
+    Force,
+    Json,
+    Model,
+    Out,
+    Paid,
+    Paths,
+    Priority,
+    Quiet,
+    Url,
+    Webhook,
+)
+from cli.bulk_view import Manner
+from cli.inputs import Input, Kinds, find
+from cli.results import Target, Work, distinct, single
+from shared.errors import ConfigError, Refused
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+MOST_DOCUMENTS: Final = 200  # of one job
+COMBINED: Final = "combined"
+STYLES: Final = ("paragraph", "bullets", "executive", "abstract", "key_points", "tldr")
+LENGTHS: Final = ("short", "medium", "long")
+ENDINGS: Final = (".summary.md", ".summary.json")
+KINDS: Final = Kinds(
+    "documents",
+    frozenset(
+        f".{name}"
+        for name in (
+            *("adoc", "docx", "htm", "html", "markdown", "md", "mdx", "org", "pdf", "rst", "tex"),
+            *("text", "txt", "xhtml"),
+        )
+    ),
+    ours=ENDINGS,
+)
+
+
+@app.command()
+def summarize(  # noqa: PLR0913 - a command's options are its parameters
+    paths: Paths,
+    *,
+    model: Model = "auto",
+    style: Annotated[str | None, typer.Option(help=", ".join(STYLES))] = None,
+    length: Annotated[str | None, typer.Option(help="short, medium, long, or words")] = None,
+    language: Annotated[str | None, typer.Option(help="to write in; else the document's")] = None,
+    focus: Annotated[str | None, typer.Option(help="what to look for")] = None,
+    instructions: Annotated[str | None, typer.Option(help="further wishes, in your words")] = None,
+    schema: Annotated[
+        Path | None, typer.Option(help="a JSON schema: each summary is JSON of it")
+    ] = None,
+    combined: Annotated[
+        bool, typer.Option("--combined", help="one summary over all as well")
+    ] = False,
+    out: Out = None,
+    force: Force = False,
+    priority: Priority = "bulk",
+    deadline: Deadline = None,
+    paid: Paid = None,
+    webhook: Webhook = None,
+    at_once: AtOnce = AT_ONCE,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    url: Url = None,
+) -> None:
+    """Summarise documents: files, folders with all below, globs, addresses.
+
+    Text, Markdown, HTML, PDF and DOCX of any length. paper.pdf becomes paper.summary.md beside it,
+    or below --out; with --schema, paper.summary.json. What is there is never replaced without
+    --force; what is done already is left out, so that the same command goes on after an interrupt.
+
+    Exit code 0: all is there; 1: some is not; 2: wrong usage; 3: no Headrace; 130: interrupted.
+    """
+    said = {"style": style, "language": language, "focus": focus, "instructions": instructions}
+    options: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
+    options |= {"model": model, **_length(length), **_schema(schema)}
+    if style is not None:
+        bulk_run.one_of("--style", style, STYLES)
+    found = find(paths, KINDS)
+    ending = ENDINGS[0] if schema is None else ENDINGS[1]
+    works = single(found.inputs, out, [("document", ending)], KINDS)
+    if combined:
+        works, options = [_together(works, out, ending)], {**options, "combined": True}
+    task = Task(
+        verb="summarize",
+        kind="summary",
+        options=options,
+        wishes=bulk_run.wishes(priority, deadline, paid, webhook),
+        request=_request(options),
+        render=render,
+        force=force,
+    )
+    manner = Manner(tokens, as_json=as_json, quiet=quiet)
+    raise typer.Exit(bulk_run.run(works, task, Call(manner, url, at_once, found.remark(KINDS))))
+
+
+def _length(length: str | None) -> dict[str, Any]:
+    if length is None:
+        return {}
+    if length.isdigit():
+        return {"length": int(length)}
+    return {"length": bulk_run.one_of("--length", length, (*LENGTHS, "a number of words"))}
+
+
+def _schema(file: Path | None) -> dict[str, Any]:
+    """The schema of a file. ConfigError where it holds none."""
+    if file is None:
+        return {}
+    try:
+        schema = orjson.loads(file.read_bytes())
+    except (OSError, orjson.JSONDecodeError) as exc:
+        raise ConfigError(f"--schema: {file} cannot be read: {exc}") from exc
+    if not isinstance(schema, dict):
+        raise ConfigError(f"--schema: {file} must hold a JSON object")
+    return {"json_schema": schema}
+
+
+def _together(works: Sequence[Work], out: Path | None, ending: str) -> Work:
+    """All documents as one work that writes each summary and the one over all."""
+    if len(works) > MOST_DOCUMENTS:
+        raise ConfigError(
+            f"--combined takes {MOST_DOCUMENTS} documents at most, these are {len(works)}"
+        )
+    sources = tuple(one for work in works for one in work.sources)
+    targets = [Target(work.targets[0].path, str(i)) for i, work in enumerate(works)]
+    targets.append(Target((out or _common(sources)) / f"{COMBINED}{ending}", COMBINED))
+    whole = Work(f"{len(sources)} documents", sources, tuple(targets))
+    distinct([whole])
+    return whole
+
+
+def _common(sources: Sequence[Input]) -> Path:
+    """The deepest folder that all inputs are in."""
+    return Path(os.path.commonpath([one.folder.absolute() for one in sources]))
+
+
+def _request(options: Mapping[str, Any]) -> Any:
+    def request(work: Work, references: tuple[Reference, ...]) -> dict[str, Any]:
+        titled = zip(work.sources, references, strict=True)
+        documents = [{**reference, "title": one.relative.name[:300]} for one, reference in titled]
+        return {**options, "documents": documents}
+
+    return request
+
+
+def render(form: str, result: Mapping[str, Any]) -> bytes:
+    """A document's summary (by its place, or the only one), or the one over all. Refused: none."""
+    if form == COMBINED:
+        found = result.get(COMBINED) or {}
+    else:
+        found = result["documents"][int(form) if form.isdigit() else 0]
+    if found.get("json") is not None:
+        return orjson.dumps(found["json"], option=orjson.OPT_INDENT_2) + b"\n"
+    if found.get("summary") is None:
+        why = (found.get("error") or {}).get("message") or "it has no summary"
+        raise Refused(str(found.get("title") or form) + f": {why}")
+    return str(found["summary"]).strip().encode() + b"\n"
+
+
+def tokens(job: dict[str, Any]) -> tuple[str, float]:
+    """What a job has used."""
+    return "tokens", float((job.get("usage") or {}).get("total_tokens") or 0)

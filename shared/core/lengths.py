@@ -1,0 +1,21 @@
+"""How much audio one call takes, over all lanes a name may mean: what recordings are cut to."""
+
+from typing import Final
+
+from shared.core.candidates import UNBOUNDED, Candidate
+from shared.core.index import View
+
+BYTES_PER_S: Final = 32_500  # a part's, if nothing of it can be compressed: 16 kHz, 16 bits, mono
+
+
+def lengths_ms(view: View) -> tuple[int, ...]:
+    """The longest part that each lane of a view takes in one call."""
+    return tuple(_longest_s(one) * 1000 for tier in view.tiers for one in tier.members)
+
+
+def _longest_s(one: Candidate) -> int:
+    tokens, heard = zip(*one.windows, strict=True)
+    most: list[int] = [one.audio_seconds, max(heard), one.audio_bytes // BYTES_PER_S]
+    if per_s := one.deployment.audio.tokens_per_s:
+        most += [int(room / per_s) for room in (max(tokens), one.context_tokens)]
+    return min(UNBOUNDED // 1000, *most)

@@ -1,0 +1,356 @@
+"""`POST /v1/audio/transcriptions`: forms and JSON, in every format, held as chats are."""
+
+import asyncio
+import io
+
+import openai
+import orjson
+import pytest
+from api_fakes import ALICE, BOB, FakeStore, application, client_for, until
+from api_servers import running
+from bulk_fakes import everything
+
+from shared.core.model import Kind
+
+AUDIO = b"RIFF" + b"\0" * 3_000
+RESULT = {
+    "task": "transcribe",
+    "language": "english",
+    "duration": 3.2,
+    "text": "Hello there. Good bye.",
+    "segments": [
+        {"id": 0, "start": 0.0, "end": 1.5, "text": " Hello there."},
+        {"id": 1, "start": 1.5, "end": 3.2, "text": " Good bye."},
+    ],
+    "words": [{"word": "Hello", "start": 0.0, "end": 0.5}],
+}
+PATH = "/v1/audio/transcriptions"
+
+
+def listening(store):
+    """Jobs complete at once; what each found in the objects is in `store.heard`."""
+    store.heard = {}
+
+    async def hear(job_id):
+        request = store.rows[job_id].record.doc["request"]
+        if "object" in request:
+            parts = [part async for part in store.bulk.objects.get(request["object"])]
+            store.heard[job_id] = b"".join(parts)
+        store.start(job_id)
+        store.complete(job_id, RESULT)
+
+    store.tasks = []
+    store.on_accept = lambda job_id: store.tasks.append(
+        asyncio.get_running_loop().create_task(hear(job_id))
+    )
+    return store
+
+
+@pytest.fixture
+def ears():
+    return listening(FakeStore())
+
+
+@pytest.fixture
+async def client(ears):
+    app, _ = application(ears, max_audio_bytes=100_000)
+    async with client_for(app) as made:
+        yield made
+
+
+async def post(client, audio=AUDIO, name="talk.wav", headers=None, **fields):
+    data = {"model": "whisper"} | fields
+    return await client.post(PATH, data=data, files={"file": (name, audio)}, headers=headers)
+
+
+async def test_an_upload_is_transcribed_and_its_bytes_are_gone_afterwards(client, ears):
+    answer = await post(client, language="en", prompt="Hanoi", temperature="0.2")
+    assert answer.status_code == 200, answer.text
+    assert answer.json() == {
+        "text": "Hello there. Good bye.", "usage": {"type": "duration", "seconds": 4},
+    }  # fmt: skip
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["x-headrace-attempts"] == "1"
+    record = ears.rows[ears.only].record
+    assert record.kind is Kind.TRANSCRIPTION
+    assert ears.heard[ears.only] == AUDIO
+    request = record.doc["request"]
+    assert (request["language"], request["prompt"], request["temperature"]) == ("en", "Hanoi", 0.2)
+    assert request["filename"] == "talk.wav"
+    assert await everything(ears) == []
+    assert ears.bulk.files.rows == {}
+
+
+@pytest.mark.parametrize(
+    ("form", "kind", "begins"),
+    [
+        ("text", "text/plain", "Hello there. Good bye.\n"),
+        ("srt", "application/x-subrip", "1\n00:00:00,000 --> 00:00:01,500\nHello there.\n\n2\n"),
+        ("vtt", "text/vtt", "WEBVTT\n\n00:00:00.000 --> 00:00:01.500\nHello there.\n\n"),
+    ],
+)
+async def test_what_is_no_json_is_sent_as_what_it_is(client, form, kind, begins):
+    answer = await post(client, response_format=form)
+    assert answer.headers["content-type"] == f"{kind}; charset=utf-8"
+    assert answer.text.startswith(begins)
+
+
+@pytest.mark.parametrize(
+    ("granularities", "shown"),
+    [([], {"segments"}), (["word"], {"words"}), (["word", "segment"], {"words", "segments"})],
+)
+async def test_verbose_json_holds_the_times_asked_for(client, granularities, shown):
+    many = {"timestamp_granularities[]": granularities} if granularities else {}
+    answer = (await post(client, response_format="verbose_json", **many)).json()
+    assert {"words", "segments"} & answer.keys() == shown
+    assert (answer["language"], answer["duration"]) == ("english", 3.2)
+
+
+async def test_a_file_or_an_address_is_named_in_json(client, ears):
+    body = {"model": "whisper", "url": "https://example.com/a.mp3", "response_format": "text"}
+    answer = await client.post(PATH, json=body)
+    assert (answer.status_code, answer.text) == (200, "Hello there. Good bye.\n")
+    assert ears.rows[ears.only].record.doc["request"]["url"] == "https://example.com/a.mp3"
+
+
+async def test_a_form_may_name_an_address_instead_of_a_file(client, ears):
+    body = {"model": (None, "whisper"), "url": (None, "https://example.com/a.mp3")}
+    assert (await client.post(PATH, files=body)).status_code == 200
+    assert await everything(ears) == []
+
+
+async def test_a_stream_is_one_delta_and_its_end(client):
+    answer = await post(client, stream="true")
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    lines = [line for line in answer.text.splitlines() if line]
+    assert [orjson.loads(line[6:])["type"] for line in lines[:-1]] == [
+        "transcript.text.delta", "transcript.text.done",
+    ]  # fmt: skip
+    assert lines[-1] == "data: [DONE]"
+
+
+async def test_respond_async_answers_with_the_job_and_keeps_the_bytes_for_it(client, ears):
+    ears.on_accept = None
+    answer = await post(client, headers={"Prefer": "respond-async"})
+    assert (answer.status_code, answer.json()["kind"]) == (202, "transcription")
+    (name,) = await everything(ears)
+    (file,) = ears.bulk.files.rows.values()
+    assert name == f"files/{file.id}"
+    assert file.job == answer.json()["id"] == ears.only
+    assert (await client.get("/v1/files")).json()["data"] == []
+    assert (await client.get(f"/v1/files/{file.id}")).status_code == 404
+
+
+async def test_the_same_request_with_the_same_key_is_the_same_job_whatever_it_uploads(client, ears):
+    headers = {"Prefer": "respond-async", "Idempotency-Key": "k1"}
+    ears.on_accept = None
+    first, again = [(await post(client, headers=headers)).json()["id"] for _ in range(2)]
+    assert first == again
+    assert len(await everything(ears)) == 1
+    other = await post(client, audio=AUDIO + b"x", headers=headers)
+    assert other.status_code == 409
+    assert len(await everything(ears)) == 1
+
+
+async def test_an_sdk_that_repeats_its_request_joins_its_job(client, ears):
+    ears.on_accept = None
+    first = asyncio.create_task(post(client))
+    await ears.accepted.wait()
+    again = asyncio.create_task(post(client, headers={"x-stainless-retry-count": "1"}))
+    job_id = ears.only
+    await until(lambda: len(ears.watches[job_id]) == 2)
+    ears.start(job_id)
+    ears.complete(job_id, RESULT)
+    assert [(await each).status_code for each in (first, again)] == [200, 200]
+    assert len(ears.rows) == 1
+    assert await everything(ears) == []
+
+
+async def test_a_job_that_takes_longer_than_its_caller_may_wait_goes_on(client, ears):
+    ears.on_accept = None
+    answer = await post(client, headers={"x-headrace-wait-s": "0.05"})
+    assert answer.status_code == 504
+    assert answer.json()["error"]["job_id"] == ears.only
+    assert len(await everything(ears)) == 1
+
+
+async def test_a_failed_job_is_told_as_such(client, ears):
+    ears.on_accept = lambda job_id: ears.fail(job_id, {"message": "no audio in it", "status": 400})
+    for more in ({}, {"stream": "true"}):
+        answer = await post(client, response_format="text", **more)
+        assert (answer.status_code, answer.json()["error"]["message"]) == (400, "no audio in it")
+    assert await everything(ears) == []
+
+
+BAD = [
+    ({"model": "nope"}, 404, "model"),
+    ({"model": "sim"}, 400, "model"),
+    ({"response_format": "docx"}, 400, "response_format"),
+    ({"temperature": "hot"}, 400, "temperature"),
+    ({"temperature": "3"}, 400, "temperature"),
+    ({"language": "english"}, 400, "language"),
+    ({"stream": "maybe"}, 400, "stream"),
+    ({"stream": "true", "response_format": "srt"}, 400, "stream"),
+    ({"timestamp_granularities[]": ["word"]}, 400, "timestamp_granularities"),
+    ({"timestamp_granularities[]": ["year"]}, 400, "timestamp_granularities"),
+    ({"url": "https://example.com/a.mp3"}, 400, None),
+    ({"prompt": "x" * 40_000}, 400, "prompt"),
+    ({"include[]": ["logprobs"]}, 400, "include"),
+]
+
+
+@pytest.mark.parametrize(("fields", "status", "param"), BAD)
+async def test_a_wrong_field_is_named_and_leaves_nothing(client, ears, fields, status, param):
+    answer = await post(client, **fields)
+    assert answer.status_code == status, answer.text
+    error = answer.json()["error"]
+    assert param is None or str(error["param"]).startswith(param)
+    assert ears.rows == {}
+    assert await everything(ears) == []
+
+
+async def test_a_wrong_field_is_told_before_the_audio_comes(ears):
+    app, _ = application(ears)
+    taken = []
+
+    async def audio():
+        head = (
+            b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nwhisper\r\n'
+            b'--b\r\nContent-Disposition: form-data; name="response_format"\r\n\r\ndocx\r\n'
+            b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+        )
+        yield head
+        for _ in range(200):
+            taken.append(1)
+            yield b"\0" * 100_000
+
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    async with client_for(app) as made:
+        answer = await made.post(PATH, content=audio(), headers=headers)
+    assert answer.json()["error"]["param"] == "response_format"
+    assert len(taken) < 120
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ([("model", (None, b"whisper"))], "file: is required"),
+        ([("model", (None, b"whisper")), ("file", ("a.wav", b""))], "the file is empty"),
+        (
+            [("model", (None, b"whisper")), ("file", ("a", b"x")), ("file", ("b", b"y"))],
+            "only one file",
+        ),
+    ],
+)
+async def test_it_takes_exactly_one_file(client, ears, files, said):
+    answer = await client.post(PATH, files=files)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "file")
+    assert said in answer.json()["error"]["message"]
+    assert await everything(ears) == []
+
+
+async def test_a_file_without_a_model_is_refused(client, ears):
+    answer = await client.post(PATH, files={"file": ("a.wav", AUDIO)})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "model")
+    assert await everything(ears) == []
+
+
+async def test_more_audio_than_is_taken_is_refused(client, ears):
+    answer = await post(client, audio=b"\0" * 100_001)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (413, "file")
+    assert await everything(ears) == []
+
+
+async def test_nobody_names_an_object_of_the_store_or_anothers_file(client, ears):
+    body = {"model": "whisper", "object": "files/file-1", "filename": "x"}
+    assert (await client.post(PATH, json=body)).status_code == 400
+    answer = await client.post(PATH, json={"kind": "transcription", "request": body})
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("source", "status", "param"),
+    [
+        ({"file_id": "file-0"}, 404, "file_id"),
+        ({"url": "http://127.0.0.1/a.mp3"}, 400, "url"),
+        ({"url": "http://169.254.169.254/latest"}, 400, "url"),
+    ],
+)
+async def test_what_may_not_be_read_is_refused_on_every_way_in(client, ears, source, status, param):
+    request = {"model": "whisper"} | source
+    job = {"kind": "transcription", "request": request}
+    form = {name: (None, value) for name, value in request.items()}
+    for answer, named in (
+        (await client.post(PATH, json=request), param),
+        (await client.post(PATH, files=form), param),
+        (await client.post("/v1/jobs", json=job), f"request.{param}"),
+    ):
+        assert (answer.status_code, answer.json()["error"]["param"]) == (status, named)
+    assert ears.rows == {}
+
+
+async def test_anothers_file_is_no_file(client, ears):
+    made = await client.post(
+        "/v1/files", data={"purpose": "user_data"}, files={"file": ("a.mp3", AUDIO)}
+    )
+    body = {"model": "whisper", "file_id": made.json()["id"]}
+    assert (await client.post(PATH, json=body)).status_code == 200
+    bob = {"Authorization": f"Bearer {BOB}"}
+    assert (await client.post(PATH, json=body, headers=bob)).status_code == 404
+
+
+async def test_the_upload_is_the_callers_alone(client, ears):
+    ears.on_accept = None
+    job = (await post(client, headers={"Prefer": "respond-async"})).json()["id"]
+    bob = {"Authorization": f"Bearer {BOB}"}
+    assert (await client.get(f"/v1/jobs/{job}", headers=bob)).status_code == 404
+
+
+# -- the official SDK, unmodified
+
+
+@pytest.fixture
+def sdk():
+    store = listening(FakeStore())
+    with (
+        running(store) as server,
+        openai.OpenAI(base_url=f"{server.url}/v1", api_key=ALICE, max_retries=0) as made,
+    ):
+        yield made
+
+
+def audio():
+    file = io.BytesIO(AUDIO)
+    file.name = "talk.wav"
+    return file
+
+
+def test_the_sdk_reads_every_format(sdk):
+    ask = sdk.audio.transcriptions.create
+    assert ask(model="whisper", file=audio()).text == "Hello there. Good bye."
+    assert ask(model="whisper", file=audio(), response_format="text").startswith("Hello")
+    assert ask(model="whisper", file=audio(), response_format="srt").startswith("1\n00:")
+    assert ask(model="whisper", file=audio(), response_format="vtt").startswith("WEBVTT")
+    verbose = ask(
+        model="whisper", file=audio(), response_format="verbose_json",
+        timestamp_granularities=["word", "segment"], language="en", temperature=0,
+    )  # fmt: skip
+    assert (verbose.segments[1].end, verbose.words[0].word) == (3.2, "Hello")
+    assert verbose.duration == 3.2
+
+
+def test_the_sdk_streams(sdk):
+    stream = sdk.audio.transcriptions.create(model="whisper", file=audio(), stream=True)
+    events = list(stream)
+    assert [event.type for event in events] == ["transcript.text.delta", "transcript.text.done"]
+    assert events[-1].text == "Hello there. Good bye."
+
+
+def test_the_sdk_raises_what_it_should(sdk):
+    with pytest.raises(openai.BadRequestError) as bad:
+        sdk.audio.transcriptions.create(
+            model="whisper", file=audio(), timestamp_granularities=["word"]
+        )
+    assert bad.value.param == "timestamp_granularities"
+    with pytest.raises(openai.NotFoundError):
+        sdk.audio.transcriptions.create(model="nope", file=audio())

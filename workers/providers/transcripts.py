@@ -1,0 +1,136 @@
+"""What was heard, by whomever, in one form: OpenAI's `verbose_json`.
+
+`segments` and `words` are there where the provider told any, with times in seconds from the start
+of what it was sent. An empty text is an answer (nobody spoke); no text is none.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from shared.core.model import Kind, Usage
+from shared.core.outcome import Failed, FailureKind, Outcome, Succeeded
+from workers.providers import normalise
+from workers.providers.base import Call, HttpReply
+from workers.providers.classify import inside, malformed, read_object
+from workers.providers.errors import error_of
+
+_KEPT = (
+    *("seek", "tokens", "temperature", "avg_logprob", "compression_ratio", "no_speech_prob"),
+    "speaker",
+)
+_ELSEWHERE = frozenset({FailureKind.INVALID_REQUEST, FailureKind.TOO_LONG, FailureKind.FILTERED})
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a provider told. `segments` and `words` are mappings with `start` and `end` in seconds.
+
+    `seconds` is how much it says to have heard; `usage` is what it says of tokens.
+    """
+
+    text: str
+    language: str | None = None
+    segments: Sequence[Any] = ()
+    words: Sequence[Any] = ()
+    seconds: float | None = None
+    usage: Mapping[str, Any] | None = None
+
+
+Translate = Callable[[Call, dict[str, Any]], Heard | None]
+"""Reads a provider's answer; None where it is none. Raises `Malformed`."""
+
+
+def read(call: Call, reply: HttpReply, translate: Translate) -> Outcome:
+    """What a whole answer with a 2xx status came to."""
+    value = read_object(reply)
+    if isinstance(value, Failed):
+        return value
+    try:
+        error = normalise.error_in(value)
+        heard = None if error else translate(call, value)
+    except normalise.Malformed as exc:
+        return malformed(str(exc), reply.status)
+    if heard is None:
+        said = error_of({"error": error} if error else value)
+        return unsuited(call, inside(call, reply.status, reply.headers, said))
+    return Succeeded(orjson.dumps(_shown(call, heard)), _usage(call, heard))
+
+
+def unsuited(call: Call, failed: Failed) -> Failed:
+    """A part of audio that one host does not take, another may: it was made by us."""
+    if call.kind is not Kind.TRANSCRIPTION or failed.window is not None:
+        return failed
+    return replace(failed, kind=FailureKind.UNSUITED) if failed.kind in _ELSEWHERE else failed
+
+
+def _shown(call: Call, heard: Heard) -> dict[str, Any]:
+    told = heard.seconds if heard.seconds is not None else _length_s(call)
+    shown: dict[str, Any] = {
+        "task": "transcribe",
+        "language": heard.language or call.request.get("language"),
+        "duration": told,
+        "text": heard.text.strip(),
+    }
+    segments = _timed(heard.segments, "text")
+    if segments:
+        shown["segments"] = [
+            {
+                "id": number,
+                "start": start,
+                "end": end,
+                "text": text,
+                **{name: each[name] for name in _KEPT if each.get(name) is not None},
+            }
+            for number, (start, end, text, each) in enumerate(segments)
+        ]
+    words = _timed(heard.words, "word")
+    if words:
+        shown["words"] = [
+            {"word": word.strip(), "start": start, "end": end} for start, end, word, _ in words
+        ]
+    return shown
+
+
+def _timed(listed: Sequence[Any], name: str) -> list[tuple[float, float, str, Mapping[str, Any]]]:
+    """Those of a list that have times and a text, in order; a time that runs back is mended."""
+    found: list[tuple[float, float, str, Mapping[str, Any]]] = []
+    for each in listed:
+        if not isinstance(each, Mapping) or not isinstance(each.get(name), str):
+            continue
+        start, end = seconds_of(each.get("start")), seconds_of(each.get("end"))
+        if start is None or end is None or not each[name].strip():
+            continue
+        found.append((start, max(start, end), each[name], each))
+    found.sort(key=lambda one: one[0])
+    return found
+
+
+def seconds_of(value: Any) -> float | None:
+    """A moment in seconds: a number, or as protobuf writes a duration (`1.5s`)."""
+    if isinstance(value, str):
+        try:
+            value = float(value.removesuffix("s"))
+        except ValueError:
+            return None
+    good = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if good and math.isfinite(value) and value >= 0 else None
+
+
+def _length_s(call: Call) -> float:
+    return call.sound.seconds if call.sound else 0.0
+
+
+def _usage(call: Call, heard: Heard) -> Usage:
+    """Seconds as the provider counts them, and tokens where it told any."""
+    told = seconds_of((heard.usage or {}).get("seconds"))
+    if told is None:
+        told = seconds_of((heard.usage or {}).get("prompt_audio_seconds"))
+    length = told if told is not None else _length_s(call)
+    seconds = call.deployment.audio.counted_s(math.ceil(length))
+    reported = normalise.read_usage({"usage": heard.usage}) if heard.usage else None
+    tokens = normalise.usage_of(reported) if reported else Usage()
+    return replace(tokens, audio_seconds=seconds)

@@ -1,0 +1,155 @@
+"""The parts of a recording as jobs: each is routed as if its caller had handed it in."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import orjson
+
+from shared import submission
+from shared.core.audio_work import Piece
+from shared.core.cutting import longest_ms
+from shared.core.features import Features
+from shared.core.model import Kind, Paid, lane_deployment
+from shared.errors import Refused
+from shared.needs import transcription_need
+from shared.queue.types import Claim, NewJob
+from shared.routing import CatalogRouter, Route
+from shared.store.types import LaneState
+from shared.submission import Choice
+
+TARGET_MS: Final = 600_000
+LEAST_MS: Final = 60_000
+TYPE: Final = "audio/flac"
+PASSED_ON: Final = ("language", "prompt", "temperature")
+GRAINS: Final = ("segment", "word")  # asked of every part: they are what parts are joined by
+AGAIN_MS: Final = 2_000  # before a part that failed everywhere is tried again; doubled each time
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A parent, and one reading of the lanes: what its children are made by.
+
+    `spent_microusd` is what its children have cost so far, `cap_microusd` what one job may at most.
+    """
+
+    claim: Claim
+    doc: Mapping[str, Any]
+    router: CatalogRouter
+    lanes: Mapping[str, LaneState]
+    now_ms: int
+    spent_microusd: int = 0
+    cap_microusd: int | None = None
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """What the caller asked."""
+        request: dict[str, Any] = self.doc["request"]
+        return request
+
+    def most_ms(self) -> int:
+        """How long parts may be. Refused where nothing can transcribe any more."""
+        taken = self.router.lengths_ms(self._features(), self.claim.tenant)
+        if not taken:
+            self._route(self._features(audio_seconds=1))
+        return max(1_000, longest_ms((most for most in taken if most > 0), TARGET_MS, LEAST_MS))
+
+    def child(self, child_id: str, piece: Piece, number: int) -> NewJob:
+        """A part as a job. Refused where nothing can serve it."""
+        seconds = piece.length_ms / 1000
+        features = self._features(audio_seconds=math.ceil(seconds), audio_bytes=piece.size)
+        route = _without(self._route(features), piece.left_out)
+        request = self._part(piece, number, seconds)
+        made = submission.transcription(request, b"")
+        doc = submission.document(made, Choice(features, transcription_need(seconds), route))
+        doc.pop("family")
+        policy = self.doc.get("policy") or {}
+        if kept := {name: wish for name, wish in policy.items() if name != "max_cost_usd"}:
+            doc["policy"] = kept
+        anew = lane_deployment(route.first) not in piece.left_out
+        return NewJob(
+            id=child_id,
+            tenant=self.claim.tenant,
+            kind=Kind.TRANSCRIPTION,
+            priority=self.claim.priority,
+            lane=route.first,
+            candidates=route.lanes,
+            paid_lanes=route.paid_lanes,
+            need=transcription_need(seconds),
+            doc=orjson.dumps(doc),
+            weight=int(self._wishes.get("weight") or 1),
+            deadline_ms=features.deadline_ms,
+            delay_ms=0 if anew else AGAIN_MS << piece.tries,
+            parent=self.claim.job_id,
+        )
+
+    def elsewhere(self, piece: Piece) -> bool:
+        """Whether a part may be tried where it was not tried yet."""
+        features = self._features(
+            audio_seconds=math.ceil(piece.length_ms / 1000), audio_bytes=piece.size
+        )
+        try:
+            route = self._route(features)
+        except Refused:
+            return False
+        lanes = (*route.lanes, *route.paid_lanes)
+        return any(lane_deployment(lane) not in piece.left_out for lane in lanes)
+
+    def _part(self, piece: Piece, number: int, seconds: float) -> dict[str, Any]:
+        """What the worker of a part reads: see workers/sounds.py."""
+        request = {
+            "object": piece.name,
+            "filename": f"part-{number:03d}.flac",
+            "content_type": TYPE,
+            "seconds": seconds,
+            "digest": piece.digest,
+            "model": self.request["model"],
+            "response_format": "verbose_json",
+            "timestamp_granularities": list(GRAINS),
+        }
+        asked = {
+            name: self.request[name] for name in PASSED_ON if self.request.get(name) is not None
+        }
+        return request | asked
+
+    @property
+    def _wishes(self) -> Mapping[str, Any]:
+        return self.doc.get("family") or {}
+
+    def _features(self, **more: Any) -> Features:
+        """What selection is to know of every part."""
+        allowed, claim = self._wishes.get("allowed_models"), self.claim
+        deadline_ms = claim.deadline_ms
+        return Features(
+            kind=Kind.TRANSCRIPTION,
+            model=self.request["model"],
+            capabilities=submission.transcription(self.request, b"").capabilities,
+            allowed_models=None if allowed is None else frozenset(allowed),
+            paid=Paid(self.doc.get("paid") or Paid.NEVER.value),
+            cost_cap_microusd=self._left_microusd(),
+            priority=claim.priority,
+            mode=self._wishes.get("mode"),
+            deadline_ms=None if deadline_ms is None else max(1, deadline_ms - self.now_ms),
+            **more,
+        )
+
+    def _left_microusd(self) -> int | None:
+        asked_usd = (self.doc.get("policy") or {}).get("max_cost_usd")
+        caps = [] if self.cap_microusd is None else [self.cap_microusd]
+        caps += [] if asked_usd is None else [int(asked_usd * 1e6)]
+        return max(0, min(caps) - self.spent_microusd) if caps else None
+
+    def _route(self, features: Features) -> Route:
+        return self.router.route(features, self.claim.tenant, self.lanes, self.now_ms)
+
+
+def _without(route: Route, deployments: tuple[str, ...]) -> Route:
+    """The route without lanes of these deployments, if any is left; else the route."""
+    lanes = tuple(lane for lane in route.lanes if lane_deployment(lane) not in deployments)
+    paid = tuple(lane for lane in route.paid_lanes if lane_deployment(lane) not in deployments)
+    if not lanes and not paid:
+        return route
+    kept = lanes or paid
+    first = route.first if route.first in (*lanes, *paid) else kept[0]
+    return replace(route, first=first, lanes=kept, paid_lanes=paid if lanes else ())

@@ -1,0 +1,189 @@
+"""The recording of a transcription, wherever it is, as parts in the object store."""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from shared.core.audio_work import Piece, Stage, Work
+from shared.core.cutting import Span
+from shared.errors import Refused
+from shared.objects import NoSuchObject, Objects
+from shared.store.files import File, Files, object_name
+from workers.fetching import Fetcher
+from workers.sandbox import MIB, Bounds, Sandbox
+
+PARSER: Final = "audio:cut"
+STATUS: Final = 422
+OVERLAP_MS: Final = 2_000
+LOOK_AFTER_MS: Final = 600_000  # the scheduler removes what a job left behind when it has ended
+AT_ONCE: Final = 2  # recordings of a process on its disk
+CPU_S: Final = 90  # and a second for so many of sound; see `sandboxed/sound.py`
+HEARD_PER_CPU_S: Final = 40
+PURPOSE: Final = "transcription"
+PIECE_BYTES: Final = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Bounded:
+    """What a recording may be: `longest_ms` in all."""
+
+    longest_ms: int
+
+    @property
+    def bounds(self) -> Bounds:
+        """What cutting one up may use: its time grows with its length."""
+        seconds = CPU_S + self.longest_ms / 1000 / HEARD_PER_CPU_S
+        return Bounds(most_bytes=64 * MIB, seconds=seconds)
+
+
+class Recordings:
+    """Reads recordings and keeps their parts. Its methods raise StoreError."""
+
+    def __init__(
+        self, files: Files, objects: Objects, fetcher: Fetcher, sandbox: Sandbox, longest_s: float
+    ) -> None:
+        self._files = files
+        self._objects = objects
+        self._fetcher = fetcher
+        self._sandbox = sandbox
+        self._bounded = Bounded(round(longest_s * 1000))
+        self._room: asyncio.Semaphore | None = None
+
+    async def cut_up(
+        self,
+        request: Mapping[str, Any],
+        tenant: str,
+        job: str,
+        mark: str,
+        *,
+        most_ms: int,
+        tell: Callable[[str], Awaitable[None]],
+    ) -> Work:
+        """The recording of a request, its parts kept, none of them longer than `most_ms`.
+
+        Refused: it cannot be had, or heard. `mark` is in the names of the parts, so that no other
+        step's are overwritten; `tell` hears what is being done.
+        """
+        self._room = self._room or asyncio.Semaphore(AT_ONCE)
+        async with self._room, _folder() as folder:
+            await tell("reading")
+            called = await self._read(request, tenant, folder / "recording")
+            await tell("cutting")
+            parts = folder / "parts"
+            parts.mkdir()
+            wanted = {
+                "most_ms": most_ms,
+                "overlap_ms": OVERLAP_MS,
+                "longest_ms": self._bounded.longest_ms,
+            }
+            try:
+                found = await self._sandbox.run(
+                    PARSER,
+                    wanted,
+                    files={"audio": folder / "recording"},
+                    out=parts,
+                    bounds=self._bounded.bounds,
+                )
+            except Refused as refused:
+                raise named(called, refused) from None
+            return await self._kept(found, parts, job, mark)
+
+    async def there(self, name: str) -> bool:
+        """Whether a part is still kept."""
+        try:
+            async for _ in self._objects.get(name, 0, 1):
+                pass
+        except NoSuchObject:
+            return False
+        return True
+
+    async def drop(self, work: Work) -> None:
+        """Removes the parts: nothing is left to be heard."""
+        for piece in work.pieces:
+            if piece.name is not None:
+                await self._objects.delete(piece.name)
+                await self._files.forget(_file(piece.name, "", "", 0, 0))
+
+    async def _read(self, request: Mapping[str, Any], tenant: str, path: Path) -> str:
+        """Writes the recording to a file, and returns what it is called."""
+        if (url := request.get("url")) is not None:
+            try:
+                return (await self._fetcher.fetch(url, path)).name or "the address"
+            except Refused as refused:
+                raise named("url", refused, "url") from None
+        called, name = str(request.get("filename") or "file"), request.get("object")
+        if name is None:
+            file = await self._files.get(request["file_id"], tenant)
+            if file is None:
+                raise _gone()
+            called, name = file.filename, object_name(file.id)
+        try:
+            with path.open("wb") as out:
+                async for part in self._objects.get(name):
+                    await asyncio.to_thread(out.write, part)
+        except NoSuchObject as gone:
+            raise _gone() from gone
+        return called
+
+    async def _kept(self, found: Mapping[str, Any], parts: Path, job: str, mark: str) -> Work:
+        pieces = []
+        for number, one in enumerate(found["parts"]):
+            span = Span(one["start_ms"], one["end_ms"], one["from_ms"], one["to_ms"])
+            if one["file"] is None:
+                pieces.append(Piece(span, Stage.SILENT))
+                continue
+            file_id = f"part-{job}-{mark}-{number}"
+            await self._files.put(
+                _file(object_name(file_id), one["file"], job, one["bytes"],
+                      await self._files.now_ms())
+            )  # fmt: skip
+            name = object_name(file_id)
+            await self._objects.put(name, _pieces(parts / one["file"]))
+            pieces.append(
+                Piece(span, Stage.TO_DO, name=name, size=one["bytes"], digest=one["digest"])
+            )
+        return Work(found["duration_ms"], found["digest"], tuple(pieces))
+
+
+def named(called: str, refused: Refused, param: str = "file") -> Refused:
+    """What is wrong with a recording, with what it is called."""
+    message = f"{called[:200]}: {refused.message}"
+    return Refused(message, status=STATUS, param=param, code=refused.code)
+
+
+def _gone() -> Refused:
+    return Refused("the file is no longer there", status=STATUS, param="file_id", code="no_file")
+
+
+def _file(name: str, filename: str, job: str, size: int, now_ms: int) -> File:
+    """A part, known to the store so that it is removed however its job ends."""
+    return File(
+        id=name.removeprefix(object_name("")),
+        tenant="",
+        purpose=PURPOSE,
+        filename=filename,
+        size=size,
+        created_ms=now_ms,
+        expires_ms=now_ms + LOOK_AFTER_MS,
+        job=job,
+    )
+
+
+async def _pieces(path: Path) -> AsyncIterator[bytes]:
+    with path.open("rb") as file:
+        while piece := await asyncio.to_thread(file.read, PIECE_BYTES):
+            yield piece
+
+
+@asynccontextmanager
+async def _folder() -> AsyncIterator[Path]:
+    folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="headrace-"))
+    try:
+        yield folder
+    finally:
+        await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))

@@ -1,0 +1,267 @@
+"""One step of a transcription: cut, hear what parts came to, hand out, join, report."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import orjson
+import structlog
+
+from shared.core import audio_work
+from shared.core.audio_work import Piece, Stage, Unheard, Work
+from shared.core.joining import merged
+from shared.core.languages import name_of
+from shared.core.model import Status
+from shared.core.strands import Heard
+from shared.core.transcript import Transcript
+from shared.errors import Refused, StoreError
+from shared.queue.hand import Hand
+from shared.queue.types import NewJob, Report, Verdict
+from shared.routing import CatalogRouter
+from shared.store.jobs import Jobs
+from shared.store.lanes import Lanes
+from shared.store.types import JobRecord
+from shared.wire.heard import result_of, transcript_of
+from workers.transcribing.children import Family
+from workers.transcribing.recording import Recordings
+
+log = structlog.get_logger(__name__)
+
+QUEUE: Final = "transcriptions"
+MOST_OUT: Final = 500  # parts of one recording at once
+MOST_STORE_TRIES: Final = 8
+STORE_REST_MS: Final = 1_000  # doubled each time
+REST_MS: Final = 30_000  # where nothing can serve a part now
+PATIENCE: Final = 120  # such rests, before the job fails
+PASSING: Final = 500  # refusals from here on may pass
+BAD_GATEWAY: Final = 502
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """A worker's own, shared by all steps. `router` is the newest, `cap_microusd` that of a day."""
+
+    jobs: Jobs
+    lanes: Lanes
+    recordings: Recordings
+    router: Callable[[], CatalogRouter]
+    cap_microusd: int | None = None
+
+
+@dataclass(slots=True)
+class Draft:
+    """What one step makes of where the work stands, which was `stored` before.
+
+    `blocked`: why a part cannot be sent now.
+    """
+
+    hand: Hand
+    family: Family
+    work: Work
+    ended: int
+    stored: Work | None = None
+    children: list[NewJob] = field(default_factory=list)
+    blocked: Refused | None = None
+
+
+class Transcriptions:
+    """The actor of the lane `own/transcriptions@shared`."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+
+    async def step(self, hand: Hand) -> Report:
+        """Takes one step of the claimed transcription."""
+        try:
+            return await self._step(hand)
+        except Refused as refused:
+            return _failed(_error(refused.message, refused.code, refused.status, refused.param))
+        except StoreError as problem:  # its state is as it was: the step is taken again
+            tries = hand.claim.attempts
+            log.warning("step_put_off", job_id=hand.claim.job_id, error=str(problem)[:200])
+            if tries >= MOST_STORE_TRIES:
+                return _failed(_error(str(problem), "store_unavailable", 503, None))
+            return Report(Verdict.RETRY, delay_ms=STORE_REST_MS << tries, reason="store")
+
+    async def _step(self, hand: Hand) -> Report:
+        tools, claim = self._tools, hand.claim
+        kin = await tools.jobs.family(claim.job_id)
+        state = kin.state or {}
+        again = bool(state.get("failing"))
+        if again and state["failing"] == claim.fence - 1:
+            return _failed(state["error"])
+        family = await self._family(hand)
+        if not state:
+            work = await self._cut(hand, family)
+            draft = Draft(hand, family, work, kin.ended)
+        else:
+            stored = audio_work.of_json(state["work"])
+            work = audio_work.revived(stored) if again else stored
+            draft = Draft(hand, family, work, kin.ended, stored)
+            if (error := await self._hear(draft)) is not None:
+                return _failing(draft, error)
+            await self._ensure_sound(draft)
+        if draft.work.whole and (report := await self._joined(draft)) is not None:
+            return report
+        return self._handed_out(draft)
+
+    async def _family(self, hand: Hand) -> Family:
+        claim = hand.claim
+        (me,) = await self._tools.jobs.many([claim.job_id])
+        return Family(
+            claim=claim,
+            doc=orjson.loads(claim.doc),
+            router=self._tools.router(),
+            lanes=await self._tools.lanes.lane_states(),
+            now_ms=hand.now_ms(),
+            spent_microusd=0 if me is None else me.cost_microusd,
+            cap_microusd=self._tools.cap_microusd,
+        )
+
+    async def _cut(self, hand: Hand, family: Family) -> Work:
+        async def tell(phase: str) -> None:
+            children = {"total": 0, "ended": 0, "completed": 0, "audio_seconds": 0}
+            step = {"phase": phase}
+            await hand.emit("job.progress", orjson.dumps({"children": children, "step": step}))
+
+        claim, mark = hand.claim, str(hand.claim.fence)
+        most_ms = family.most_ms()
+        return await self._tools.recordings.cut_up(
+            family.request, claim.tenant, claim.job_id, mark, most_ms=most_ms, tell=tell
+        )
+
+    async def _hear(self, draft: Draft) -> dict[str, Any] | None:
+        """Takes in which children have ended; the error of the job, if a part is lost for good."""
+        out = draft.work.of(Stage.OUT)
+        ids = [piece.child or "" for piece in out.values()]
+        ended: dict[str, Unheard | None] = {}
+        for at, record in zip(out, await self._tools.jobs.many(ids), strict=True):
+            if record is None:  # its result was kept long enough, and nobody came for it
+                draft.work = audio_work.again(draft.work, at)
+            elif record.status.final:
+                ended[record.id] = _unheard(record)
+        draft.work, failed = audio_work.taken(draft.work, ended)
+        for at, unheard in failed.items():
+            piece = draft.work.pieces[at]
+            elsewhere = draft.family.elsewhere(piece)
+            log.info("part_failed", job_id=draft.hand.claim.job_id, part=at, code=unheard.code)
+            if audio_work.hopeless(piece, unheard, elsewhere=elsewhere):
+                part = audio_work.span_named(piece.span)
+                message = f"{part} could not be transcribed: {unheard.message}"
+                return _error(message, unheard.code, unheard.status, None)
+        return None
+
+    async def _ensure_sound(self, draft: Draft) -> None:
+        """Cuts the recording anew where a part that is to be sent is no longer kept."""
+        for piece in draft.work.of(Stage.TO_DO).values():
+            if piece.name is None or not await self._tools.recordings.there(piece.name):
+                new = await self._cut(draft.hand, draft.family)
+                draft.work = audio_work.kept(new, draft.work)
+                return
+
+    async def _joined(self, draft: Draft) -> Report | None:
+        """The result; None where some of it is no longer kept and must be heard anew."""
+        heard = draft.work.of(Stage.HEARD)
+        records = await self._tools.jobs.many([piece.child or "" for piece in heard.values()])
+        results: dict[int, bytes] = {}
+        for at, record in zip(heard, records, strict=True):
+            if record is None or record.result is None:
+                draft.work = audio_work.again(draft.work, at)
+            else:
+                results[at] = record.result
+        if not draft.work.whole:
+            await self._ensure_sound(draft)
+            return None
+        language = draft.family.request.get("language")
+        body = await asyncio.to_thread(_result, draft.work, results, language)
+        await self._tools.recordings.drop(draft.work)
+        return Report(Verdict.COMPLETE, result=body, reason="transcribed")
+
+    def _handed_out(self, draft: Draft) -> Report:
+        """Children for what is to be done, and the rest until some have ended."""
+        job_id = draft.hand.claim.job_id
+        for at, piece in draft.work.of(Stage.TO_DO).items():
+            if len(draft.work.of(Stage.OUT)) >= MOST_OUT:
+                break
+            child_id = f"{job_id}-{draft.work.made}"
+            try:
+                job = draft.family.child(child_id, piece, at)
+            except Refused as refused:
+                if refused.status < PASSING:
+                    raise
+                draft.blocked = refused
+                break
+            draft.children.append(job)
+            draft.work = audio_work.out(draft.work, at, child_id)
+        return _waiting(draft)
+
+
+def _waiting(draft: Draft) -> Report:
+    work, out = draft.work, draft.work.of(Stage.OUT)
+    if draft.blocked is not None and not out and work == draft.stored:
+        if draft.hand.claim.requeues >= PATIENCE:
+            raise draft.blocked
+        return Report(Verdict.REQUEUE, delay_ms=REST_MS, reason="no_capacity", reached=False)
+    return Report(
+        Verdict.WAIT,
+        outbox=draft.children,
+        state=_state(work),
+        awaits=audio_work.awaited(work, draft.ended) if out else draft.ended,
+        progress=audio_work.progress(work),
+        reason="parts_out",
+    )
+
+
+def _failing(draft: Draft, error: dict[str, Any]) -> Report:
+    """What was heard is kept first, and the next step fails: a replay goes on from there."""
+    return Report(
+        Verdict.WAIT,
+        state=_state(draft.work, failing=draft.hand.claim.fence, error=error),
+        awaits=draft.ended,
+        progress=audio_work.progress(draft.work),
+        reason="failing",
+    )
+
+
+def _state(work: Work, **more: Any) -> bytes:
+    return orjson.dumps({"work": audio_work.to_json(work), **more})
+
+
+def _result(work: Work, results: Mapping[int, bytes], language: str | None) -> bytes:
+    """The recording's transcript, as it is kept."""
+    heard = [_heard(piece, results.get(at)) for at, piece in enumerate(work.pieces)]
+    whole = merged(heard, work.duration_ms)
+    if whole.language is None and language is not None:
+        whole = replace(whole, language=name_of(language))
+    return orjson.dumps(result_of(whole))
+
+
+def _heard(piece: Piece, result: bytes | None) -> Heard:
+    if result is None:  # nothing can be heard in it
+        return Heard(piece.span, Transcript("", piece.length_ms, segments=(), words=()))
+    return Heard(piece.span, transcript_of(orjson.loads(result)))
+
+
+def _unheard(record: JobRecord) -> Unheard | None:
+    """None where a child has a result."""
+    if record.status is Status.COMPLETED:
+        return None
+    error = record.error or {}
+    said = error.get("status")
+    return Unheard(
+        message=str(error.get("message") or f"its job was {record.status.value}"),
+        code=str(error.get("code") or f"part_{record.status.value}"),
+        status=said if isinstance(said, int) else BAD_GATEWAY,
+        tried=frozenset(str(one["deployment"]) for one in record.attempts if one.get("deployment")),
+    )
+
+
+def _error(message: str, code: str | None, status: int, param: str | None) -> dict[str, Any]:
+    kind = "invalid_request_error" if status < PASSING else "upstream_error"
+    code = code or "transcription_failed"
+    return {"message": message, "type": kind, "param": param, "code": code, "status": status}
+
+
+def _failed(error: dict[str, Any]) -> Report:
+    return Report(Verdict.FAIL, error=error, reason=str(error["code"]))

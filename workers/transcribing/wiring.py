@@ -1,0 +1,38 @@
+"""A worker's transcriptions, put together."""
+
+from collections.abc import Callable
+
+from shared.objects import Objects
+from shared.routing import CatalogRouter
+from shared.settings import Settings
+from shared.store.files import Files
+from shared.store.jobs import Jobs
+from shared.store.lanes import Lanes
+from workers.fetching import Fetcher
+from workers.sandbox import Sandbox
+from workers.transcribing.recording import Recordings
+from workers.transcribing.step import Tools, Transcriptions
+from workers.transport import Transport
+
+
+def transcriptions_of(
+    settings: Settings,
+    jobs: Jobs,
+    lanes: Lanes,
+    files: Files,
+    objects: Objects,
+    transport: Transport,
+    sandbox: Sandbox,
+    router: Callable[[], CatalogRouter],
+) -> Transcriptions:
+    """The actor of transcriptions, as the settings say."""
+    fetcher = Fetcher(
+        transport,
+        allow_private=settings.allow_private_urls,
+        most_bytes=settings.max_audio_bytes,
+        timeout_ms=int(settings.fetch_timeout_s * 1000),
+    )
+    recordings = Recordings(files, objects, fetcher, sandbox, settings.max_audio_s)
+    cap_usd = settings.paid_daily_cap_usd
+    cap = None if cap_usd is None else round(cap_usd * 1e6)
+    return Transcriptions(Tools(jobs, lanes, recordings, router, cap))
