@@ -149,6 +149,7 @@ def embedding(request: dict[str, Any], raw: bytes, **more: Any) -> Submission:
 
 def transcription(request: dict[str, Any], raw: bytes, **more: Any) -> Submission:
     """A checked transcription as a submission: a parent, whose parts are calls of providers."""
+    file_id = request.get("file_id")  # a file never changes
     return Submission(
         kind=Kind.TRANSCRIPTION,
         endpoint=TRANSCRIPTIONS,
@@ -157,7 +158,7 @@ def transcription(request: dict[str, Any], raw: bytes, **more: Any) -> Submissio
         need=Need(),
         raw=raw,
         capabilities=transcription_capabilities(request),
-        **more,
+        **{"content": None if file_id is None else f"file {file_id}", **more},
     )
 
 

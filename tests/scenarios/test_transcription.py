@@ -52,10 +52,11 @@ def file_of(system, path):
 
 
 def handed_in(system, path, **fields):
-    """A job about a file that was uploaded."""
+    """A job about a file that was uploaded, of whom no earlier answer is taken."""
     request = {"model": MODEL, "file_id": file_of(system, path)} | fields
+    body = {"kind": "transcription", "request": request}
     with system.http() as http:
-        answer = http.post("/v1/jobs", json={"kind": "transcription", "request": request})
+        answer = http.post("/v1/jobs", json=body | {"cache_s": 0})
     assert answer.status_code == 202, answer.text
     return answer.json()["id"]
 
@@ -284,3 +285,20 @@ def test_a_batch_of_recordings_is_heard_line_by_line(hears, speech, talk):
     assert told["verbose"]["segments"]
     assert told["gone"]["error"]["param"] == "file_id"
     assert told["wrong"]["error"]["param"] == "language"
+
+
+def test_what_was_heard_of_the_same_bytes_is_told_again_without_a_call(hears, tmp_path):
+    path = tmp_path / "again.flac"
+    spoken = talk_of(11, 6)
+    write(spoken, path)
+
+    def heard():
+        answer = hears.sdk().audio.transcriptions.with_raw_response.create(
+            model=MODEL, file=path, response_format="json"
+        )
+        return answer.parse().text, answer.headers.get("x-headrace-cache")
+
+    assert heard() == (spoken.text, None)
+    before = heard_by(hears)
+    assert heard() == (spoken.text, "hit")
+    assert heard_by(hears) == before
