@@ -67,7 +67,7 @@ async def draft(
     choice = await choose(service, call, sized(service, call, asked, options, held=held))
     key, features, route = call.key, choice.features, choice.route
     body = hashlib.sha256(call.path.encode() + b"\n" + asked.raw).hexdigest()[:32]
-    doc = document(asked, choice, key.weight)
+    doc = document(asked, choice, key.weight, options.sharing)
     hook = None
     if asked.webhook is not None:
         hook, doc["webhook"] = await hooks.own(service, key.tenant, asked.webhook)

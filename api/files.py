@@ -82,7 +82,16 @@ def _checked(service: Service, call: Call, upload: Upload, file_id: str, now_ms:
     if lives_s is None and purpose == "batch":
         lives_s = MONTH_S
     expires_ms = None if lives_s is None else now_ms + lives_s * 1000
-    return File(file_id, call.key.tenant, purpose, upload.filename, upload.size, now_ms, expires_ms)
+    return File(
+        id=file_id,
+        tenant=call.key.tenant,
+        purpose=purpose,
+        filename=upload.filename,
+        size=upload.size,
+        created_ms=now_ms,
+        expires_ms=expires_ms,
+        digest=upload.digest.hexdigest(),
+    )
 
 
 def _purpose(fields: Mapping[str, str]) -> str:

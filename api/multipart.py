@@ -1,6 +1,7 @@
 """An upload in `multipart/form-data`: small fields kept, the one file passed on as it comes."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Callable, Collection
 from typing import Any, Final
 
@@ -51,6 +52,7 @@ class Upload:
         self.lists: dict[str, list[str]] = {}
         self.filename: str | None = None
         self.size = 0
+        self.digest = hashlib.sha256()  # of the file's bytes so far
         self._parser = MultipartParser(_boundary(headers), self._callbacks())
 
     async def parts(self) -> AsyncIterator[bytes]:
@@ -69,6 +71,7 @@ class Upload:
             if frame > FRAME_BYTES:
                 await self._drop("the form holds too much beside its file")
             for part in out:
+                self.digest.update(part)
                 yield part
             if not message.get("more_body"):
                 break

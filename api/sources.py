@@ -9,10 +9,13 @@ from shared.addresses import private_host
 from shared.errors import Refused
 
 
-async def check_file(service: Service, tenant: str, file_id: str | None, param: str) -> None:
-    """Refused (404): there is no such file, or it is not this tenant's: the same for both."""
+async def check_file(service: Service, tenant: str, file_id: str | None, param: str) -> str | None:
+    """The digest of the file's bytes, where it is known.
+
+    Refused (404): there is no such file, or it is not this tenant's: the same for both.
+    """
     if file_id is None:
-        return
+        return None
     file = None
     if FILE_ID.fullmatch(file_id):
         file = await service.bulk.files.get(file_id, tenant)
@@ -23,6 +26,7 @@ async def check_file(service: Service, tenant: str, file_id: str | None, param: 
             param=param,
             code="file_not_found",
         )
+    return file.digest
 
 
 async def check_address(service: Service, url: str | None, param: str) -> None:
@@ -44,7 +48,11 @@ async def check_address(service: Service, url: str | None, param: str) -> None:
 
 async def check_sources(
     service: Service, tenant: str, request: Mapping[str, Any], where: str = ""
-) -> None:
-    """Refused: a file or an address of the request that may not be read; `where` comes before."""
-    await check_file(service, tenant, request.get("file_id"), f"{where}file_id")
+) -> str | None:
+    """The digest of the bytes that the request names, where it is known; `where` comes before.
+
+    Refused: a file or an address of the request that may not be read.
+    """
+    content = await check_file(service, tenant, request.get("file_id"), f"{where}file_id")
     await check_address(service, request.get("url"), f"{where}url")
+    return content

@@ -33,7 +33,8 @@ async def create(service: Service, call: Call) -> None:
     service.admit()
     asked, wishes, key = await read(service, call)
     if asked.kind is Kind.TRANSCRIPTION:
-        await check_sources(service, call.key.tenant, asked.request, "request.")
+        content = await check_sources(service, call.key.tenant, asked.request, "request.")
+        asked = replace(asked, content=content or asked.content)
     with named_in_request():
         if asked.kind is Kind.SUMMARY:
             asked = await summaries.prepared(service, call, asked)

@@ -1,6 +1,7 @@
 """What a summary needs at the door: its files and addresses looked at, its long texts put away."""
 
 import asyncio
+import hashlib
 import os
 from dataclasses import replace
 from typing import Any, Final
@@ -82,10 +83,12 @@ async def _look_at_addresses(documents: list[dict[str, Any]], fields: list[str])
 async def _put_away(service: Service, asked: Submission) -> Submission:
     kept = Kept(service.bulk.files, service.bulk.objects)
     home, names, documents = f"text_{os.urandom(12).hex()}", {}, []
+    digest = hashlib.sha256()
     for index, document in enumerate(asked.request["documents"]):
         data = document.get("text", "").encode("utf-8", "replace")
         if len(data) > service.bounds.inline_body_bytes:
             await kept.put(home, str(index), data)
+            digest.update(f"{index} {len(data)} ".encode() + data)
             names[str(index)] = str(index)
             documents.append(document | {"text": "(kept)"})
         else:
@@ -93,7 +96,8 @@ async def _put_away(service: Service, asked: Submission) -> Submission:
     if not names:
         return asked
     extra = asked.extra | {"kept": names, "kept_as": home}
-    return replace(asked, request=asked.request | {"documents": documents}, extra=extra)
+    request = asked.request | {"documents": documents}
+    return replace(asked, request=request, extra=extra, content=digest.hexdigest())
 
 
 async def partial(service: Service, record: JobRecord) -> dict[str, Any] | None:

@@ -6,7 +6,6 @@ for that, else by the scheduler. A job that failed for no fault of the audio may
 upload is kept as long as it.
 """
 
-import hashlib
 import os
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -54,13 +53,17 @@ FIELDS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the request asks for. `raw` tells it from others; `file` is what it brought along."""
+    """What the request asks for. `raw` tells it from others; `file` is what it brought along.
+
+    `content` is the digest of its bytes, or of those of the file that the request names.
+    """
 
     request: dict[str, Any]
     raw: bytes
     stream: bool
     job_id: str
     file: File | None = None
+    content: str | None = None
 
 
 async def create(service: Service, call: Call) -> None:
@@ -70,6 +73,7 @@ async def create(service: Service, call: Call) -> None:
     key = options.idempotency_key(call)
     async with _read(service, call) as asked:
         job = replace(submission(asked.request, asked.raw), job_id=asked.job_id)
+        job = replace(job, content=asked.content or job.content)
         if wishes.asynchronous:
             await respond_async(service, call, job, wishes, key)
         elif asked.stream:
@@ -86,11 +90,12 @@ async def _read(service: Service, call: Call) -> AsyncIterator[Asked]:
     if kind != b"multipart/form-data":
         raw = await call.body(service.bounds.max_body_bytes)
         request, streamed = _checked(parse(raw))
-        await check_sources(service, call.key.tenant, request)
-        yield Asked(request, raw, streamed, new_id())
+        content = await check_sources(service, call.key.tenant, request)
+        yield Asked(request, raw, streamed, new_id(), content=content)
         return
     asked = await _uploaded(service, call)
-    await check_sources(service, call.key.tenant, asked.request)
+    content = await check_sources(service, call.key.tenant, asked.request)
+    asked = replace(asked, content=asked.content or content)
     try:
         yield asked
     finally:
@@ -100,7 +105,7 @@ async def _read(service: Service, call: Call) -> AsyncIterator[Asked]:
 
 async def _uploaded(service: Service, call: Call) -> Asked:
     """What a form asks for, its file in the objects. Refused names the field."""
-    bounds, digest = service.bounds, hashlib.sha256()
+    bounds = service.bounds
 
     def check(fields: Mapping[str, str]) -> int:
         if "model" in fields:  # what is wrong is told before the audio comes
@@ -109,20 +114,15 @@ async def _uploaded(service: Service, call: Call) -> Asked:
 
     upload = Upload(call.receive, call.headers, FIELDS, check, field_bytes=4 * MAX_PROMPT)
 
-    async def parts() -> AsyncIterator[bytes]:
-        async for part in upload.parts():
-            digest.update(part)
-            yield part
-
     file_id = f"upload-{os.urandom(12).hex()}"
     name = object_name(file_id)
     try:
-        await service.bulk.objects.put(name, parts())
+        await service.bulk.objects.put(name, upload.parts())
     except Refused:
         await upload.drain()
         raise
     try:
-        asked = _asked(upload, name, digest.digest())
+        asked = _asked(upload, name)
         file = await _noted(service, call, upload, file_id, asked.job_id)
     except BaseException:
         await service.bulk.objects.delete(name)
@@ -130,7 +130,7 @@ async def _uploaded(service: Service, call: Call) -> Asked:
     return replace(asked, file=file)
 
 
-def _asked(upload: Upload, name: str, digest: bytes) -> Asked:
+def _asked(upload: Upload, name: str) -> Asked:
     body = _body(upload.fields, upload.lists)
     told = orjson.dumps(body, option=orjson.OPT_SORT_KEYS) + b"\n"
     if upload.filename is not None:
@@ -138,7 +138,8 @@ def _asked(upload: Upload, name: str, digest: bytes) -> Asked:
             raise Refused("file: the file is empty", param="file", code="invalid_value")
         brought = {"object": name, "filename": upload.filename}
         request, streamed = _checked(body | brought, internal=True)
-        return Asked(request, told + digest, streamed, new_id())
+        raw = told + upload.digest.digest()
+        return Asked(request, raw, streamed, new_id(), content=upload.digest.hexdigest())
     if "file_id" not in body and "url" not in body:
         raise Refused(
             "file: is required (or file_id, or url)",

@@ -154,6 +154,7 @@ class Maker:
             request_type=asked.request_type,
         )
         choice = routed(self._router, features, asked.need, batch.tenant, self._lanes, self._now_ms)
+        doc = document(asked, choice, batch.weight, batch.sharing)
         about = {"batch": batch.id, "custom_id": line.custom_id}
         return NewJob(
             id=job_id(batch.id, line.number),
@@ -164,7 +165,7 @@ class Maker:
             candidates=choice.route.lanes,
             paid_lanes=choice.route.paid_lanes,
             need=choice.need,
-            doc=orjson.dumps(document(asked, choice, batch.weight) | about),
+            doc=orjson.dumps(doc | about),
             weight=batch.weight,
             deadline_ms=deadline_ms,
             batch=(batch.id, line.custom_id),

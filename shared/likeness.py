@@ -38,10 +38,11 @@ def sharing(
 ) -> Sharing | None:
     """What the job of a request may share; None, and nothing digested, where it is nothing.
 
-    `content` is the digest of the bytes that the request names: two uploads of one recording have
-    two names, and only their bytes can tell.
+    `content` tells the bytes that the request names but does not hold: two uploads of one recording
+    have two names, and only their bytes can tell. What is at an address may change: it is like
+    nothing.
     """
-    if features.kind is Kind.TRANSCRIPTION and content is None:
+    if _unknown_bytes(features.kind, request, content):
         return None
     found = terms(policy, wish, features.kind, request, stream=stream)
     if found is None:
@@ -81,3 +82,13 @@ def _canonical(name: str, value: Any) -> bytes:
     if name in NUMBERS and isinstance(value, int | float):
         return orjson.dumps(float(value) + 0.0)  # 0, 0.0 and -0.0 are one
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS if name in UNORDERED else None)
+
+
+def _unknown_bytes(kind: Kind, request: Mapping[str, Any], content: str | None) -> bool:
+    match kind:
+        case Kind.TRANSCRIPTION:
+            return content is None
+        case Kind.SUMMARY:
+            return any("url" in document for document in request["documents"])
+        case _:
+            return False

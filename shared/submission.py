@@ -8,6 +8,7 @@ from shared.catalog_types import CAPABILITIES
 from shared.core.analysis import request_type
 from shared.core.features import Features
 from shared.core.model import Kind, Need
+from shared.core.sharing import Wish
 from shared.needs import (
     chat_capabilities,
     chat_need,
@@ -148,6 +149,7 @@ def embedding(request: dict[str, Any], raw: bytes, **more: Any) -> Submission:
 
 def transcription(request: dict[str, Any], raw: bytes, **more: Any) -> Submission:
     """A checked transcription as a submission: a parent, whose parts are calls of providers."""
+    file_id = request.get("file_id")  # a file never changes
     return Submission(
         kind=Kind.TRANSCRIPTION,
         endpoint=TRANSCRIPTIONS,
@@ -156,7 +158,7 @@ def transcription(request: dict[str, Any], raw: bytes, **more: Any) -> Submissio
         need=Need(),
         raw=raw,
         capabilities=transcription_capabilities(request),
-        **more,
+        **{"content": None if file_id is None else f"file {file_id}", **more},
     )
 
 
@@ -201,20 +203,28 @@ def routed(
     return Choice(features, need, route)
 
 
-def family(features: Features, weight: int) -> dict[str, Any]:
+def family(features: Features, weight: int, wish: Wish | None = None) -> dict[str, Any]:
     """What a parent's document says of its children, beside what it says of itself."""
     allowed = features.allowed_models
-    return {
+    found: dict[str, Any] = {
         "weight": weight,
         "allowed_models": None if allowed is None else sorted(allowed),
         "mode": features.mode,
     }
+    if wish is not None and wish.share is not None:
+        found["share"] = wish.share.value
+    if wish is not None and wish.cache_s is not None:
+        found["cache_s"] = wish.cache_s
+    return found
 
 
-def document(asked: Submission, choice: Choice, weight: int = 1) -> dict[str, Any]:
+def document(
+    asked: Submission, choice: Choice, weight: int = 1, wish: Wish | None = None
+) -> dict[str, Any]:
     """What is stored of the request and never changes: the worker's input and the view's.
 
-    A parent's says too what its children have of the caller's key (of `weight`) and wishes.
+    A parent's says too what its children have of the caller's key (of `weight`) and wishes; `wish`
+    is what they may share.
     """
     features = choice.features
     doc: dict[str, Any] = {
@@ -227,5 +237,5 @@ def document(asked: Submission, choice: Choice, weight: int = 1) -> dict[str, An
         "route": [(c.deployment, c.kept, c.reason) for c in choice.route.considered],
     }
     if asked.kind in PARENT_LANES:
-        doc["family"] = family(features, weight)
+        doc["family"] = family(features, weight, wish)
     return doc | asked.extra

@@ -1,6 +1,6 @@
 """Files: what is known of each. Their bytes are objects (`shared.objects`).
 
-file:<id> hash: tenant purpose filename bytes created expires (ms)
+file:<id> hash: tenant purpose filename bytes created expires (ms) sha256
 fx:<tenant> zset id -> created ms · files:due zset id -> expires ms
 """
 
@@ -35,6 +35,7 @@ class File:
     created_ms: int
     expires_ms: int | None = None
     job: str | None = None
+    digest: str | None = None  # SHA-256 of its bytes, where it was uploaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,8 @@ class Files:
         }
         if file.job is not None:
             fields["job"] = file.job
+        if file.digest is not None:
+            fields["sha256"] = file.digest
         pipe = self._client.pipeline(transaction=True)
         pipe.hset(self._key(file.id), mapping=fields)
         if file.job is None:
@@ -175,4 +178,5 @@ def _file(file_id: str, row: Any, tenant: str | None, now_ms: int) -> File | Non
         created_ms=int(row[b"created"]),
         expires_ms=expires_ms,
         job=row[b"job"].decode() if b"job" in row else None,
+        digest=row[b"sha256"].decode() if b"sha256" in row else None,
     )

@@ -46,7 +46,6 @@ REFUSED = [
      "model_not_found"),
     ("an unknown field", JOBS, job(prioritty="bulk"), 400, "prioritty", "unknown_parameter"),
     ("an unknown kind", JOBS, job(kind="chats"), 400, "kind", "invalid_value"),
-    ("a kind not served", JOBS, job(kind="summary"), 400, "kind", "not_supported"),
     ("a webhook by http", JOBS, job(webhook="http://example.com"), 400, "webhook",
      "insecure_address"),
     ("a webhook here", JOBS, job(webhook="https://127.1/x"), 400, "webhook", "private_address"),

@@ -161,3 +161,12 @@ async def test_where_it_would_go_is_explained_like_any_other(client):
 
 def test_texts_of_our_own_are_under_no_callers_name():
     assert object_name("text_x-1") == "files/text_x-1"
+
+
+async def test_summaries_are_alike_by_their_long_texts_too(client, store):
+    long = "the wheel turns " * 5_000
+    texts = (long, long + ".", long)
+    jobs = [(await submit(client, documents=[{"text": text}])).json()["id"] for text in texts]
+    first, other, again = (store.rows[job_id].job.sharing.likeness for job_id in jobs)
+    assert first == again
+    assert first != other

@@ -360,3 +360,46 @@ def test_the_sdk_raises_what_it_should(sdk):
     assert bad.value.param == "timestamp_granularities"
     with pytest.raises(openai.NotFoundError):
         sdk.audio.transcriptions.create(model="nope", file=audio())
+
+
+async def sharings(store, *answers):
+    """What each job may share, by the answer that it was given."""
+    for answer in answers:
+        assert answer.status_code == 200, answer.text
+    ids = [answer.headers["x-headrace-job-id"] for answer in answers]
+    return [store.rows[job_id].job.sharing for job_id in ids]
+
+
+async def test_recordings_are_alike_by_their_bytes_and_kept_as_long_as_their_jobs(client, ears):
+    first, again, other, german, fresh = await sharings(
+        ears,
+        await post(client),
+        await post(client, name="copy.wav"),
+        await post(client, AUDIO + b"\1"),
+        await post(client, language="de"),
+        await post(client, headers={"x-headrace-cache-s": "0"}),
+    )
+    assert first == again
+    assert first.likeness not in (other.likeness, german.likeness)
+    assert (first.terms.follow, first.terms.cache_ms) == (True, 3 * 86_400_000)
+    assert (fresh.likeness, fresh.terms.cache_ms) == (first.likeness, 0)
+
+
+async def test_a_recording_that_was_uploaded_before_is_alike_too(client, ears):
+    ids = []
+    for _ in range(2):
+        files = {"file": ("talk.wav", AUDIO), "purpose": (None, "user_data")}
+        ids.append((await client.post("/v1/files", files=files)).json()["id"])
+    asked = [{"model": "whisper", "file_id": file_id} for file_id in ids]
+    direct, first, again = await sharings(
+        ears,
+        await post(client),
+        *[await client.post(PATH, json=each) for each in asked],
+    )
+    assert first == again == direct
+    job = {"kind": "transcription", "request": asked[0]}
+    made = (await client.post("/v1/jobs", json=job)).json()
+    assert ears.rows[made["id"]].job.sharing == first
+    elsewhere = {"kind": "transcription", "request": {"model": "whisper", "url": "https://e.org/a"}}
+    made = (await client.post("/v1/jobs", json=elsewhere)).json()
+    assert ears.rows[made["id"]].job.sharing is None

@@ -152,6 +152,7 @@ async def test_followers_fail_with_a_leader_that_was_at_fault_and_else_go_on(
         assert record
         assert record.error == ERROR
         assert await world.jobs.replay("b", "t1")
+        await assert_conserved(world.client)
     assert await world.finish((await claimed(world))["b"])
     assert (await statuses(world, "b"))[0] == "completed"
     await assert_conserved(world.client)
@@ -188,6 +189,16 @@ async def test_a_follower_has_its_own_deadline_wait_limit_and_cancel(world: Worl
     await assert_conserved(world.client)
     assert await world.finish((await claimed(world))["c"])
     await assert_at_rest(world.client)
+
+
+async def test_who_takes_over_from_a_job_that_had_begun_has_waited_enough(world: World) -> None:
+    await world.set_clock(1_000_000)
+    await accepted(world, alike(world, "a"), alike(world, "b", max_wait_ms=50))
+    await world.claim()
+    await world.jobs.cancel("a", "t1")
+    await world.set_clock(1_000_060)
+    await world.run("expire", most=10)
+    assert await statuses(world, "a", "b") == ["cancelled", "queued"]
 
 
 async def test_a_follower_whose_wait_is_over_before_its_leader_began_expires(

@@ -3,7 +3,7 @@
 import httpx2
 import orjson
 import pytest
-from sounds import SILENCE, record, samples
+from sounds import SILENCE, decoded, record, samples
 from whole import until, whole_system
 
 from simulator.speech import talk_of, write
@@ -47,12 +47,16 @@ def hears():
         yield system
 
 
+def file_of(system, path):
+    return system.sdk().files.create(file=path, purpose="user_data").id
+
+
 def handed_in(system, path, **fields):
-    """A job about a file that was uploaded."""
-    made = system.sdk().files.create(file=path, purpose="user_data")
-    request = {"model": MODEL, "file_id": made.id} | fields
+    """A job about a file that was uploaded, of whom no earlier answer is taken."""
+    request = {"model": MODEL, "file_id": file_of(system, path)} | fields
+    body = {"kind": "transcription", "request": request}
     with system.http() as http:
-        answer = http.post("/v1/jobs", json={"kind": "transcription", "request": request})
+        answer = http.post("/v1/jobs", json=body | {"cache_s": 0})
     assert answer.status_code == 202, answer.text
     return answer.json()["id"]
 
@@ -123,6 +127,26 @@ def test_long_speech_is_heard_in_parts_and_told_as_one(hears, speech, talk):
     assert not parts_kept(hears)
 
 
+def test_the_same_sound_in_another_file_is_not_heard_twice(hears, speech, talk, tmp_path):
+    other = tmp_path / "other.wav"
+    record(other, decoded(speech), codec="pcm_s16le")
+    first = ended(hears, handed_in(hears, speech, prompt="twice"))
+    calls = sum(heard_by(hears).values())
+    second = ended(hears, handed_in(hears, other, prompt="twice", response_format="srt"))
+    assert (first["status"], second["status"]) == ("completed", "completed")
+    assert first["result"]["text"] == talk.text
+    assert sum(heard_by(hears).values()) == calls
+    assert (second["cost"], len(children(hears, second["id"]))) == (
+        0.0, len(children(hears, first["id"])),
+    )  # fmt: skip
+    with hears.http() as http:
+        request = {"model": MODEL, "prompt": "twice", "file_id": file_of(hears, other)}
+        body = {"kind": "transcription", "request": request, "share": "never", "cache_s": 0}
+        third = ended(hears, http.post("/v1/jobs", json=body).json()["id"])
+    assert third["status"] == "completed"
+    assert sum(heard_by(hears).values()) > calls
+
+
 def test_a_short_recording_is_told_in_the_form_asked_for(hears, tmp_path):
     said = talk_of(4, 8)
     path = tmp_path / "short.mp3"
@@ -182,7 +206,7 @@ def test_a_part_that_nobody_takes_fails_the_job_and_a_replay_goes_on_from_there(
 ):
     for name in ("groq", "openai", "mistral"):
         hears.fault(kind="error", provider=name, status=400, after_requests=1)
-    job_id = handed_in(hears, speech)
+    job_id = handed_in(hears, speech, prompt="a part that nobody takes")
     found = ended(hears, job_id)
     assert found["status"] == "failed"
     assert "the part from 0:0" in found["error"]["message"]
@@ -202,7 +226,7 @@ def test_a_part_that_nobody_takes_fails_the_job_and_a_replay_goes_on_from_there(
 
 def test_a_cancelled_transcription_takes_its_parts_with_it(hears, speech):
     slowed(hears, "groq", "openai", "mistral", kind="stall")
-    job_id = handed_in(hears, speech)
+    job_id = handed_in(hears, speech, prompt="cancelled")
     until(lambda: any(one["status"] == "in_progress" for one in children(hears, job_id)))
     with hears.http() as http:
         assert http.post(f"/v1/jobs/{job_id}/cancel").json()["status"] == "cancelled"
@@ -214,7 +238,7 @@ def test_a_cancelled_transcription_takes_its_parts_with_it(hears, speech):
 def test_kill_9_of_the_worker_in_the_middle_loses_no_part_and_does_none_again(hears, speech, talk):
     slowed(hears, "openai", "mistral", factor=100)
     before = sum(heard_by(hears).values())
-    job_id = handed_in(hears, speech)
+    job_id = handed_in(hears, speech, prompt="killed")
 
     def some_done():
         found = children(hears, job_id)
@@ -261,3 +285,20 @@ def test_a_batch_of_recordings_is_heard_line_by_line(hears, speech, talk):
     assert told["verbose"]["segments"]
     assert told["gone"]["error"]["param"] == "file_id"
     assert told["wrong"]["error"]["param"] == "language"
+
+
+def test_what_was_heard_of_the_same_bytes_is_told_again_without_a_call(hears, tmp_path):
+    path = tmp_path / "again.flac"
+    spoken = talk_of(11, 6)
+    write(spoken, path)
+
+    def heard():
+        answer = hears.sdk().audio.transcriptions.with_raw_response.create(
+            model=MODEL, file=path, response_format="json"
+        )
+        return answer.parse().text, answer.headers.get("x-headrace-cache")
+
+    assert heard() == (spoken.text, None)
+    before = heard_by(hears)
+    assert heard() == (spoken.text, "hit")
+    assert heard_by(hears) == before

@@ -131,6 +131,14 @@ def test_a_recording_whose_bytes_are_not_known_shares_nothing():
         assert (found is not None) is shares
 
 
+def test_a_summary_of_what_an_address_holds_is_like_nothing():
+    asked = {"model": "m", "documents": [{"text": "a"}, {"url": "https://example.org/"}]}
+    features = Features(Kind.SUMMARY, "m")
+    assert sharing(Policy(), Wish(), "/v1/summaries", asked, "t1", features) is None
+    asked["documents"].pop()
+    assert sharing(Policy(), Wish(), "/v1/summaries", asked, "t1", features) is not None
+
+
 # -- what may be shared
 
 KEPT_MS = 259_200_000

@@ -69,3 +69,12 @@ def sleep(request, files, out):
 
 def unwritable(request, files, out):
     return {"text": object()}
+
+
+def alone(request, files, out):
+    """Fails where another runs at the same time."""
+    mark = Path(request["mark"])
+    mark.touch(exist_ok=False)
+    time.sleep(0.2)
+    mark.unlink()
+    return {}

@@ -12,7 +12,9 @@ from shared.core.audio_work import Piece
 from shared.core.cutting import longest_ms
 from shared.core.features import Features
 from shared.core.model import Kind, Paid, lane_deployment
+from shared.core.sharing import Policy, ShareMode, Wish
 from shared.errors import Refused
+from shared.likeness import sharing
 from shared.needs import transcription_need
 from shared.queue.types import Claim, NewJob
 from shared.routing import CatalogRouter, Route
@@ -31,7 +33,8 @@ AGAIN_MS: Final = 2_000  # before a part that failed everywhere is tried again; 
 class Family:
     """A parent, and one reading of the lanes: what its children are made by.
 
-    `spent_microusd` is what its children have cost so far, `cap_microusd` what one job may at most.
+    `spent_microusd` is what its children have cost so far, `cap_microusd` what one job may at most,
+    `sharing` what the settings say of parts that were heard before.
     """
 
     claim: Claim
@@ -41,6 +44,7 @@ class Family:
     now_ms: int
     spent_microusd: int = 0
     cap_microusd: int | None = None
+    sharing: Policy = Policy()  # noqa: RUF009 - it is frozen
 
     @property
     def request(self) -> dict[str, Any]:
@@ -82,6 +86,15 @@ class Family:
             deadline_ms=features.deadline_ms,
             delay_ms=0 if anew else AGAIN_MS << piece.tries,
             parent=self.claim.job_id,
+            sharing=sharing(
+                self.sharing,
+                self._wish(),
+                submission.TRANSCRIPTIONS,
+                request,
+                self.claim.tenant,
+                features,
+                content=piece.digest,
+            ),
         )
 
     def elsewhere(self, piece: Piece) -> bool:
@@ -133,6 +146,10 @@ class Family:
             deadline_ms=None if deadline_ms is None else max(1, deadline_ms - self.now_ms),
             **more,
         )
+
+    def _wish(self) -> Wish:
+        share, cache_s = self._wishes.get("share"), self._wishes.get("cache_s")
+        return Wish(None if share is None else ShareMode(share), cache_s)
 
     def _left_microusd(self) -> int | None:
         asked_usd = (self.doc.get("policy") or {}).get("max_cost_usd")

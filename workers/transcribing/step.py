@@ -13,6 +13,7 @@ from shared.core.audio_work import Piece, Stage, Unheard, Work
 from shared.core.joining import merged
 from shared.core.languages import name_of
 from shared.core.model import Status
+from shared.core.sharing import Policy
 from shared.core.strands import Heard
 from shared.core.transcript import Transcript
 from shared.errors import Refused, StoreError
@@ -40,13 +41,17 @@ BAD_GATEWAY: Final = 502
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """A worker's own, shared by all steps. `router` is the newest, `cap_microusd` that of a day."""
+    """A worker's own, shared by all steps.
+
+    `router` is the newest, `cap_microusd` that of a day, `sharing` what the settings say of it.
+    """
 
     jobs: Jobs
     lanes: Lanes
     recordings: Recordings
     router: Callable[[], CatalogRouter]
     cap_microusd: int | None = None
+    sharing: Policy = Policy()  # noqa: RUF009 - it is frozen
 
 
 @dataclass(slots=True)
@@ -117,6 +122,7 @@ class Transcriptions:
             now_ms=hand.now_ms(),
             spent_microusd=0 if me is None else me.cost_microusd,
             cap_microusd=self._tools.cap_microusd,
+            sharing=self._tools.sharing,
         )
 
     async def _cut(self, hand: Hand, family: Family) -> Work:

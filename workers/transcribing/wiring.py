@@ -35,4 +35,4 @@ def transcriptions_of(
     recordings = Recordings(files, objects, fetcher, sandbox, settings.max_audio_s)
     cap_usd = settings.paid_daily_cap_usd
     cap = None if cap_usd is None else round(cap_usd * 1e6)
-    return Transcriptions(Tools(jobs, lanes, recordings, router, cap))
+    return Transcriptions(Tools(jobs, lanes, recordings, router, cap, settings.sharing))

@@ -376,16 +376,58 @@ async def test_many_documents_are_read_a_few_at_a_time(small: SummaryWorld):
     assert [entry["status"] for entry in result["documents"]] == ["completed"] * 100
 
 
-async def test_so_many_calls_are_out_at_once_and_no_more(small: SummaryWorld):
-    await small.accept(input=long_text(1_500))
-    most = 0
-    for _ in range(40):
-        if await small.take_step() is None:
-            break
-        state = of_json((await small.world.jobs.family("job_sum")).state)
-        most = max(most, len(state.calls))
-        await small.answer(most=40)
+async def test_so_many_calls_are_out_at_once_and_one_that_is_made_again_takes_no_others_place(
+    world: SummaryWorld,
+):
+    text = long_text(150)
+    await world.accept(input=text, chunk_tokens=256)
+    blanks, most = [], 0
+
+    def blank_once(claim):
+        if not blanks and asked(claim)["user"].startswith("Part 3 of"):
+            blanks.append(claim)
+            return says(" ")
+        return briefly(claim)
+
+    while await world.take_step() is not None:
+        if (state := (await world.world.jobs.family("job_sum")).state) is not None:
+            most = max(most, len(of_json(state).calls))
+        await world.answer(blank_once, most=40)
     assert most == 64
+    result = orjson.loads((await world.get()).result)
+    parts = result["documents"][0]["chunks"]
+    assert parts > 64
+    assert len(blanks) == 1
+    first = {
+        asked(call)["user"].partition(".")[0]: asked(call)["text"]
+        for call in world.calls
+        if f" of {parts}." in asked(call)["user"]
+    }
+    assert (
+        "".join(first[f"Part {n} of {parts}"] for n in range(1, parts + 1)).split() == text.split()
+    )
+
+
+async def test_what_was_noted_of_pieces_that_are_cut_anew_is_dropped(small: SummaryWorld):
+    await small.accept(input=long_text(30))
+    await small.take_step()
+    claims = {
+        asked(claim)["user"].split()[1]: claim
+        for claim in await small.world.claim(want=100, providers=("alpha",))
+    }
+    await small.world.finish(claims["1"], briefly(claims["1"]))
+    await small.world.finish(claims["2"], refuses("context_length_exceeded"))
+    result = await small.result()
+    (entry,) = result["documents"]
+    assert entry["status"] == "completed"
+    assert entry["chunks"] > len(claims)
+
+
+async def test_a_model_that_never_stops_does_not_keep_a_summary_from_ending(small: SummaryWorld):
+    await small.accept(input=long_text(40))
+    result = await small.result(how=lambda claim: says(asked(claim)["text"] * 2))
+    assert result["documents"][0]["status"] == "completed"
+    assert result["documents"][0]["levels"] <= 6
 
 
 async def test_where_no_provider_can_be_asked_it_rests_and_goes_on(
