@@ -1,7 +1,8 @@
 """`headrace batch FILE.jsonl`: a file of requests in, a file of answers beside it.
 
 What was handed in is noted beside the results until it has ended: the same command again goes on
-with the same batch, wherever it was interrupted.
+with the same batch, wherever it was interrupted. What came to its end is noted in the data
+directory: the same command again has nothing to do.
 """
 
 import asyncio
@@ -14,9 +15,11 @@ from typing import Annotated, Any, Final
 import orjson
 import typer
 
-from cli import codes
+from cli import codes, home, results
 from cli.batch_view import Places, View
+from cli.bulk_run import Force
 from cli.client import Api, find
+from cli.notes import Name, Notes, opened
 from shared.errors import ConfigError, Refused
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -40,6 +43,12 @@ class Note:
     file: str | None = None
     batch: str | None = None
 
+    @property
+    def print(self) -> str:
+        """What tells whether the answers are the same: as `Work.print`, input and options."""
+        options = hashlib.sha256(self.endpoint.encode()).hexdigest()
+        return self.digest[: results.HALF] + options[: results.HALF]
+
 
 def places(file: Path, out: Path | None) -> Places:
     """Beside the file, or in the folder `out`."""
@@ -59,6 +68,7 @@ def batch(
     endpoint: Annotated[str | None, typer.Option(help="else the first line's url")] = None,
     window: Annotated[str, typer.Option(help="1h, 24h or 7d: then it expires")] = "24h",
     wait: Annotated[bool, typer.Option(help="until it has ended, and write the results")] = True,
+    force: Force = False,
     as_json: Annotated[bool, typer.Option("--json", help="print the batch as JSON")] = False,
     url: Annotated[str | None, typer.Option(help="instead of HEADRACE_URL")] = None,
 ) -> None:
@@ -66,7 +76,7 @@ def batch(
 
     Each line is {"custom_id", "method": "POST", "url", "body"}, as OpenAI's. The answers are
     written beside the file, the errors too. Interrupted, the batch goes on: the same command again
-    waits for it.
+    waits for it. What is done is not done again, and no result replaced, without --force.
 
     Exit code 0: every line completed; 1: some did not; 2: wrong usage or input; 3: no Headrace;
     130: interrupted.
@@ -75,12 +85,18 @@ def batch(
         raise ConfigError(f"--window is {window!r}; it must be one of {', '.join(WINDOWS)}")
     if not file.is_file():
         raise ConfigError(f"{file} is no file")
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
+    if file.stat().st_size == 0:
+        raise ConfigError(f"{file} is empty")
     where = places(file, out)
+    results.writable([where.output.parent])
+    where.output.parent.mkdir(parents=True, exist_ok=True)
     fresh = Note(digest_of(file), endpoint or url_of(file), window, uuid.uuid4().hex)
-    run = Run(where, View(as_json=as_json))
-    raise typer.Exit(asyncio.run(run.whole(file, fresh, url, wait=wait)))
+    with opened(home.of_environment().path) as notes:
+        run = Run(where, View(as_json=as_json), notes, force=force)
+        code = run.needless(fresh)
+        if code is None:
+            code = asyncio.run(run.whole(file, fresh, url, wait=wait))
+    raise typer.Exit(code)
 
 
 def digest_of(file: Path) -> str:
@@ -110,8 +126,27 @@ def url_of(file: Path) -> str:
 class Run:
     """One call of the command."""
 
-    def __init__(self, where: Places, view: View) -> None:
-        self._where, self._view = where, view
+    def __init__(self, where: Places, view: View, notes: Notes, *, force: bool) -> None:
+        self._where, self._view, self._notes, self._force = where, view, notes, force
+        targets = (where.output, where.errors)
+        self._name = Name("batch", "\n".join(str(path.absolute()) for path in targets))
+
+    def needless(self, fresh: Note) -> int | None:
+        """The exit code where its results are there; None where there is something to do.
+
+        ConfigError where others are there, which must not be replaced.
+        """
+        there = self._where.there
+        if self._force or not there or self._pending(fresh) is not None:
+            return None
+        done = self._notes.get(self._name)
+        if done is None or done.print != fresh.print:
+            known = results.differs(done.print, fresh.print) if done else "not known to be its own"
+            raise ConfigError(f"{results.listed(there)} is there, {known}: --force replaces it")
+        if any(not Path(path).exists() for path in done.files or ()):
+            return None
+        self._view.done_before(done.job, self._where)
+        return codes.FAILED if self._where.errors in there else codes.OK
 
     async def whole(self, file: Path, fresh: Note, url: str | None, *, wait: bool) -> int:
         """Hands the file in, or goes on with it, and waits for its end; the exit code."""
@@ -128,6 +163,7 @@ class Run:
             except (asyncio.CancelledError, KeyboardInterrupt):
                 self._view.interrupted()
                 return codes.INTERRUPTED
+        self._done(fresh, found)
         self._where.note.unlink(missing_ok=True)
         self._view.summary(found, self._where)
         counts = found["request_counts"]
@@ -135,16 +171,36 @@ class Run:
         return codes.OK if good else codes.FAILED
 
     def _noted(self, fresh: Note) -> Note:
-        """The note of the call before, if it was about the same work; else a new one, written."""
+        """The note of the call before, if it was about the same work; else a new one, written.
+
+        Results that were taken away are written again from the batch that is done.
+        """
+        if (kept := self._pending(fresh)) is not None:
+            return kept
+        done = self._notes.get(self._name)
+        if done is not None and done.print == fresh.print and not self._force:
+            fresh = replace(fresh, batch=done.job)
+        return self._keep(fresh)
+
+    def _pending(self, fresh: Note) -> Note | None:
+        """The note of a call before about the same work that has not come to its end."""
         try:
             kept = Note(**orjson.loads(self._where.note.read_bytes()))
         except (OSError, orjson.JSONDecodeError, TypeError):
-            kept = None
-        if kept is not None and replace(fresh, key="") == replace(
-            kept, key="", file=None, batch=None
-        ):
-            return kept
-        return self._keep(fresh)
+            return None
+        same = replace(fresh, key="") == replace(kept, key="", file=None, batch=None)
+        return kept if same else None
+
+    def _done(self, note: Note, found: dict[str, Any]) -> None:
+        """Notes that a batch has completed, and which files it wrote; else that none has."""
+        name = self._name
+        if (before := self._notes.get(name)) is not None:
+            self._notes.forget(name, before.key)
+        if found["status"] == "completed":
+            key = self._notes.begin(name, note.print).key
+            self._notes.uploaded(name, key, tuple(str(one.absolute()) for one in self._where.there))
+            self._notes.handed_in(name, key, found["id"])
+            self._notes.finished(name, key)
 
     def _keep(self, note: Note) -> Note:
         part = self._where.note.with_suffix(".part")

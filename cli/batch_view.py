@@ -31,6 +31,11 @@ class Places:
     errors: Path
     note: Path
 
+    @property
+    def there(self) -> tuple[Path, ...]:
+        """Which of the results there are."""
+        return tuple(path for path in (self.output, self.errors) if path.exists())
+
 
 def describe(found: dict[str, Any], lanes: Sequence[dict[str, Any]]) -> str:
     """A batch on its way in one line: `lanes` are those of `/v1/queues`."""
@@ -106,6 +111,17 @@ class View:
         """An earlier call handed it in."""
         self._err.print(f"goes on with {found['id']} ({found['status']})")
 
+    def done_before(self, batch_id: str | None, where: Places) -> None:
+        """An earlier call wrote its results."""
+        if self._json:
+            said = {"id": batch_id, "status": "skipped", "files": files(where)}
+            self._out.out(orjson.dumps(said).decode())
+            return
+        told = ", ".join(map(str, where.there))
+        self._err.print(f"done: {told}; --force runs it again", soft_wrap=True)
+        for path in where.there:
+            self._out.out(str(path))
+
     def accepted(self, found: dict[str, Any]) -> None:
         """It was handed in, and nobody waits for it here."""
         self._out.out(orjson.dumps(found).decode() if self._json else found["id"])
@@ -118,11 +134,7 @@ class View:
         """How it went."""
         counts = found["request_counts"]
         if self._json:
-            files = {
-                name: str(path) if path.exists() else None
-                for name, path in (("output", where.output), ("errors", where.errors))
-            }
-            self._out.out(orjson.dumps(found | {"files": files}).decode())
+            self._out.out(orjson.dumps(found | {"files": files(where)}).decode())
             return
         for error in ((found.get("errors") or {}).get("data") or [])[:SHOWN_ERRORS]:
             line = f"line {error['line']}: " if error.get("line") else ""
@@ -131,6 +143,11 @@ class View:
             f"{found['id']} {found['status']}: {counts['completed']} of {counts['total']}"
             f" completed, {counts['failed']} failed"
         )
-        for path in (where.output, where.errors):
-            if path.exists():
-                self._out.out(str(path))
+        for path in where.there:
+            self._out.out(str(path))
+
+
+def files(where: Places) -> dict[str, str | None]:
+    """Where the results are, for scripts."""
+    named = (("output", where.output), ("errors", where.errors))
+    return {name: str(path) if path.exists() else None for name, path in named}

@@ -16,6 +16,7 @@ from cli.notes import Name
 from shared.errors import ConfigError, Refused
 
 SHOWN: Final = 3
+HALF: Final = 16  # of a print
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +40,11 @@ class Work:
         return Name(verb, "\n".join(str(target.path.absolute()) for target in self.targets))
 
     def print(self, options: Any) -> str:
-        """What tells whether inputs and options are the same as before. Refused: an empty file.
+        """What tells whether inputs (its first half) and options (the other) are as before.
 
-        OSError where one cannot be read.
+        Refused: an empty file. OSError where one cannot be read.
         """
-        seen: list[Any] = [options]
+        seen: list[Any] = []
         for one in self.sources:
             if one.path is None:
                 seen.append(one.url)
@@ -52,13 +53,23 @@ class Work:
                 if found.st_size == 0:
                     raise Refused(f"{one.path} is empty")
                 seen.append((str(one.path.absolute()), found.st_size, found.st_mtime_ns))
-        packed = orjson.dumps(seen, option=orjson.OPT_SORT_KEYS)
-        return hashlib.sha256(packed).hexdigest()[:32]
+        return _digest(seen) + _digest(options)
 
     @property
     def there(self) -> tuple[Path, ...]:
         """Which of its targets there are already."""
         return tuple(target.path for target in self.targets if target.path.exists())
+
+
+def _digest(value: Any) -> str:
+    packed = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(packed).hexdigest()[:HALF]
+
+
+def differs(print_: str, other: str) -> str:
+    """What is not the same in two prints that differ, in a few words."""
+    same_options = print_[HALF:] == other[HALF:]
+    return "made of another input" if same_options else "made with other options"
 
 
 def single(
@@ -99,6 +110,24 @@ def distinct(works: Iterable[Work]) -> None:
             owners[target.path.absolute()] = work.label
             if any(one.path == target.path for one in work.sources):
                 raise ConfigError(f"{work.label} would be overwritten by its own result: use --out")
+
+
+def writable(folders: Iterable[Path]) -> None:
+    """ConfigError names a folder in which nothing can be written. None of them is made."""
+    tried = set[Path]()
+    for folder in folders:
+        there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+        if there in tried:
+            continue
+        tried.add(there)
+        try:
+            with tempfile.TemporaryFile(dir=there):
+                pass
+        except OSError as exc:
+            raise ConfigError(
+                f"{folder}: results cannot be written there ({exc.strerror or exc}):"
+                " choose another folder with --out"
+            ) from exc
 
 
 def write(path: Path, content: bytes) -> None:

@@ -102,7 +102,7 @@ def test_the_results_are_written_beside_the_file(fake, headrace, file):
     assert fake.uploads == [("work.jsonl", file.read_bytes())]
     assert (fake.created[0]["endpoint"], fake.created[0]["completion_window"]) == (ENDPOINT, "24h")
     assert sorted(path.name for path in file.parent.iterdir()) == [
-        "work.jsonl", "work.output.jsonl",
+        "data", "work.jsonl", "work.output.jsonl",
     ]  # fmt: skip
 
 
@@ -131,10 +131,67 @@ def test_a_batch_that_failed_names_its_lines(fake, headrace, file):
     assert "line 2: not JSON (invalid_json_line)" in ran.err
 
 
-def test_results_of_an_earlier_run_are_not_taken_for_this_ones(fake, headrace, file):
+def test_results_of_something_else_are_replaced_with_force_alone(fake, headrace, file):
     file.with_name("work.errors.jsonl").write_text("old")
-    assert headrace("batch", str(file)).code == 0
+    ran = headrace("batch", str(file))
+    assert (ran.code, fake.uploads) == (2, [])
+    assert "work.errors.jsonl is there, not known to be its own: --force replaces it" in ran.err
+    assert file.with_name("work.errors.jsonl").read_text() == "old"
+    assert headrace("batch", str(file), "--force").code == 0
     assert not file.with_name("work.errors.jsonl").exists()
+
+
+def test_what_is_done_is_run_again_with_force_alone(fake, headrace, file):
+    headrace("batch", str(file))
+    file.touch()
+    ran = headrace("batch", str(file), "--window", "1h")
+    assert ran.code == 0
+    assert f"done: {file.with_name('work.output.jsonl')}; --force runs it again" in ran.err
+    assert json.loads(headrace("batch", str(file), "--json").out)["status"] == "skipped"
+    assert len(fake.created) == 1
+    assert headrace("batch", str(file), "--force").code == 0
+    assert len(fake.keyed) == 2
+
+
+def test_lines_that_failed_are_told_by_the_exit_code_again(fake, headrace, file):
+    fake.outputs["error_file_id"] = b'{"custom_id":"b"}\n'
+    fake.counts = {"total": 2, "completed": 1, "failed": 1}
+    assert [headrace("batch", str(file)).code for _ in range(2)] == [1, 1]
+    assert len(fake.created) == 1
+
+
+def test_results_of_a_changed_file_are_not_replaced_without_force(fake, headrace, file):
+    headrace("batch", str(file))
+    file.write_text(file.read_text() + "\n")
+    ran = headrace("batch", str(file))
+    assert (ran.code, len(fake.created)) == (2, 1)
+    assert "made of another input" in ran.err
+
+
+def test_results_that_were_taken_away_are_written_again_from_the_same_batch(fake, headrace, file):
+    headrace("batch", str(file))
+    file.with_name("work.output.jsonl").unlink()
+    assert headrace("batch", str(file)).code == 0
+    assert file.with_name("work.output.jsonl").exists()
+    assert len(fake.created) == 1
+
+
+def test_a_batch_that_did_not_complete_is_not_taken_for_done(fake, headrace, file):
+    fake.script = ["expired"]
+    assert headrace("batch", str(file)).code == 1
+    assert headrace("batch", str(file)).code == 2  # what it wrote is not replaced
+    fake.script = ["completed"]
+    assert headrace("batch", str(file), "--force").code == 0
+
+
+@pytest.mark.parametrize("out", ["/dev/null/x", "work.jsonl"])
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_sent(
+    fake, headrace, file, monkeypatch, out
+):
+    monkeypatch.chdir(file.parent)
+    ran = headrace("batch", str(file), "--out", out)
+    assert (ran.code, fake.uploads) == (2, [])
+    assert f"{out}: results cannot be written there (Not a directory)" in ran.err
 
 
 def test_json_prints_the_batch_and_where_its_files_are(fake, headrace, file):
@@ -150,8 +207,6 @@ def test_no_wait_prints_the_id_and_the_same_command_goes_on(fake, headrace, file
     assert ran.code == 0
     assert "goes on with batch_1" in ran.err
     assert (len(fake.uploads), len(fake.created)) == (1, 1)
-    assert headrace("batch", str(file)).code == 0  # it had ended: this is another
-    assert len(fake.keyed) == 2
 
 
 def test_a_changed_file_is_another_batch(fake, headrace, file):
@@ -201,10 +256,12 @@ def test_wrong_usage_is_one_line_and_exit_code_2(fake, headrace, file, words, sa
     assert len(ran.err.splitlines()) == 1
 
 
-@pytest.mark.parametrize("content", ["", "{nope", '{"a": 1}'])
-def test_a_first_line_without_a_url_is_named(fake, headrace, tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "said"), [("", "is empty"), ("{nope", "line 1"), ('{"a": 1}', "line 1")]
+)
+def test_a_first_line_without_a_url_is_named(fake, headrace, tmp_path, content, said):
     (tmp_path / "bad.jsonl").write_text(content)
     ran = headrace("batch", str(tmp_path / "bad.jsonl"))
     assert (ran.code, fake.uploads) == (2, [])
-    assert "line 1" in ran.err
+    assert said in ran.err
     assert headrace("batch", str(tmp_path / "none.jsonl")).code == 2
