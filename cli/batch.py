@@ -161,7 +161,8 @@ class Run:
                     found = await self._ended(api, found["id"])
                 await self._write(api, found)
             except (asyncio.CancelledError, KeyboardInterrupt):
-                self._view.interrupted()
+                kept = self._pending(fresh)
+                self._view.interrupted(handed_in=kept is not None and kept.batch is not None)
                 return codes.INTERRUPTED
         self._done(fresh, found)
         self._where.note.unlink(missing_ok=True)

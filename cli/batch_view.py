@@ -72,6 +72,7 @@ class View:
     def __init__(self, *, as_json: bool) -> None:
         self._json = as_json
         self._out, self._err = show.out(), show.err()
+        self._ticks = show.Ticks()
         self._bar: Progress | None = None
         if self._err.is_terminal:
             self._bar = Progress(
@@ -97,15 +98,18 @@ class View:
 
     def refresh(self, found: dict[str, Any], lanes: Sequence[dict[str, Any]]) -> None:
         """The batch as it stands, and the queues as they do."""
-        if self._bar is None:
-            return
         counts = found["request_counts"]
-        self._bar.update(
-            self._bar.task_ids[0],
-            total=counts["total"] or None,
-            completed=counts["completed"] + counts["failed"],
-            description=describe(found, lanes),
-        )
+        done = counts["completed"] + counts["failed"]
+        if self._bar is not None:
+            self._bar.update(
+                self._bar.task_ids[0],
+                total=counts["total"] or None,
+                completed=done,
+                description=describe(found, lanes),
+            )
+        elif self._ticks.due():
+            told = f"{done} of {counts['total']}: {describe(found, lanes)}"
+            self._err.print(told, soft_wrap=True)
 
     def goes_on(self, found: dict[str, Any]) -> None:
         """An earlier call handed it in."""
@@ -126,9 +130,11 @@ class View:
         """It was handed in, and nobody waits for it here."""
         self._out.out(orjson.dumps(found).decode() if self._json else found["id"])
 
-    def interrupted(self) -> None:
-        """The batch goes on without us."""
-        self._err.print("interrupted; what was handed in goes on: the same command waits for it")
+    def interrupted(self, *, handed_in: bool) -> None:
+        """The batch goes on without us, where there is one."""
+        goes_on = "what was handed in goes on: the same command waits for it"
+        nothing = "nothing was handed in: the same command begins again"
+        self._err.print(f"interrupted; {goes_on if handed_in else nothing}", soft_wrap=True)
 
     def summary(self, found: dict[str, Any], where: Places) -> None:
         """How it went."""

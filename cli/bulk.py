@@ -8,7 +8,7 @@ step is noted before it (`notes.py`): a run that was interrupted or killed goes 
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -34,6 +34,7 @@ class Task:
     """What a verb asks for. `options` are those that change results; `wishes` those that do not.
 
     `request` makes a job's request of references to its sources; `render` a result's form of it.
+    `shapes` are those of a job's result that the forms can be made from, what is asked for first.
     """
 
     verb: str
@@ -43,17 +44,22 @@ class Task:
     request: Callable[[Work, tuple[Reference, ...]], dict[str, Any]]
     render: Callable[[str, Mapping[str, Any]], bytes]
     force: bool = False
+    shapes: tuple[str, ...] = ("",)
 
 
 @dataclass(slots=True)
 class Outcome:
-    """How a work stands: `new`, a job's status, `skipped`, `refused`; `why` says more."""
+    """How a work stands: `new`, a job's status, `skipped`, `refused`; `why` says more.
+
+    `handed_in`: there is a job of it, which goes on without us.
+    """
 
     work: Work
     status: str = "new"
     why: str = ""
     job: dict[str, Any] = field(default_factory=dict)
     written: tuple[Path, ...] = ()
+    handed_in: bool = False
 
     @property
     def good(self) -> bool:
@@ -107,29 +113,44 @@ class Runner:
         except OSError as exc:
             outcome.status = "refused"
             outcome.why = f"{exc.filename or work.label}: {exc.strerror or exc}"
+        outcome.why = briefly(work.label, outcome.why)
         return outcome
 
     async def _steps(self, outcome: Outcome) -> None:
-        work, task = outcome.work, self._task
-        name, print_ = work.name(task.verb), work.print(task.options)
-        if self._needless(outcome, print_):
+        task = self._task
+        print_ = outcome.work.print(task.options)
+        work = self._left(outcome, print_)
+        if work is None:
             return
-        await self._give_up(self._notes.get(name), print_)
-        note = self._notes.begin(name, print_, anew=task.force)
-        job = await self._job(outcome, note)
+        name = work.name(task.verb)
+        await self._give_up(self._notes.get(name), print_ + task.shapes[0])
+        note = self._begin(work, print_)
+        job = await self._job(outcome, work, note)
         while job["status"] not in FINAL_STATUSES:
             self._tell(outcome, job)
             job = await self._api.job(job["id"], wait_s=HOLD_S)
         self._tell(outcome, job)
         note = self._notes.get(name) or note
         if job["status"] == "completed":
-            self._write(outcome)
+            self._write(outcome, work, print_)
             self._notes.finished(name, note.key)
         else:
             self._notes.forget(name, note.key)
             outcome.why = str((job.get("error") or {}).get("message") or "")
         if not note.done:
             await self._remove(note.files or ())
+
+    def _begin(self, work: Work, print_: str) -> Note:
+        """The note of a work; its job is one that made others of the same inputs and options."""
+        task, notes = self._task, self._notes
+        name = work.name(task.verb)
+        note = notes.begin(name, print_ + task.shapes[0], anew=task.force)
+        if task.force or note.job is not None or note.files is not None:
+            return note
+        job = notes.job_of(task.verb, print_, task.shapes)
+        if job is not None:
+            notes.handed_in(name, note.key, job)
+        return notes.get(name) or note
 
     async def _give_up(self, note: Note | None, print_: str) -> None:
         """Cancels a job of an earlier run whose result nobody would take any more."""
@@ -139,25 +160,34 @@ class Runner:
             await self._api.post(f"/v1/jobs/{note.job}/cancel")
         await self._remove(note.files or ())
 
-    def _needless(self, outcome: Outcome, print_: str) -> bool:
-        """True where the results are there, or others are that must not be replaced."""
-        work, note = outcome.work, self._notes.get(outcome.work.name(self._task.verb))
-        there = work.there
-        if self._task.force or not there:
-            return False
-        if note is None or note.print != print_:
-            known = "of another input or other options" if note else "not known to be ours"
-            outcome.status = "refused"
-            outcome.why = f"{results.listed(there)} is there, {known}: --force replaces it"
-            return True
-        if note.done and len(there) == len(work.targets):
-            outcome.status, outcome.why, outcome.written = "skipped", "done before", there
-            return True
-        return False
+    def _left(self, outcome: Outcome, print_: str) -> Work | None:
+        """What is to be done of a work: all, or those of its results that are not there yet.
 
-    async def _job(self, outcome: Outcome, note: Note) -> dict[str, Any]:
+        None where all are there, or others are that must not be replaced.
+        """
+        work, verb = outcome.work, self._task.verb
+        there, note = work.there, self._notes.get(work.name(verb))
+        goes_on = note is not None and note.print.startswith(print_) and not note.done
+        if self._task.force or not there or goes_on:
+            return work
+        made = {path: self._notes.made(verb, path) for path in there}
+        others = [path for path, found in made.items() if found != print_]
+        if others:
+            found = made[others[0]]
+            known = results.differs(found, print_) if found else "not known to be ours"
+            outcome.status = "refused"
+            outcome.why = f"{results.listed(others)} is there, {known}: --force replaces it"
+            return None
+        outcome.written = there
+        if len(there) == len(work.targets):
+            outcome.status, outcome.why = "skipped", "done before"
+            return None
+        return replace(work, targets=tuple(one for one in work.targets if one.path not in made))
+
+    async def _job(self, outcome: Outcome, work: Work, note: Note) -> dict[str, Any]:
         """The job of this note: found again with all it came to, or handed in."""
-        name = outcome.work.name(self._task.verb)
+        name = work.name(self._task.verb)
+        outcome.handed_in = note.job is not None
         if note.job is not None:
             try:
                 job = await self._api.job(note.job)
@@ -169,11 +199,11 @@ class Runner:
                     return job
             self._notes.forget(name, note.key)
             note = self._notes.begin(name, note.print)
-        return await self._hand_in(outcome, note)
+        outcome.handed_in = False
+        return await self._hand_in(outcome, work, note)
 
-    async def _hand_in(self, outcome: Outcome, note: Note) -> dict[str, Any]:
-        work, task = outcome.work, self._task
-        name = work.name(task.verb)
+    async def _hand_in(self, outcome: Outcome, work: Work, note: Note) -> dict[str, Any]:
+        task, name = self._task, work.name(self._task.verb)
         if note.files is None:
             files = tuple(
                 [await self._upload(outcome, one.path) for one in work.sources if one.path]
@@ -196,6 +226,7 @@ class Runner:
                 self._notes.forget(name, note.key)
                 await self._remove(note.files or ())
             raise
+        outcome.handed_in = True
         self._notes.handed_in(name, note.key, job["id"])
         return job
 
@@ -210,7 +241,7 @@ class Runner:
         outcome.job, outcome.status = job, str(job["status"])
         self._view.changed(outcome)
 
-    def _write(self, outcome: Outcome) -> None:
+    def _write(self, outcome: Outcome, work: Work, print_: str) -> None:
         """Writes the results. `failed` where one is missing, or another file came to stand there.
 
         The others are written all the same.
@@ -218,16 +249,16 @@ class Runner:
         result = outcome.job.get("result")
         if not isinstance(result, dict):
             raise Refused(f"the result of {outcome.job['id']} is no longer kept")
-        written: list[Path] = []
-        missing: list[str] = []
-        for target in outcome.work.targets:
+        task, missing = self._task, list[str]()
+        for target in work.targets:
             try:
-                self._put(target, self._task.render(target.form, result))
+                self._put(target, task.render(target.form, result))
             except Refused as refused:
                 missing.append(str(refused))
             else:
-                written.append(target.path)
-        outcome.written = tuple(written)
+                outcome.written = (*outcome.written, target.path)
+                job = str(outcome.job["id"])
+                self._notes.wrote(task.verb, target.path, print_, task.shapes[0], job)
         if missing:
             outcome.status, outcome.why = "failed", "; ".join(missing)
 
@@ -243,3 +274,10 @@ class Runner:
         for file_id in files:
             with contextlib.suppress(GatewayError):
                 await self._api.change("DELETE", f"/v1/files/{file_id}")
+
+
+def briefly(label: str, why: str) -> str:
+    """A reason without the name it begins with, where that is the end of what is named anyway."""
+    head, colon, rest = why.partition(": ")
+    named = colon and (label == head or label.endswith(f"/{head}"))
+    return rest if named else why

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from cli import codes, home, show
+from cli import codes, home, results, show
 from cli.bulk import AT_ONCE, Runner, Task
 from cli.bulk_view import BulkView, Manner
 from cli.client import Api, find
@@ -79,6 +79,7 @@ def run(works: Sequence[Work], task: Task, call: Call) -> int:
 
 
 async def _run(works: Sequence[Work], task: Task, call: Call) -> int:
+    results.placed(works, force=task.force)
     view = BulkView(len(works), call.manner)
     view.remark(call.remark)
     at_once = min(call.at_once, len(works))

@@ -40,6 +40,7 @@ class BulkView:
         self._counts: Counter[str] = Counter()
         self._unit, self._amount, self._cost = "", 0.0, 0.0
         self._began = time.monotonic()
+        self._ticks = show.Ticks()
         self._bar: Progress | None = None
         if self._err.is_terminal and not manner.quiet:
             self._bar = Progress(
@@ -90,12 +91,15 @@ class BulkView:
             self._err.print(f"{outcome.status}: {outcome.work.label}{why}", soft_wrap=True)
 
     def _refresh(self) -> None:
-        if self._bar is None or not self._bar.task_ids:
+        if not (self._bar.task_ids if self._bar else self._ticks.due()):
             return
         done = self._counts.total()
         words = [self._states(), self._measured(), self._places(), self._waits(), self._left(done)]
         text = "  ".join(filter(None, words))
-        self._bar.update(self._bar.task_ids[0], completed=done, description=text)
+        if self._bar is None:
+            self.remark(f"{done} of {self._total}: {text}")
+        else:
+            self._bar.update(self._bar.task_ids[0], completed=done, description=text)
 
     def _states(self) -> str:
         states = Counter(one.status for one in self._live.values())
@@ -153,13 +157,13 @@ class BulkView:
         self.remark(": ".join((words[0], ", ".join(filter(None, words[1:])))))
 
     def interrupted(self) -> None:
-        """What was handed in goes on without us."""
+        """What was handed in goes on without us, where anything was."""
+        goes_on = any(one.handed_in for one in self._live.values())
+        rest = "what was handed in goes on" if goes_on else "nothing of the rest was handed in"
         command = shlex.join(["headrace", *sys.argv[1:]])
-        self._err.print(
-            f"interrupted after {self._counts.total()} of {self._total}; what was handed in goes"
-            f" on; resume with: {command}",
-            soft_wrap=True,
-        )
+        done = self._counts.total()
+        told = f"interrupted after {done} of {self._total}; {rest}; resume with: {command}"
+        self._err.print(told, soft_wrap=True)
 
 
 def row(outcome: Outcome) -> dict[str, Any]:

@@ -1,8 +1,13 @@
 """What `headrace up` says once it serves."""
 
-from cli.home import Home
+import shlex
+from typing import Final
+
+from cli.home import Home, usual
 from cli.served import Supply
 from shared.credentials import Secret
+
+ELSEWHERE: Final = "(so every command finds it; or by HEADRACE_URL and HEADRACE_API_KEY)"
 
 
 def text(
@@ -17,7 +22,8 @@ def text(
         ("providers", ", ".join(map(str, supply.served)) or "none has a key yet"),
         *([("", hint)] if hint else []),
         *([] if supply.served else _no_providers(supply)),
-        ("try it", 'headrace chat "Say hello"'),
+        ("try it", f'{command(home)} chat "Say hello"'),
+        *([("", ELSEWHERE)] if home.path != usual().path else []),
         ("curl", _curl(base_url)),
         ("openai SDK", f'OpenAI(base_url="{base_url}/v1", api_key="{key or "hr_…"}")'),
         ("data", store),
@@ -25,6 +31,12 @@ def text(
     ]
     lines = [f"  {name:<11} {value}" for name, value in rows]
     return "\n".join(["", f"Headrace serves on {base_url}", "", *lines, ""])
+
+
+def command(home: Home) -> str:
+    """What is typed on this machine, so that the command line finds its address and its key."""
+    named = home.path != usual().path
+    return f"HEADRACE_DATA_DIR={shlex.quote(str(home.path))} headrace" if named else "headrace"
 
 
 def _no_providers(supply: Supply) -> list[tuple[str, str]]:

@@ -94,6 +94,11 @@ def of_environment() -> Home:
     named = os.environ.get("HEADRACE_DATA_DIR")
     if named:
         return Home(Path(named).expanduser())
+    return usual()
+
+
+def usual() -> Home:
+    """The data directory where none is named."""
     data = Path(os.environ.get("XDG_DATA_HOME", ""))
     return Home((data if data.is_absolute() else Path.home() / ".local/share") / "headrace")
 

@@ -28,6 +28,13 @@ CREATE TABLE IF NOT EXISTS work (
     PRIMARY KEY (verb, targets)
 ) WITHOUT ROWID
 """
+_MADE: Final = """
+CREATE TABLE IF NOT EXISTS made (
+    verb TEXT NOT NULL, path TEXT NOT NULL, print TEXT NOT NULL, shape TEXT NOT NULL,
+    job TEXT NOT NULL, changed REAL NOT NULL, PRIMARY KEY (verb, path)
+) WITHOUT ROWID
+"""
+_BY_PRINT: Final = "CREATE INDEX IF NOT EXISTS made_by_print ON made (print)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +113,30 @@ class Notes:
             (name.verb, name.targets, key),
         )
 
+    def wrote(self, verb: str, path: Path, print_: str, shape: str, job: str) -> None:
+        """Notes of which inputs and options a file was made, and from which job's result."""
+        self._rows.execute(
+            "INSERT OR REPLACE INTO made VALUES (?, ?, ?, ?, ?, ?)",
+            (verb, str(path.absolute()), print_, shape, job, time.time()),
+        )
+
+    def made(self, verb: str, path: Path) -> str | None:
+        """Of which inputs and options the verb made a file; None where it is not known."""
+        row = self._rows.execute(
+            "SELECT print FROM made WHERE verb = ? AND path = ?", (verb, str(path.absolute()))
+        ).fetchone()
+        return None if row is None else str(row[0])
+
+    def job_of(self, verb: str, print_: str, shapes: tuple[str, ...]) -> str | None:
+        """The last job whose result, in one of these shapes, files of that print were made from."""
+        marks = ", ".join("?" * len(shapes))
+        row = self._rows.execute(
+            "SELECT job FROM made WHERE verb = ? AND print = ?"  # noqa: S608 - question marks
+            f" AND shape IN ({marks}) ORDER BY changed DESC",
+            (verb, print_, *shapes),
+        ).fetchone()
+        return None if row is None else str(row[0])
+
     def _set(self, column: str, value: str, name: Name, key: str) -> None:
         self._rows.execute(
             f"UPDATE work SET {column} = ?, changed = ?"  # noqa: S608 - a word of ours
@@ -131,8 +162,11 @@ def opened(folder: Path) -> Iterator[Notes]:
         ) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute(_TABLE)
-            connection.execute("DELETE FROM work WHERE changed < ?", (time.time() - KEPT_S,))
+            for statement in (_TABLE, _MADE, _BY_PRINT):
+                connection.execute(statement)
+            old = (time.time() - KEPT_S,)
+            connection.execute("DELETE FROM work WHERE changed < ?", old)
+            connection.execute("DELETE FROM made WHERE changed < ?", old)
             path.chmod(0o600)
             yield Notes(connection)
     except (OSError, sqlite3.Error) as exc:

@@ -51,7 +51,8 @@ class Work:
             else:
                 found = one.path.stat()
                 if found.st_size == 0:
-                    raise Refused(f"{one.path} is empty")
+                    name = "it" if len(self.sources) == 1 else one.label
+                    raise Refused(f"{name} is empty")
                 seen.append((str(one.path.absolute()), found.st_size, found.st_mtime_ns))
         return _digest(seen) + _digest(options)
 
@@ -128,6 +129,19 @@ def writable(folders: Iterable[Path]) -> None:
                 f"{folder}: results cannot be written there ({exc.strerror or exc}):"
                 " choose another folder with --out"
             ) from exc
+
+
+def placed(works: Iterable[Work], *, force: bool) -> None:
+    """ConfigError names a result that cannot be written where it belongs."""
+    folders = dict[Path, None]()
+    for work in works:
+        for target in work.targets:
+            there = target.path.exists()
+            if force and there and target.path.is_dir():
+                raise ConfigError(f"{target.path} is a folder, no result: choose another --out")
+            if force or not there:
+                folders[target.path.parent] = None
+    writable(folders)
 
 
 def write(path: Path, content: bytes) -> None:

@@ -23,6 +23,7 @@ COLOURS = {
 MINUTE_S = 60
 HOUR_S = 3600
 WIDE_COLUMNS = 240
+TOLD_EVERY_S = 30.0
 
 
 def out() -> Console:
@@ -36,6 +37,21 @@ def out() -> Console:
 def err() -> Console:
     """Progress and remarks, on stderr."""
     return Console(stderr=True, highlight=False, markup=False)
+
+
+class Ticks:
+    """When progress is told where no terminal shows it: every 30 s, for logs."""
+
+    def __init__(self) -> None:
+        self._next = time.monotonic() + TOLD_EVERY_S
+
+    def due(self) -> bool:
+        """Whether it is time; then the next time is later."""
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + TOLD_EVERY_S
+        return True
 
 
 def span(seconds: float | None) -> str:

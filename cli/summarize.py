@@ -94,7 +94,7 @@ def summarize(  # noqa: PLR0913 - a command's options are its parameters
     ending = ENDINGS[0] if schema is None else ENDINGS[1]
     works = single(found.inputs, out, [("document", ending)], KINDS)
     if combined:
-        works, options = [_together(works, out, ending)], {**options, "combined": True}
+        works, options = _together(works, out, ending), {**options, "combined": True}
     task = Task(
         verb="summarize",
         kind="summary",
@@ -122,15 +122,24 @@ def _schema(file: Path | None) -> dict[str, Any]:
         return {}
     try:
         schema = orjson.loads(file.read_bytes())
-    except (OSError, orjson.JSONDecodeError) as exc:
-        raise ConfigError(f"--schema: {file} cannot be read: {exc}") from exc
+    except OSError as exc:
+        raise ConfigError(f"--schema: {file} cannot be read: {exc.strerror or exc}") from exc
+    except orjson.JSONDecodeError as exc:
+        raise ConfigError(f"--schema: {file} cannot be read: it is no JSON ({exc})") from exc
     if not isinstance(schema, dict):
         raise ConfigError(f"--schema: {file} must hold a JSON object")
     return {"json_schema": schema}
 
 
-def _together(works: Sequence[Work], out: Path | None, ending: str) -> Work:
-    """All documents as one work that writes each summary and the one over all."""
+def _together(works: Sequence[Work], out: Path | None, ending: str) -> list[Work]:
+    """All documents as one work that writes each summary and the one over all.
+
+    Those that are empty or cannot be opened are works of their own: each fails alone.
+    """
+    alone = [work for work in works if not _readable(work.sources[0])]
+    works = [work for work in works if work not in alone]
+    if not works:
+        return alone
     if len(works) > MOST_DOCUMENTS:
         raise ConfigError(
             f"--combined takes {MOST_DOCUMENTS} documents at most, these are {len(works)}"
@@ -139,8 +148,16 @@ def _together(works: Sequence[Work], out: Path | None, ending: str) -> Work:
     targets = [Target(work.targets[0].path, str(i)) for i, work in enumerate(works)]
     targets.append(Target((out or _common(sources)) / f"{COMBINED}{ending}", COMBINED))
     whole = Work(f"{len(sources)} documents", sources, tuple(targets))
-    distinct([whole])
-    return whole
+    distinct([whole, *alone])
+    return [whole, *alone]
+
+
+def _readable(one: Input) -> bool:
+    """Whether there is something to hand in, as far as can be seen from here."""
+    try:
+        return one.path is None or (one.path.stat().st_size > 0 and os.access(one.path, os.R_OK))
+    except OSError:
+        return False
 
 
 def _common(sources: Sequence[Input]) -> Path:

@@ -57,7 +57,11 @@ def transcribe(  # noqa: PLR0913 - a command's options are its parameters
     *,
     formats: Annotated[
         list[str] | None,
-        typer.Option("--format", "-f", help="txt, srt, vtt, json, verbose_json; several: repeat"),
+        typer.Option(
+            "--format",
+            "-f",
+            help="txt (unless told), srt, vtt, json, verbose_json; several: repeat",
+        ),
     ] = None,
     model: Model = "auto",
     language: Annotated[str | None, typer.Option(help="of what is said: en, de …")] = None,
@@ -90,26 +94,27 @@ def transcribe(  # noqa: PLR0913 - a command's options are its parameters
         raise ConfigError("--words are told in verbose_json: add --format verbose_json")
     found = find(paths, KINDS)
     works = single(found.inputs, out, [(FORMS[each], ENDINGS[each]) for each in wanted], KINDS)
-    options = _options(wanted, model, language, prompt, words=words)
+    options = _options(model, language, prompt, words=words)
+    shapes = ("json", "verbose_json") if wanted == ("txt",) else ("verbose_json",)
     task = Task(
         verb="transcribe",
         kind="transcription",
         options=options,
         wishes=bulk_run.wishes(priority, deadline, paid, webhook),
-        request=_request(options),
+        request=_request({**options, "response_format": shapes[0]}),
         render=lambda form, result: rendered(result, form, words=words).body,
         force=force,
+        shapes=shapes,
     )
     manner = Manner(minutes, as_json=as_json, quiet=quiet)
     raise typer.Exit(bulk_run.run(works, task, Call(manner, url, at_once, found.remark(KINDS))))
 
 
 def _options(
-    wanted: tuple[str, ...], model: str, language: str | None, prompt: str | None, *, words: bool
+    model: str, language: str | None, prompt: str | None, *, words: bool
 ) -> dict[str, Any]:
     """What of the request is said, for every file the same."""
     asked: dict[str, Any] = {"model": model, "language": language, "prompt": prompt}
-    asked["response_format"] = "json" if wanted == ("txt",) else "verbose_json"
     if words:
         asked["timestamp_granularities"] = ["segment", "word"]
     return {name: value for name, value in asked.items() if value is not None}

@@ -59,9 +59,10 @@ def error(message: str, code: str, index: int) -> dict[str, Any]:
 
 
 def nothing_done(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The error of a summary of which no document was summarised: it names each."""
+    """The error of a summary of which no document was summarised: it names each of several."""
     said = [
-        f"{one['title'] or 'document'} ({one['index']}): {one['error']['message'][:MOST_WORDS]}"
+        ("" if len(entries) == 1 else f"{one['title'] or one['index']}: ")
+        + one["error"]["message"][:MOST_WORDS]
         for one in entries[:MOST_NAMED]
         if one["error"]
     ]

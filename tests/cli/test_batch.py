@@ -223,6 +223,11 @@ def test_a_batch_that_is_no_longer_known_is_handed_in_anew(fake, headrace, file)
     assert len(fake.uploads) == 2
 
 
+def test_without_a_terminal_progress_is_a_line_from_time_to_time(fake, headrace, file, monkeypatch):
+    monkeypatch.setattr("cli.show.TOLD_EVERY_S", 0.0)
+    assert "2 of 2: in_progress" in headrace("batch", str(file)).err
+
+
 def test_an_interrupt_leaves_the_batch_running_and_the_same_command_waits_for_it(
     fake, headrace, file
 ):

@@ -13,7 +13,7 @@ from bulk_api import BulkApi
 from fake_api import KEY, serving
 from rich.console import Console
 
-from cli.bulk import Outcome
+from cli.bulk import Outcome, briefly
 from cli.bulk_view import BulkView, Manner
 from cli.results import Work
 from cli.transcribe import minutes
@@ -152,6 +152,63 @@ def test_a_result_that_was_taken_away_is_written_again_from_the_same_job(fake, h
     assert len(fake.jobs) == 1
 
 
+def test_a_format_that_is_added_is_written_from_the_same_job(fake, headrace, talks):
+    two = ("--format", "txt", "--format", "srt")
+    headrace("transcribe", "talks/a.mp3", *two)
+    (talks / "a.txt").write_text("Edited.\n")
+    ran = headrace("transcribe", "talks/a.mp3", *two, "--format", "vtt")
+    assert ran.code == 0, ran.err
+    assert (talks / "a.vtt").read_text().startswith("WEBVTT")
+    assert (talks / "a.txt").read_text() == "Edited.\n"
+    assert ran.out.split() == ["talks/a.txt", "talks/a.srt", "talks/a.vtt"]
+    ran = headrace("transcribe", "talks/a.mp3", "--format", "txt", "--json")
+    assert json.loads(ran.out)["status"] == "skipped"
+    assert (len(fake.jobs), len(fake.uploads)) == (1, 1)
+
+
+def test_a_format_that_the_kept_result_may_not_tell_is_another_job(fake, headrace, talks):
+    headrace("transcribe", "talks/a.mp3")
+    ran = headrace("transcribe", "talks/a.mp3", "--format", "txt", "--format", "srt")
+    assert ran.code == 0, ran.err
+    assert (talks / "a.srt").read_text() == SRT
+    shapes = [body["request"]["response_format"] for body in fake.bodies]
+    assert shapes == ["json", "verbose_json"]
+
+
+def test_what_was_made_with_other_options_is_said_to_be(fake, headrace, talks):
+    headrace("transcribe", "talks/a.mp3")
+    ran = headrace("transcribe", "talks/a.mp3", "--language", "en")
+    told = "talks/a.txt is there, made with other options: --force replaces it"
+    assert (ran.code, told in ran.err) == (1, True)
+    (talks / "a.mp3").write_bytes(b"another")
+    assert "made of another input" in headrace("transcribe", "talks/a.mp3").err
+
+
+@pytest.mark.parametrize("words", [["--out", "/dev/null/x"], ["--out", "talks/a.mp3"]])
+def test_a_place_that_cannot_be_written_is_one_error_before_anything_is_sent(
+    fake, headrace, talks, words
+):
+    ran = headrace("transcribe", "talks", *words)
+    assert (ran.code, fake.uploads) == (2, [])
+    assert "results cannot be written there (Not a directory)" in ran.err
+    assert len(ran.err.splitlines()) == 1
+
+
+def test_a_folder_where_a_result_belongs_is_told_before_anything_is_sent(fake, headrace, talks):
+    (talks / "a.txt").mkdir()
+    ran = headrace("transcribe", "talks/a.mp3", "--force")
+    assert (ran.code, fake.uploads) == (2, [])
+    assert "talks/a.txt is a folder" in ran.err
+
+
+def test_without_a_terminal_progress_is_a_line_from_time_to_time(
+    fake, headrace, talks, monkeypatch
+):
+    monkeypatch.setattr("cli.show.TOLD_EVERY_S", 0.0)
+    assert "2 of 2: " in headrace("transcribe", "talks").err
+    assert headrace("transcribe", "talks", "--force", "--quiet").err == ""
+
+
 def test_a_job_that_is_no_longer_known_is_handed_in_anew(fake, headrace, talks):
     headrace("transcribe", "talks/a.mp3")
     (talks / "a.txt").unlink()
@@ -187,7 +244,7 @@ def test_an_empty_file_is_named_before_anything_is_sent(fake, headrace, talks):
     (talks / "a.mp3").write_bytes(b"")
     ran = headrace("transcribe", "talks/a.mp3")
     assert (ran.code, fake.uploads) == (1, [])
-    assert "talks/a.mp3 is empty" in ran.err
+    assert "refused: talks/a.mp3: it is empty" in ran.err
 
 
 def test_an_upload_that_finds_no_room_is_repeated(fake, headrace, talks):
@@ -224,7 +281,8 @@ def test_an_interrupt_says_how_to_go_on_and_leaves_the_jobs_running(fake, headra
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "resume with: headrace transcribe talks/a.mp3 --prompt 'o k'" in err
+    resume = "resume with: headrace transcribe talks/a.mp3 --prompt 'o k'"
+    assert f"what was handed in goes on; {resume}" in err
     assert "Traceback" not in err
 
 
@@ -265,7 +323,8 @@ def test_nobody_there_is_told_as_by_other_verbs(headrace, talks, monkeypatch, tm
     ran = headrace("transcribe", "talks")
     assert ran.code == 3
     assert "start it with `headrace up`" in ran.err
-    assert "resume with: headrace transcribe talks" in ran.err
+    told = "interrupted after 0 of 2; nothing of the rest was handed in; resume with: headrace"
+    assert f"{told} transcribe talks" in ran.err
 
 
 @pytest.mark.parametrize(
@@ -281,6 +340,7 @@ def test_nobody_there_is_told_as_by_other_verbs(headrace, talks, monkeypatch, tm
         (["summarize", "talks", "--style", "long"], "--style is 'long'"),
         (["summarize", "talks", "--length", "huge"], "--length is 'huge'"),
         (["summarize", "talks", "--schema", "talks/a.mp3"], "--schema: talks/a.mp3 cannot be read"),
+        (["summarize", "talks", "--schema", "none"], "none cannot be read: No such file or dir"),
         (["transcribe", "https://"], "names a host"),
     ],
 )
@@ -349,6 +409,25 @@ def test_a_document_that_cannot_be_read_does_not_keep_the_others_from_being_writ
     assert not (papers / "two.summary.md").exists()
     headrace("summarize", "papers", "--combined")
     assert len(fake.jobs) == 1  # the same answer costs nothing
+
+
+def test_an_empty_document_fails_alone_of_those_that_are_combined(fake, headrace, papers):
+    (papers / "empty.txt").touch()
+    ran = headrace("summarize", "papers", "--combined")
+    assert ran.code == 1
+    assert "refused: papers/empty.txt: it is empty" in ran.err
+    assert (papers / "combined.summary.md").exists()
+    assert (papers / "one.summary.md").exists()
+    assert [one["title"] for one in fake.bodies[0]["request"]["documents"]] == [
+        "one.pdf",
+        "two.txt",
+    ]
+
+
+def test_a_name_is_not_told_twice():
+    assert briefly("docs/a.md", "a.md: no text") == "no text"
+    assert briefly("docs/ba.md", "a.md: no text") == "a.md: no text"
+    assert briefly("a.md", "a.md") == "a.md"
 
 
 def test_more_documents_than_one_job_takes_are_refused_together(fake, headrace, papers):
