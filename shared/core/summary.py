@@ -20,6 +20,8 @@ THINKING_TOKENS: Final = 1_024  # models that reason count it as output
 ROOM_TO_THINK: Final = 8_192
 SCHEMA_TOKENS: Final = 1_024
 TOKENS_A_WORD: Final = 3  # of the languages that need most
+LEAST_ANSWER: Final = 64
+OF_ITS_DOCUMENT: Final = 1.5  # tokens are counted as o200k does; a model's own may be more
 LENGTHS: Final = {"short": 75, "medium": 200, "long": 500}
 STYLES: Final = {
     "paragraph": "Write flowing paragraphs without headings or lists.",
@@ -52,12 +54,13 @@ class Sizes:
     """How much goes into a call and comes out of it, in tokens.
 
     `chunk_tokens` of text are read at once; a call may write `note_output_tokens` or, the last one,
-    `answer_output_tokens`.
+    `answer_output_tokens`, of which `thinking_tokens` are no words of it.
     """
 
     chunk_tokens: int
     note_output_tokens: int
     answer_output_tokens: int
+    thinking_tokens: int = 0
 
 
 def sizes(rooms: Sequence[Room], wish: Wish, overhead_tokens: int) -> Sizes | None:
@@ -81,7 +84,20 @@ def sizes(rooms: Sequence[Room], wish: Wish, overhead_tokens: int) -> Sizes | No
     if chunk < LEAST_TOKENS:
         return None
     note = note_tokens(chunk)
-    return Sizes(chunk, min(most, note + thinking), min(most, answer + thinking))
+    return Sizes(chunk, min(most, note + thinking), min(most, answer + thinking), thinking)
+
+
+def most_written(sizes: Sizes, wish: Wish, document_tokens: int | None) -> int:
+    """How much the last call may write: a summary is not longer than its document, about.
+
+    A small model does not end by itself. JSON, another language and a caller's own instructions
+    may need more than the document: then its length says nothing.
+    """
+    free = wish.schema is not None or wish.language is not None or wish.instructions is not None
+    if free or document_tokens is None:
+        return sizes.answer_output_tokens
+    written = max(LEAST_ANSWER, int(document_tokens * OF_ITS_DOCUMENT))
+    return min(sizes.answer_output_tokens, written + sizes.thinking_tokens)
 
 
 def note_tokens(chunk_tokens: int) -> int:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from shared.core import summary_prompts as prompts
-from shared.core.summary import note_tokens
+from shared.core.summary import most_written, note_tokens
 from shared.core.summary_work import COMBINED, LAST, Call, Stage, Work
 from shared.errors import Refused
 from workers.summaries.answers import TOO_LONG, value_of
@@ -82,7 +82,7 @@ async def _request(draft: Draft, work: Work, call: Call) -> dict[str, Any]:
         most = sizes.note_output_tokens
         chat["messages"] = await _notes(draft, work, call)
     else:
-        most = sizes.answer_output_tokens
+        most = most_written(sizes, asked.wish, work.tokens)
         chat["messages"] = await _last(draft, work)
         if asked.shape is not None and not draft.in_words():
             name, strict = asked.shape.name, asked.shape.strict

@@ -12,6 +12,7 @@ from shared.core.summary import (
     Wish,
     half,
     joined,
+    most_written,
     note_tokens,
     sizes,
 )
@@ -53,6 +54,23 @@ def test_where_nothing_fits_there_is_no_size(given_rooms):
 def test_an_answer_is_never_longer_than_the_model_may_write():
     found = sizes(rooms(100_000, output=500), Wish(words=3_000), 300)
     assert (found.note_output_tokens, found.answer_output_tokens) == (500, 500)
+
+
+@pytest.mark.parametrize(
+    ("wish", "room", "document", "most"),
+    [
+        (Wish(), 2_048, 10, 64),
+        (Wish(), 2_048, 100, 150),
+        (Wish(), 2_048, 10_000, 664),
+        (Wish(), 2_048, None, 664),
+        (Wish(), 100_000, 100, 150 + 1_024),  # what a model thinks is no part of it
+        (Wish(language="Thai"), 2_048, 10, 664),
+        (Wish(instructions="Tell it as a fairy tale."), 2_048, 10, 664),
+        (Wish(schema=SCHEMA), 8_000, 10, 1_024),
+    ],
+)
+def test_a_summary_is_not_longer_than_its_document(wish, room, document, most):
+    assert most_written(sizes(rooms(room), wish, 300), wish, document) == most
 
 
 def test_a_schema_leaves_room_for_its_json():

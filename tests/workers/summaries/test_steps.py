@@ -171,7 +171,7 @@ async def test_where_all_documents_fail_the_job_fails_and_names_each(world: Summ
     record = await world.run(how=lambda _claim: refuses("content_filter"))
     assert record.status is Status.FAILED
     assert record.error["code"] == "no_document"
-    assert "locked.pdf (0): the PDF is encrypted" in record.error["message"]
+    assert "locked.pdf: the PDF is encrypted" in record.error["message"]
     assert "An X (1): no: content_filter" in record.error["message"]
 
 
