@@ -50,7 +50,7 @@ def test_every_documented_field_passes():
         ({"kind": "chat"}, "request", "required"),
         (body(kind="chta"), "kind", "'chat'"),
         (body(prioritty="bulk"), "prioritty", "did you mean 'priority'?"),
-        (body(zzz=1), "zzz", "known: deadline_s"),
+        (body(zzz=1), "zzz", "known: cache_s, deadline_s"),
         (body(priority="urgent"), "priority", "'interactive'"),
         (body(stream="yes"), "stream", "boolean"),
         (body(deadline_s=0), "deadline_s", "greater than 0"),
