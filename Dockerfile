@@ -6,9 +6,9 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
 COPY requirements/ requirements/
 RUN python -m venv /venv \
- && /venv/bin/pip install --quiet --require-hashes -r requirements/base.txt \
+ && /venv/bin/pip install --quiet --require-hashes --no-deps -r requirements/base.txt \
  && python -m venv /backend \
- && /backend/bin/pip install --quiet --require-hashes -r requirements/build.txt
+ && /backend/bin/pip install --quiet --require-hashes --no-deps -r requirements/build.txt
 COPY . .
 RUN /backend/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /wheels . \
  && /venv/bin/pip install --quiet --no-deps --no-index /wheels/*.whl
