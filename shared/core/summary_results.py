@@ -61,8 +61,7 @@ def error(message: str, code: str, index: int) -> dict[str, Any]:
 def nothing_done(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The error of a summary of which no document was summarised: it names each of several."""
     said = [
-        ("" if len(entries) == 1 else f"{one['title'] or one['index']}: ")
-        + one["error"]["message"][:MOST_WORDS]
+        ("" if len(entries) == 1 else f"{_named(one)}: ") + one["error"]["message"][:MOST_WORDS]
         for one in entries[:MOST_NAMED]
         if one["error"]
     ]
@@ -75,3 +74,7 @@ def nothing_done(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "param": "request.documents",
         "code": codes.pop() if len(codes) == 1 else "no_document",
     }
+
+
+def _named(one: Mapping[str, Any]) -> str:
+    return str(one["title"] or f"document {one['index']}")

@@ -17,6 +17,7 @@ from shared.core.summary import (
     sizes,
 )
 from shared.core.summary_prompts import last, notes, repair, response_format
+from shared.core.summary_results import nothing_done
 
 SCHEMA = {"type": "object", "properties": {"gist": {"type": "string"}}}
 
@@ -146,3 +147,10 @@ def test_a_schema_is_a_parameter_or_told_in_words():
         "json_schema": {"name": "s", "schema": SCHEMA},
     }
     assert response_format(wish, "s", True)["json_schema"]["strict"] is True
+
+
+def test_a_document_that_is_alone_is_not_named_and_several_are():
+    none = {"title": "a.pdf", "index": 0, "error": {"message": "it is damaged", "code": "damaged"}}
+    assert nothing_done([none])["message"] == "no document could be summarised: it is damaged"
+    two = nothing_done([none, none | {"title": None, "index": 1}])["message"]
+    assert two.endswith(": a.pdf: it is damaged; document 1: it is damaged")

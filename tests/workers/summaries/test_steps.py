@@ -172,7 +172,7 @@ async def test_where_all_documents_fail_the_job_fails_and_names_each(world: Summ
     assert record.status is Status.FAILED
     assert record.error["code"] == "no_document"
     assert "locked.pdf: the PDF is encrypted" in record.error["message"]
-    assert "An X (1): no: content_filter" in record.error["message"]
+    assert "An X: no: content_filter" in record.error["message"]
 
 
 async def test_a_failed_summary_that_is_replayed_tries_again(world: SummaryWorld):
