@@ -162,7 +162,7 @@ class Run:
                 await self._write(api, found)
             except (asyncio.CancelledError, KeyboardInterrupt):
                 kept = self._pending(fresh)
-                self._view.interrupted(handed_in=kept is not None and kept.batch is not None)
+                self._view.interrupted(handed_in=kept is not None and kept.file is not None)
                 return codes.INTERRUPTED
         self._done(fresh, found)
         self._where.note.unlink(missing_ok=True)

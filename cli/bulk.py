@@ -51,7 +51,7 @@ class Task:
 class Outcome:
     """How a work stands: `new`, a job's status, `skipped`, `refused`; `why` says more.
 
-    `handed_in`: there is a job of it, which goes on without us.
+    `handed_in`: there is a job of it, which goes on without us; `asked`: there may be.
     """
 
     work: Work
@@ -60,6 +60,7 @@ class Outcome:
     job: dict[str, Any] = field(default_factory=dict)
     written: tuple[Path, ...] = ()
     handed_in: bool = False
+    asked: bool = False
 
     @property
     def good(self) -> bool:
@@ -219,6 +220,7 @@ class Runner:
             "metadata": {"source": work.label[-512:]},
             **task.wishes,
         }
+        outcome.asked = True
         try:
             job = await self._api.post("/v1/jobs", body, key=note.key)
         except Refused as refused:

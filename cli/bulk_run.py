@@ -93,10 +93,10 @@ async def _run(works: Sequence[Work], task: Task, call: Call) -> int:
             except BaseExceptionGroup as group:
                 cause = unwrap(group)
                 if isinstance(cause, Unreachable):
-                    view.interrupted()
+                    view.interrupted(reached=False)
                 raise cause from group
             except (asyncio.CancelledError, KeyboardInterrupt):
-                view.interrupted()
+                view.interrupted(reached=True)
                 return codes.INTERRUPTED
     view.summary()
     return codes.OK if runner.all_good else codes.FAILED

@@ -156,9 +156,12 @@ class BulkView:
         words += [show.tally(self._counts, ORDER), self._measured(), f"US$ {self._cost:.4f}"]
         self.remark(": ".join((words[0], ", ".join(filter(None, words[1:])))))
 
-    def interrupted(self) -> None:
-        """What was handed in goes on without us, where anything was."""
-        goes_on = any(one.handed_in for one in self._live.values())
+    def interrupted(self, *, reached: bool) -> None:
+        """What was handed in goes on without us, where anything was.
+
+        `reached`: somebody answers, so that what was just being handed in may be there.
+        """
+        goes_on = any(one.handed_in or (reached and one.asked) for one in self._live.values())
         rest = "what was handed in goes on" if goes_on else "nothing of the rest was handed in"
         command = shlex.join(["headrace", *sys.argv[1:]])
         done = self._counts.total()
