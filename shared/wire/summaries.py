@@ -19,6 +19,7 @@ from pydantic import (
 )
 from pydantic.types import StringConstraints
 
+from shared.addresses import web_problem
 from shared.core.summary import LENGTHS, STYLES, Wish
 from shared.errors import Refused
 from shared.wire.openai import ModelName, refused_from
@@ -207,14 +208,9 @@ def _one_way(request: SummaryRequest, where: str) -> None:
 
 
 def _web_address(url: str, path: str) -> None:
-    try:
-        parts = urlsplit(url)
-        right = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        right = False
-    if not right or not url.isascii() or any(not "!" <= char <= "~" for char in url):
-        problem = "should be an http or https address in ASCII, such as https://example.com/a.pdf"
+    if (problem := web_problem(url)) is not None:
         raise Refused(f"{path}: {problem}", param=path, code="invalid_url")
+    parts = urlsplit(url)
     if parts.username is not None or parts.password is not None:
         problem = "should hold no user and password"
         raise Refused(f"{path}: {problem}", param=path, code="invalid_url")
