@@ -32,6 +32,11 @@ class Slow:
         return Fetched(url, "a.wav", "audio/wav", None, 0)
 
 
+class NoFiles:
+    async def get(self, _file_id, _tenant):
+        return None
+
+
 class Cutter:
     async def run(self, entry, request, **given):
         return FOUND
@@ -46,7 +51,7 @@ async def world():
 
     await bucket.put(object_name("file-1"), parts())
     slow = Slow()
-    return slow, Recordings(None, bucket, slow, Cutter(), 60.0)
+    return slow, Recordings(NoFiles(), bucket, slow, Cutter(), 60.0)
 
 
 async def quiet(_text):
@@ -84,3 +89,13 @@ async def test_a_place_is_given_back_however_a_recording_ends(world):
             await begin(recordings, "t1", "http://a")
     del recordings._sandbox.run
     assert (await begin(recordings, "t1", "http://a")).digest == "d"
+
+
+async def test_anothers_file_is_told_in_the_words_of_the_api(world):
+    _, recordings = world
+    request = {"file_id": "file-of-another"}
+    with pytest.raises(Refused) as caught:
+        await recordings.cut_up(request, "t1", "job", "m", most_ms=1_000, tell=quiet)
+    refused = caught.value
+    assert (refused.status, refused.param, refused.code) == (404, "file_id", "file_not_found")
+    assert refused.message == "file_id: No such File object: file-of-another"

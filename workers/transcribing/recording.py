@@ -150,8 +150,13 @@ class Recordings:
         called, name = str(request.get("filename") or "file"), request.get("object")
         if name is None:
             file = await self._files.get(request["file_id"], tenant)
-            if file is None:
-                raise _gone()
+            if file is None:  # or another tenant's: the same for both
+                raise Refused(
+                    f"file_id: No such File object: {request['file_id'][:64]}",
+                    status=404,
+                    param="file_id",
+                    code="file_not_found",
+                )
             called, name = file.filename, object_name(file.id)
         try:
             with path.open("wb") as out:
