@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic.types import StringConstraints
 
 from shared.addresses import web_problem
+from shared.core.schema_form import form_problem
 from shared.core.summary import LENGTHS, STYLES, Wish
 from shared.errors import Refused
 from shared.wire.openai import ModelName, refused_from
@@ -136,8 +137,8 @@ def summary_request(body: object, where: str = "") -> SummaryRequest:
     if shape is not None and request.json_schema is not None:
         raise _refused(where, "json_schema", "stands for response_format: send one of them")
     found = shape_of(request)
-    if found is not None and len(str(found.schema)) > MOST_SCHEMA_CHARS:
-        raise _refused(where, "json_schema", f"is longer than {MOST_SCHEMA_CHARS} characters")
+    if found is not None:
+        _check_schema(request, found.schema, where)
     return request
 
 
@@ -191,6 +192,16 @@ def source_of(document: Document) -> Mapping[str, Any]:
     if document.file_id is not None:
         return {"file_id": document.file_id}
     return {"url": document.url}
+
+
+def _check_schema(request: SummaryRequest, schema: dict[str, Any], where: str) -> None:
+    short = request.json_schema is not None
+    field = "json_schema" if short else "response_format.json_schema.schema"
+    if len(str(schema)) > MOST_SCHEMA_CHARS:
+        raise _refused(where, field, f"is longer than {MOST_SCHEMA_CHARS} characters")
+    wrong = form_problem(schema, field)
+    if wrong is not None:
+        raise _refused(where, *wrong)
 
 
 def _one_way(request: SummaryRequest, where: str) -> None:

@@ -36,6 +36,18 @@ SCHEMA = {"type": "object", "properties": {"gist": {"type": "string"}}}
         ({"url": "https://me:secret@a.example/"}, "url", "no user and password"),
         ({"url": "http://a.example:0/"}, "url", "a port that"),
         ({"url": "file:///etc/passwd"}, "url", "http or https"),
+        ({"input": "a", "json_schema": {"required": [1]}}, "json_schema.required", "strings"),
+        (
+            {
+                "input": "a",
+                "response_format": {
+                    "type": "json_schema",
+                    "json_schema": {"schema": {"properties": {"a": {"type": 3}}}},
+                },
+            },
+            "response_format.json_schema.schema.properties.a.type",
+            "a string",
+        ),
         ({"input": "a", "url": "https://a.example"}, "url", "one document too many"),
         (TEXT | {"input": "a"}, "input", "leave it out"),
         (TEXT | {"title": "a"}, "title", "leave it out"),
