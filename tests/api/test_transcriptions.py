@@ -256,9 +256,7 @@ async def test_it_takes_exactly_one_file(client, ears, files, said):
 
 
 @pytest.mark.parametrize("order", [("file", "source"), ("source", "file")])
-@pytest.mark.parametrize(
-    "source", [("file_id", "file-1"), ("url", "https://example.com/a.mp3")]
-)
+@pytest.mark.parametrize("source", [("file_id", "file-1"), ("url", "https://example.com/a.mp3")])
 async def test_a_file_beside_a_file_id_or_a_url_is_named_as_what_is_too_much(
     client, ears, source, order
 ):
