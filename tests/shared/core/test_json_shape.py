@@ -64,7 +64,7 @@ def test_a_schema_without_end_is_a_problem_and_no_hang(schema):
 @pytest.mark.parametrize(
     "schema",
     [
-        {"required": [1, {"a": 1}, ["b"], None]},
+        {"required": [{"a": 1}, 1, ["b"], None]},
         {"type": [{"a": 1}, 3]},
         {"type": {"a": 1}},
         {"enum": 3},
