@@ -203,7 +203,9 @@ class Teacher:
         free = look.free.get(known.key, 0)
         trouble = Trouble(look.now_ms, retry_ms, sent, since_ms, look.running, free)
         if trail.chained(look.now_ms):
-            trouble = replace(trouble, chain_ms=trail.chain_ms, refusals=trail.refusals)
+            trouble = replace(
+                trouble, chain_ms=trail.chain_ms, last_ms=trail.at_ms, refusals=trail.refusals
+            )
         lower = estimate.lowered(known, trouble)
         return tuple(lower if k is known else k for k in belief.known)
 

@@ -32,7 +32,8 @@ class Trouble:
 
     `since_ms` is when the last refusal's wait ended, `running` what is in flight, `free` what our
     ledger of the window had left. `chain_ms` is when refusals began to follow each other (0: this
-    is the first) and `refusals` how many of `sent` were refused since.
+    is the first), `last_ms` when the last of them came, and `refusals` how many of `sent` were
+    refused since.
     """
 
     now_ms: int
@@ -42,6 +43,7 @@ class Trouble:
     running: int = 0
     free: int = 0
     chain_ms: int = 0
+    last_ms: int = 0
     refusals: int = 0
 
 
@@ -127,12 +129,15 @@ def lowered(known: Known, trouble: Trouble) -> Known:
 
 
 def _not_it(window: Window, trouble: Trouble) -> bool:
-    """Whether a whole span went by in refusals: then the window is empty, and cannot be why."""
+    """Whether a whole span went by in refusals: then the window is empty, and cannot be why.
+
+    What was sent after the last of them may have been answered and not yet been told of.
+    """
     if not trouble.chain_ms or trouble.now_ms - trouble.chain_ms <= window.span_ms:
         return False
     from_ms = trouble.chain_ms + max(1, window.span_ms // LOG_GRAINS)
-    calls = sum(n for at, n in trouble.sent if at > from_ms)
-    return 0 < calls <= trouble.refusals + trouble.running
+    calls = sum(n for at, n in trouble.sent if from_ms < at <= trouble.last_ms)
+    return 0 < calls <= trouble.refusals
 
 
 def _restored(known: Known) -> Known:

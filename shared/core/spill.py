@@ -127,7 +127,7 @@ def _settled(
         rest = tank.without(sum(jobs for _, _, jobs in now))
         waits.append(waits_s(waiting, rest))
         takes[lane] = tank.open_s + takes_s(tank, sum(one.jobs for one in members))
-    waits += [max(_start_s(one, room), 0.0) for one in hopeful]
+    waits += [_watch_s(one, room) for one in hopeful]
     lanes = {one.signature: (one.lanes, one.paid) for one in groups}
     soonest_s = min(waits, default=inf)
     return Spilled(
@@ -181,6 +181,18 @@ def _ahead(snapshot: Snapshot, wait_s: float) -> int:
 def _start_s(one: _Promise, room: Room) -> float:
     """When it should start in the paid lane, so that 99 of 100 such calls end by its deadline."""
     return (one.due.deadline_ms - room.now_ms - _takes_ms(one.lane, room)) / 1_000
+
+
+def _watch_s(one: _Promise, room: Room) -> float:
+    """When to look again at what a free lane should just do: at its last moment, then ever sooner.
+
+    That is after an eighth of the time in which paying for it may still do.
+    """
+    start_s = _start_s(one, room)
+    if start_s > 0:
+        return start_s
+    left_ms = one.due.deadline_ms - room.now_ms - room.paid_call_ms(one.lane)
+    return max(left_ms, 0.0) / 8_000
 
 
 def _takes_ms(lane: str, room: Room) -> float:

@@ -174,7 +174,7 @@ def test_no_job_is_paid_for_that_free_quota_does_in_time_and_none_is_late_that_m
     world.run()
     assert len(world.paid.started) == late
     assert world.too_late() == 0
-    assert world.looks <= 20 + 3 * len(world.deadlines_ms) + 60 * 4
+    assert world.looks <= 20 + 60 * len(set(world.deadlines_ms))
 
 
 @given(worlds())
@@ -188,7 +188,9 @@ def test_with_one_job_less_paid_for_at_a_look_all_that_follows_would_be_too_late
     world.pay(now - 1)
     fleet_s = promised / STARTS_PER_S  # what a plan allows for that this world does not need
     world.come_to(world.now_s + world.lead_ms / 1_000 + fleet_s + MS_S)
-    world.pay(promised - now + 1)
+    world.pay(
+        min(promised - now + 1, len(world.free.queue))
+    )  # a free lane may have begun, too late
     world.come_to(FAR_S)
     assert world.too_late(slack_s=0) > 0
 

@@ -61,20 +61,23 @@ def test_a_declared_limit_is_at_most_halved_and_its_ceiling_stays():
     assert lower.ceiling == 60
 
 
-def refused_for(ms, *, admitted=0, every_ms=1_000, running=2):
-    """Refusals that follow each other for so long; `admitted` calls went through between them."""
+def refused_for(ms, *, admitted=0, every_ms=1_000, untold=30):
+    """Refusals that follow each other for so long; `admitted` calls went through between them.
+
+    The last burst of `untold` calls was answered just now, and only one of its refusals is told of.
+    """
     begun = NOW - ms
-    refusals = burst(ms // every_ms, begun + every_ms, every_ms)
-    sent = sorted(burst(60, begun - 1_000, 10) + refusals + burst(admitted, begun + 500, 1))
+    refusals = burst(ms // every_ms - 1, begun + every_ms, every_ms)
+    sent = burst(60, begun - 1_000, 10) + refusals + burst(admitted, begun + 500, 1)
     return Trouble(
-        NOW, 1_000, tuple(sent), NOW - 1, running, free=50, chain_ms=begun,
-        refusals=len(refusals) - running,
+        NOW, 1_000, tuple(sorted(sent + burst(untold, NOW - untold, 1))), NOW - 1, 1, free=50,
+        chain_ms=begun, last_ms=NOW - every_ms, refusals=len(refusals),
     )  # fmt: skip
 
 
 def test_a_provider_that_refuses_everything_for_longer_than_a_window_has_not_lowered_it():
-    lower = estimate.lowered(known(declared=60, guess=False), refused_for(3_000))
-    lower = estimate.lowered(lower, refused_for(4_000))
+    lower = estimate.lowered(known(declared=60, guess=False), refused_for(3_000, untold=0))
+    lower = estimate.lowered(lower, refused_for(4_000, untold=0))
     assert (lower.window.limit, lower.ceiling) == (15, 60)
     again = estimate.lowered(lower, refused_for(7_000))
     assert (again.window.limit, again.window.source, again.guess) == (60, "catalog", False)

@@ -230,6 +230,11 @@ class TestLastMoment:
         assert found.moves == ()
         assert found.look_ms == pytest.approx(NOW_MS + (60 - self.call_s) * 1_000, abs=1)
 
+    def test_past_its_last_moment_it_is_looked_at_ever_sooner(self):
+        left_s = [each - 1 for each in (4, 3, 2)]  # while an average call of a second would do
+        looks = [self.look(self.late(1, each + 1)).look_ms - NOW_MS for each in left_s]
+        assert looks == [pytest.approx(each * 125, abs=1) for each in left_s]
+
     def test_with_no_paid_lane_to_save_it_nothing_is_looked_at(self):
         assert self.look(self.late(61, 60), replace(self.paid(), dead=True)).look_ms is None
         assert self.look(self.late(61, 60), paid_left_microusd=0).moves == ()
