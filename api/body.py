@@ -5,9 +5,9 @@ from typing import Any, Final
 
 import orjson
 
+from shared.depth import MAX_DEPTH, too_deep
 from shared.errors import Refused
 
-MAX_DEPTH: Final = 100  # what we read must also be writable: orjson writes 254 levels
 DISCARD_BYTES: Final = 8 * 1024 * 1024
 READ_TIMEOUT_S: Final = 60.0
 
@@ -65,23 +65,9 @@ def parse(raw: bytes) -> dict[str, Any]:
         raise Refused(f"the body is not valid JSON: {problem}", code="invalid_json") from problem
     if not isinstance(value, dict):
         raise Refused("the body must be a JSON object", code="invalid_json")
-    if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH and _deeper_than(value, MAX_DEPTH):
+    if too_deep(value, raw):
         raise Refused(f"the body is nested more than {MAX_DEPTH} levels deep", code="invalid_json")
     return value
-
-
-def _deeper_than(value: Any, levels: int) -> bool:
-    layer: list[Any] = [value]
-    for _ in range(levels):
-        layer = [
-            inner
-            for outer in layer
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-            if isinstance(inner, (dict, list))
-        ]
-        if not layer:
-            return False
-    return True
 
 
 def _too_large(limit: int) -> Refused:

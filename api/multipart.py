@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import AsyncIterator, Callable, Collection
 from typing import Any, Final
 
-from python_multipart.exceptions import MultipartParseError
+from python_multipart.exceptions import FormParserError, MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from api.body import DISCARD_BYTES, ClientGone
@@ -53,7 +53,7 @@ class Upload:
         self.filename: str | None = None
         self.size = 0
         self.digest = hashlib.sha256()  # of the file's bytes so far
-        self._parser = MultipartParser(_boundary(headers), self._callbacks())
+        self._parser = self._made(_boundary(headers))
 
     async def parts(self) -> AsyncIterator[bytes]:
         """The file's bytes. Refused: 400, 408, 413. ClientGone."""
@@ -104,6 +104,16 @@ class Upload:
             self._parser.write(data)
         except MultipartParseError as problem:
             raise Refused(f"the form cannot be read: {problem}", code="invalid_form") from None
+
+    def _made(self, boundary: bytes) -> MultipartParser:
+        try:
+            return MultipartParser(boundary, self._callbacks())
+        except FormParserError as problem:
+            raise Refused(
+                f"Content-Type: the form cannot be read: {problem}",
+                param="Content-Type",
+                code="invalid_form",
+            ) from None
 
     # -- what the parser tells
 

@@ -108,6 +108,7 @@ async def _uploaded(service: Service, call: Call) -> Asked:
     bounds = service.bounds
 
     def check(fields: Mapping[str, str]) -> int:
+        _alone(fields)
         if "model" in fields:  # what is wrong is told before the audio comes
             _checked(_body(fields, upload.lists) | {"file_id": "file-1"}, early=True)
         return bounds.max_audio_bytes
@@ -134,6 +135,7 @@ def _asked(upload: Upload, name: str) -> Asked:
     body = _body(upload.fields, upload.lists)
     told = orjson.dumps(body, option=orjson.OPT_SORT_KEYS) + b"\n"
     if upload.filename is not None:
+        _alone(body)
         if upload.size == 0:
             raise Refused("file: the file is empty", param="file", code="invalid_value")
         brought = {"object": name, "filename": upload.filename}
@@ -148,6 +150,15 @@ def _asked(upload: Upload, name: str) -> Asked:
         )
     request, streamed = _checked(body)
     return Asked(request, told, streamed, new_id())
+
+
+def _alone(fields: Mapping[str, Any]) -> None:
+    """Refused where audio is named beside a file that is sent."""
+    for name in ("file_id", "url"):
+        if fields.get(name):
+            raise Refused(
+                f"file: give only one of file and {name}", param="file", code="invalid_value"
+            )
 
 
 async def _noted(

@@ -12,7 +12,7 @@ from typing import Any, Final
 import orjson
 import structlog
 
-from scheduler.batch_lines import Limits, Look, Maker
+from scheduler.batch_lines import INTERNAL, Limits, Look, Maker
 from shared import tokens
 from shared.batch_answers import refusal
 from shared.batch_lines import (
@@ -185,15 +185,20 @@ class Input:
         ]
         there = await self._batches.there([job_id(batch.id, line.number) for line, _ in refused])
         left = [one for one, known in zip(refused, there, strict=True) if not known]
-        if patient and any(why.status >= MOVED_ON for _, why in left):
+        if patient and any(_passing(why) for _, why in left):
             return None
         cancelling = batch.status is BatchStatus.CANCELLING
         marks = []
         for line, why in left:
-            passing = over and why.status >= MOVED_ON
+            passing = over and _passing(why)
             mark = mark_of_refusal(over=passing, cancelling=cancelling)
             marks.append(refusal(mark, job_id(batch.id, line.number), line.custom_id, why))
         return marks
+
+
+def _passing(why: Refused) -> bool:
+    """Whether what stands against a line may be gone later."""
+    return why.status >= MOVED_ON and why.code != INTERNAL
 
 
 def _text(chunk: Chunk) -> str:

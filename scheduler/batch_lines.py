@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
+import structlog
 
 from shared.batch_endpoints import ENDPOINTS
 from shared.batch_lines import MAX_ERRORS, Line, Problem, Row, foreign, read
@@ -19,8 +20,11 @@ from shared.queue.types import NewJob
 from shared.store.types import LaneState
 from shared.submission import Routes, document, routed
 
+log = structlog.get_logger(__name__)
+
 MOST_MODELS: Final = 500
 MOVED_ON: Final = 500
+INTERNAL: Final = "internal_error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +141,11 @@ class Maker:
             return line, self._job(line)
         except Refused as refused:
             return line, refused
+        except Exception:
+            # no line may stop the others: made again, it would fail again
+            log.exception("batch_line_not_made", batch=self._batch.id, line=row.number)
+            message = "This line could not be made a request: an error of ours, and logged."
+            return line, Refused(message, status=500, type_="server_error", code=INTERNAL)
 
     def _job(self, line: Line) -> NewJob:
         batch = self._batch

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import orjson
 
+from shared.depth import MAX_DEPTH, too_deep
+
 MAX_LINE_BYTES: Final = 16 * 1024 * 1024
 MAX_CUSTOM_ID: Final = 512
 MAX_ERRORS: Final = 100
@@ -117,6 +119,9 @@ def read(row: Row, endpoint: str) -> Line | Problem:
     for name in ("custom_id", "method", "url", "body"):
         if value.get(name) is None:
             return _missing(name, row.number)
+    if isinstance(value["body"], dict) and too_deep(value["body"], text):
+        message = f"body is nested more than {MAX_DEPTH} levels deep."
+        return Problem("invalid_body", message, "body", row.number)
     return _framed(value, row.number, endpoint)
 
 

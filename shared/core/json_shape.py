@@ -2,6 +2,7 @@
 
 Checked: type, enum, const, properties, required, additionalProperties, items, prefixItems, anyOf,
 oneOf, allOf, local `$ref`, and the bounds of numbers, strings and arrays. Other words say nothing.
+Whether a schema itself has these words in their right form is told by `core.schema_form`.
 """
 
 import math
@@ -9,7 +10,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-MOST_STEPS: Final = 200_000
+MOST_WORK: Final = 200_000  # about a µs each: an enum's values and a list's names count too
+VISIT: Final = 5
+TEXT_CHARS: Final = 64  # of a text are one
 MOST_DEEP: Final = 60
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "object": (dict,),
@@ -37,11 +40,13 @@ def problem(value: Any, schema: Mapping[str, Any]) -> str | None:
 class _Check:
     def __init__(self, root: Mapping[str, Any]) -> None:
         self._root = root
-        self._steps = 0
+        self._work = 0
+        self._targets: dict[str, Any] = {}
+        self._weights: dict[int, int] = {}  # of what stands in the schema, by its identity
 
     def problems(self, value: Any, schema: Any, path: str, depth: int) -> Iterator[str]:
-        self._steps += 1
-        if self._steps > MOST_STEPS or depth > MOST_DEEP:
+        self._count(VISIT + len(path) // TEXT_CHARS)
+        if depth > MOST_DEEP:
             raise TooMuch
         if schema is True or schema is None:
             return
@@ -50,6 +55,7 @@ class _Check:
             return
         if isinstance(ref := schema.get("$ref"), str):
             yield from self.problems(value, self._target(ref), path, depth + 1)
+        self._count(sum(self._weight(schema.get(word)) for word in _COUNTED))
         yield from _of_type(value, schema, path)
         yield from self._combined(value, schema, path, depth)
         if isinstance(value, dict):
@@ -62,7 +68,25 @@ class _Check:
     def _fits(self, value: Any, schema: Any, depth: int) -> bool:
         return next(self.problems(value, schema, "", depth + 1), None) is None
 
+    def _count(self, work: int) -> None:
+        self._work += work
+        if self._work > MOST_WORK:
+            raise TooMuch
+
+    def _weight(self, part: Any) -> int:
+        """How much work comparing with all of a part of the schema is; counted once a part."""
+        if not isinstance(part, (dict, list, str)):
+            return 0
+        if id(part) not in self._weights:
+            self._weights[id(part)] = _size(part)
+        return self._weights[id(part)]
+
     def _target(self, ref: str) -> Any:
+        if ref not in self._targets:
+            self._targets[ref] = self._found(ref)
+        return self._targets[ref]
+
+    def _found(self, ref: str) -> Any:
         found: Any = self._root
         for part in ref.removeprefix("#").strip("/").split("/"):
             name = part.replace("~1", "/").replace("~0", "~")
@@ -87,7 +111,7 @@ class _Check:
         known = schema.get("properties")
         known = known if isinstance(known, Mapping) else {}
         for name in _listed(schema.get("required")):
-            if name not in value:
+            if isinstance(name, str) and name not in value:
                 yield f"{_at(path, name)} is missing"
         others = schema.get("additionalProperties", True)
         for name, inner in value.items():
@@ -107,6 +131,23 @@ class _Check:
         for at, inner in enumerate(value):
             shape = first[at] if at < len(first) else schema.get("items", True)
             yield from self.problems(inner, shape, f"{path}[{at}]", depth + 1)
+
+
+_COUNTED: Final = ("enum", "const", "type", "required")
+
+
+def _size(part: Any) -> int:
+    """How many values are in a value, a long text counting as several. Not recursive."""
+    found, left = 0, [part]
+    while left:
+        one = left.pop()
+        found += 1 + (len(one) // TEXT_CHARS if isinstance(one, str) else 0)
+        if isinstance(one, dict):
+            found += sum(1 + len(name) // TEXT_CHARS for name in one)
+            left.extend(one.values())
+        elif isinstance(one, list):
+            left.extend(one)
+    return found
 
 
 def _of_type(value: Any, schema: Mapping[str, Any], path: str) -> Iterator[str]:

@@ -117,7 +117,10 @@ class Jobs:
     async def replay(
         self, job_id: str, tenant: str | None, deadline_ms: int | None = None
     ) -> JobRecord | None:
-        """Queues an unsuccessful job again. Refused where it is live or has completed."""
+        """Queues an unsuccessful job again.
+
+        Refused where it is live or has completed, or is a line of a batch or a part of a job.
+        """
         with store_errors("replay"):
             what = await self._scripts(
                 "replay", {"id": job_id, "tenant": tenant, "deadline_ms": deadline_ms}
@@ -127,6 +130,13 @@ class Jobs:
         if what == b"batch":
             raise Refused(
                 f"job {job_id} is a line of a batch: hand the line in again",
+                status=409,
+                code="not_replayable",
+            )
+        if what == b"part":
+            part = await self.get(job_id, tenant)
+            raise Refused(
+                f"job {job_id} is a part of job {part and part.parent}: replay that",
                 status=409,
                 code="not_replayable",
             )

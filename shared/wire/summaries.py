@@ -19,6 +19,8 @@ from pydantic import (
 )
 from pydantic.types import StringConstraints
 
+from shared.addresses import web_problem
+from shared.core.schema_form import form_problem
 from shared.core.summary import LENGTHS, STYLES, Wish
 from shared.errors import Refused
 from shared.wire.openai import ModelName, refused_from
@@ -135,8 +137,8 @@ def summary_request(body: object, where: str = "") -> SummaryRequest:
     if shape is not None and request.json_schema is not None:
         raise _refused(where, "json_schema", "stands for response_format: send one of them")
     found = shape_of(request)
-    if found is not None and len(str(found.schema)) > MOST_SCHEMA_CHARS:
-        raise _refused(where, "json_schema", f"is longer than {MOST_SCHEMA_CHARS} characters")
+    if found is not None:
+        _check_schema(request, found.schema, where)
     return request
 
 
@@ -192,6 +194,16 @@ def source_of(document: Document) -> Mapping[str, Any]:
     return {"url": document.url}
 
 
+def _check_schema(request: SummaryRequest, schema: dict[str, Any], where: str) -> None:
+    short = request.json_schema is not None
+    field = "json_schema" if short else "response_format.json_schema.schema"
+    if len(str(schema)) > MOST_SCHEMA_CHARS:
+        raise _refused(where, field, f"is longer than {MOST_SCHEMA_CHARS} characters")
+    wrong = form_problem(schema, field)
+    if wrong is not None:
+        raise _refused(where, *wrong)
+
+
 def _one_way(request: SummaryRequest, where: str) -> None:
     short = [name for name in ("input", "file_id", "url") if getattr(request, name) is not None]
     if request.documents is not None:
@@ -207,14 +219,9 @@ def _one_way(request: SummaryRequest, where: str) -> None:
 
 
 def _web_address(url: str, path: str) -> None:
-    try:
-        parts = urlsplit(url)
-        right = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        right = False
-    if not right or not url.isascii() or any(not "!" <= char <= "~" for char in url):
-        problem = "should be an http or https address in ASCII, such as https://example.com/a.pdf"
+    if (problem := web_problem(url)) is not None:
         raise Refused(f"{path}: {problem}", param=path, code="invalid_url")
+    parts = urlsplit(url)
     if parts.username is not None or parts.password is not None:
         problem = "should hold no user and password"
         raise Refused(f"{path}: {problem}", param=path, code="invalid_url")

@@ -6,11 +6,11 @@ know of would be left out of every call unseen.
 """
 
 from typing import Annotated, Any, Final, Literal, cast
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.types import StringConstraints
 
+from shared.addresses import web_problem
 from shared.core.languages import NAMES
 from shared.errors import Refused
 from shared.nearest import Problem, nearest
@@ -42,13 +42,8 @@ def _language(value: str) -> str:
 
 
 def _address(value: str) -> str:
-    try:
-        parts = urlsplit(value)
-        host = parts.hostname
-    except ValueError:
-        host = None
-    if not host or parts.scheme not in ("http", "https"):
-        raise ValueError("should be an http or https address")
+    if (problem := web_problem(value)) is not None:
+        raise ValueError(problem)
     return value
 
 

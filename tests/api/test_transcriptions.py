@@ -255,6 +255,27 @@ async def test_it_takes_exactly_one_file(client, ears, files, said):
     assert await everything(ears) == []
 
 
+@pytest.mark.parametrize("order", [("file", "source"), ("source", "file")])
+@pytest.mark.parametrize("source", [("file_id", "file-1"), ("url", "https://example.com/a.mp3")])
+async def test_a_file_beside_a_file_id_or_a_url_is_named_as_what_is_too_much(
+    client, ears, source, order
+):
+    name, value = source
+    given = {"file": ("file", ("a.wav", AUDIO)), "source": (name, (None, value.encode()))}
+    form = [("model", (None, b"whisper")), *(given[each] for each in order)]
+    answer = await client.post(PATH, files=form)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "file")
+    assert answer.json()["error"]["message"] == f"file: give only one of file and {name}"
+    assert await everything(ears) == []
+
+
+@pytest.mark.parametrize("path", [PATH, "/v1/files"])
+async def test_a_boundary_that_is_too_long_is_a_bad_request(client, path):
+    kind = "multipart/form-data; boundary=" + "b" * 300
+    answer = await client.post(path, content=b"--b--", headers={"Content-Type": kind})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "Content-Type")
+
+
 async def test_a_file_without_a_model_is_refused(client, ears):
     answer = await client.post(PATH, files={"file": ("a.wav", AUDIO)})
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "model")
@@ -280,6 +301,8 @@ async def test_nobody_names_an_object_of_the_store_or_anothers_file(client, ears
         ({"file_id": "file-0"}, 404, "file_id"),
         ({"url": "http://127.0.0.1/a.mp3"}, 400, "url"),
         ({"url": "http://169.254.169.254/latest"}, 400, "url"),
+        ({"url": "http://exam\0ple.com/a.mp3"}, 400, "url"),
+        ({"url": "http://example.com:99999/a.mp3"}, 400, "url"),
     ],
 )
 async def test_what_may_not_be_read_is_refused_on_every_way_in(client, ears, source, status, param):

@@ -5,6 +5,7 @@ import pytest
 from queue_world import World
 
 from shared.core.model import Kind, Need, Status, Usage
+from shared.errors import Refused
 from shared.queue.types import Claim, NewJob, Report, Verdict
 
 STEPS = "own/transcriptions@shared"
@@ -101,15 +102,27 @@ async def test_a_parents_end_cancels_the_children_that_live(
     assert await world.kinds("c-queued") == ["job.queued", "job.cancelled"]
 
 
+async def test_a_part_is_not_replayed_without_its_parent(world: World, parent: Claim) -> None:
+    await world.finish(parent, step(child(world, "one"), awaits=1))
+    for _ in range(2):  # while it lives, and when it has ended
+        with pytest.raises(Refused, match="job one is a part of job parent: replay that") as why:
+            await world.jobs.replay("one", "t1")
+        assert (why.value.status, why.value.code) == (409, "not_replayable")
+        await world.jobs.cancel("parent", None)
+    assert await world.jobs.replay("one", "t2") is None
+    assert await world.status("one") is Status.CANCELLED
+    assert await world.claim() == []
+
+
 async def test_a_child_of_a_parent_that_ended_changes_nothing_of_it(
     world: World, parent: Claim
 ) -> None:
     await world.finish(parent, step(child(world, "one"), awaits=1))
     await world.jobs.cancel("parent", None)
     before = await world.kinds("parent")
-    await world.jobs.replay("one", None)
-    (one,) = await world.claim()
-    await world.finish(one)
+    await world.accept(child(world, "late"))
+    (late,) = await world.claim()
+    assert await world.finish(late)
     assert await world.kinds("parent") == before
     assert await world.status("parent") is Status.CANCELLED
 

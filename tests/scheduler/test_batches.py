@@ -7,11 +7,12 @@ import orjson
 import pytest
 from batch_world import BatchWorld, answer, batch_world, failure, line
 
-from scheduler.batch_lines import Limits
+from scheduler.batch_lines import Limits, Maker
+from shared.batch_lines import Line
 from shared.core.batch import BatchStatus, Pace, job_id
 from shared.core.sharing import ShareMode, Wish
 from shared.errors import Refused, StoreError
-from shared.queue.types import Report, Verdict
+from shared.queue.types import NewJob, Report, Verdict
 from shared.store.batches import Change
 from shared.store.leader import StaleFence
 
@@ -498,3 +499,29 @@ async def test_an_idempotency_key_names_one_batch(world: BatchWorld) -> None:
     with pytest.raises(Refused) as refused:
         await world.create([line("a")], idempotency=("k", "other"))
     assert refused.value.status == 409
+
+
+async def test_a_line_that_nests_too_deeply_fails_its_batch_by_its_number(
+    world: BatchWorld,
+) -> None:
+    deep = orjson.dumps(line("b")).replace(b'"sim"', b'"sim","x":' + b"[" * 300 + b"]" * 300)
+    batch = await world.settle(await world.create([line("a"), deep]))
+    assert batch.status is BatchStatus.FAILED
+    assert [(one["line"], one["param"]) for one in batch.errors] == [(2, "body")]
+
+
+async def test_a_line_that_no_job_can_be_made_of_does_not_stop_the_others(
+    world: BatchWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: Maker, asked: Line) -> NewJob:
+        if asked.custom_id == "b":
+            raise TypeError("Recursion limit reached")
+        return made(self, asked)
+
+    made = Maker._job
+    monkeypatch.setattr(Maker, "_job", broken)
+    batch = await world.settle(await world.create([line("a"), line("b"), line("c")]))
+    assert (batch.status, batch.completed, batch.failed) == (BatchStatus.COMPLETED, 2, 1)
+    (bad,) = await world.read(batch.error_file_id)
+    assert bad["custom_id"] == "b"
+    assert "internal_error" in str(bad)

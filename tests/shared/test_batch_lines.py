@@ -86,3 +86,17 @@ def test_what_is_wrong_is_named(value, code, param):
     problem = read(row(value), URL)
     assert isinstance(problem, Problem)
     assert (problem.code, problem.param, problem.line) == (code, param, 4)
+
+
+@pytest.mark.parametrize("opened", [b'{"a":', b"["])
+def test_a_body_that_nests_deeper_than_is_written_is_named(opened):
+    shut = b"}" if opened != b"[" else b"]"
+
+    def nested(levels):
+        inner = opened * levels + b"1" + shut * levels
+        return orjson.dumps(GOOD).replace(b'{"model":"m"}', b'{"model":"m","x":' + inner + b"}")
+
+    assert isinstance(read(row(nested(99)), URL), Line)
+    problem = read(row(nested(100)), URL)
+    assert isinstance(problem, Problem)
+    assert (problem.code, problem.param, problem.line) == ("invalid_body", "body", 4)

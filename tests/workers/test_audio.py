@@ -12,7 +12,9 @@ from sounds import RATE, SILENCE, TONE, decoded, record, samples
 
 from shared.errors import Refused
 from workers.sandbox import Sandbox
+from workers.sandboxed import sound
 from workers.sandboxed.audio import cut
+from workers.sandboxed.sound import Sound
 
 DAY_MS = 86_400_000
 SPEECH = samples((TONE, 3.0), (SILENCE, 0.6), (TONE, 3.2), (SILENCE, 0.4), (TONE, 2.8))
@@ -215,3 +217,50 @@ def test_a_long_recording_is_cut_in_a_child_process(tmp_path, out):
     assert len(found["parts"]) == len(list(out.iterdir())) == 3
     assert all(one["start_ms"] == one["from_ms"] for one in found["parts"])
     assert all(one["end_ms"] - one["start_ms"] <= 400_000 for one in found["parts"])
+
+
+def slow_wave(path, rate, frames):
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframesraw(b"\0\1" * frames)
+    return path
+
+
+@pytest.mark.parametrize("rate", [1, 2, 999])
+def test_a_rate_of_no_speech_is_refused(tmp_path, out, rate):
+    refused = refusal(slow_wave(tmp_path / "a.wav", rate, 3 * rate), out)
+    assert refused.code == "unsupported_audio"
+    assert f"its sample rate is {rate} Hz" in refused.message
+
+
+def test_what_says_that_it_is_too_long_is_not_decoded(tmp_path, out, monkeypatch):
+    path = slow_wave(tmp_path / "a.wav", 1_000, 30_000)
+    monkeypatch.setattr(Sound, "samples", None)
+    assert refusal(path, out, longest_ms=20_000).code == "audio_too_long"
+
+
+def test_packets_that_give_no_sound_take_no_more_than_their_time(monkeypatch):
+    class Empty:
+        def decode(self):
+            return ()
+
+        def demux(self, _track):
+            return iter([self] * 3)
+
+    monkeypatch.setattr(sound, "CPU_S", -1e9)
+    with pytest.raises(Refused) as caught:
+        next(Sound(Empty(), None, 1_000).samples(), None)
+    assert caught.value.code == "time_bound"
+
+
+@pytest.mark.parametrize(("kept", "whole"), [(0.34, False), (0.7, False), (1.0, True)])
+def test_of_a_short_recording_little_may_be_missing(tmp_path, out, kept, whole):
+    path = record(tmp_path / "a.flac", samples((TONE, 6.0)), codec="flac")
+    data = path.read_bytes()
+    path.write_bytes(data[: round(len(data) * kept)])
+    if whole:
+        assert cut_up(path, out)["duration_ms"] == 6_000
+    else:
+        assert refusal(path, out).code == "audio_damaged"

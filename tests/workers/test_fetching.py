@@ -71,6 +71,10 @@ async def test_redirects_are_followed_so_many_times_and_no_more(fetch):
         ("file:///etc/passwd", "invalid_url"),
         ("ftp://example.com/x", "invalid_url"),
         ("http:///x", "invalid_url"),
+        ("http://example.com:99999/", "invalid_url"),
+        ("http://example.com:x/", "invalid_url"),
+        ("http://exam\0ple.com/", "invalid_url"),
+        ("http://[::1/", "invalid_url"),
     ],
 )
 async def test_a_private_address_is_refused_before_it_is_called(fetch, url, code):
@@ -123,3 +127,27 @@ async def test_what_is_no_document_is_refused_with_why(fetch, reply, code, words
         problem = await refusal(fetch, server.url)
     assert problem.code == code
     assert words in problem.message
+
+
+@pytest.mark.parametrize("to", ["http://exam\0ple.com/", "http://example.com:x/"])
+async def test_a_redirect_to_what_is_no_address_is_refused(fetch, to):
+    async with serving(always(redirect(to))) as server:
+        problem = await refusal(fetch, server.url)
+    assert problem.code in ("invalid_url", "fetch_failed")
+
+
+@pytest.mark.parametrize("first", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 40000\r\n\r\nx"])
+async def test_an_address_that_sends_next_to_nothing_is_given_up(fetch, monkeypatch, first):
+    async def trickle(peer):
+        await peer.request()
+        if first:
+            await peer.send(first)
+        await peer.gone()
+
+    monkeypatch.setattr(fetching, "FIRST_S", 0.05 if not first else 1.5)
+    monkeypatch.setattr(fetching, "LEAST_OVER_S", 0.05)
+    async with serving(trickle) as server:
+        problem = await refusal(fetch, server.url)
+        await server.gone.wait()
+    assert problem.code == "fetch_failed"
+    assert "sends less than 30 KiB" in problem.message

@@ -8,6 +8,7 @@ from typing import Final
 from shared.errors import Refused
 
 HEAD_BYTES: Final = 4_096
+_ZIP: Final = b"PK\x03\x04"
 _OLE: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _MAGIC: Final = (
     (b"\x89PNG\r\n", "a PNG image"),
@@ -43,9 +44,9 @@ READ: Final = "only text, Markdown, HTML, PDF and DOCX are read"
 def kind_of_bytes(data: bytes) -> str | None:
     """`pdf` or `docx`, or None where it may be text. Refused: it is something else, and what."""
     head = data[:HEAD_BYTES]
-    if b"%PDF-" in head[:1_024]:
+    if _is_pdf(head):
         return "pdf"
-    if head.startswith(b"PK\x03\x04"):
+    if head.startswith(_ZIP):
         return _zipped(data)
     if head.startswith(_OLE):
         raise not_read(_of_ole(data))
@@ -57,6 +58,15 @@ def kind_of_bytes(data: bytes) -> str | None:
         if head.startswith(magic):
             raise not_read(what)
     return None
+
+
+def may_be_text(head: bytes) -> bool:
+    """Whether what begins so is read as text, Markdown or HTML, if it is read at all."""
+    return not (_is_pdf(head) or head.startswith(_ZIP))
+
+
+def _is_pdf(head: bytes) -> bool:
+    return b"%PDF-" in head[:1_024]
 
 
 def kind_of_text(text: str, name: str, content_type: str) -> str:

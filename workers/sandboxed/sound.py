@@ -21,6 +21,7 @@ from shared.errors import Refused
 
 RATE: Final = 16_000
 PER_MS: Final = RATE // 1000  # samples
+LEAST_RATE: Final = 1_000  # no speech is in less, and a few bytes of it would be hours
 SAMPLE_BYTES: Final = 2
 CONTAINERS: Final = (
     "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dsf,dts,eac3,flac,flv,gsm,loas,matroska,webm,"
@@ -30,7 +31,8 @@ EXACT: Final = ("mov", "matroska", "flac", "wav", "w64", "aiff", "caf")  # they 
 HEAD_BYTES: Final = 512
 DAMAGED_PACKETS: Final = 20  # more, and more than a tenth: the file is broken
 MISSING_SHARE: Final = 0.9
-MISSING_MS: Final = 5_000
+MISSING_MS: Final = 5_000  # and so much; of a short recording as its share, and a little
+MISSING_LEAST_MS: Final = 200
 CPU_S: Final = 30.0  # of each pass to begin with; then a second for so many of sound
 HEARD_PER_CPU_S: Final = 40.0
 OTHERS: Final = (
@@ -79,6 +81,7 @@ class Sound:
         """
         resampler = _resampler()
         for frame in self._frames():
+            _check_rate(frame.sample_rate)
             try:
                 made = resampler.resample(frame)
             except ValueError:  # the sound changes its rate or channels on the way
@@ -101,6 +104,7 @@ class Sound:
             if packet is None:
                 return
             self.packets += 1
+            self._check_time()
             try:
                 yield from packet.decode()
             except FFmpegError:
@@ -111,15 +115,28 @@ class Sound:
         for frame in frames:
             self.decoded += frame.samples
             if self.decoded > self.most_ms * PER_MS:
-                raise Refused(
-                    f"it is longer than {self.most_ms // 1000} s; HEADRACE_MAX_AUDIO_S says how"
-                    " long audio may be",
-                    code="audio_too_long",
-                )
-            spent_s = time.process_time() - self.began_s
-            if spent_s > CPU_S + self.decoded / RATE / HEARD_PER_CPU_S:
-                raise Refused("it takes too long to decode", code="time_bound")
+                raise self._too_long()
+            self._check_time()
             yield bytes(frame.planes[0])[: frame.samples * SAMPLE_BYTES]
+
+    def check_told(self) -> None:
+        """Refused: by its own words it is longer than `most_ms`, or has a rate of no speech."""
+        _check_rate(self.track.codec_context.sample_rate)
+        told_ms = self._told_ms()
+        if told_ms is not None and _least_ms(told_ms) > self.most_ms:
+            raise self._too_long()
+
+    def _too_long(self) -> Refused:
+        return Refused(
+            f"it is longer than {self.most_ms // 1000} s; HEADRACE_MAX_AUDIO_S says how"
+            " long audio may be",
+            code="audio_too_long",
+        )
+
+    def _check_time(self) -> None:
+        spent_s = time.process_time() - self.began_s
+        if spent_s > CPU_S + self.decoded / RATE / HEARD_PER_CPU_S:
+            raise Refused("it takes too long to decode", code="time_bound")
 
     def _told_ms(self) -> int | None:
         if not self.container.format.name.startswith(EXACT):
@@ -143,7 +160,7 @@ class Sound:
             raise Refused(
                 "its sound is damaged: nothing of it can be decoded", code="audio_damaged"
             )
-        if told_ms is None or found_ms >= told_ms * MISSING_SHARE - MISSING_MS:
+        if told_ms is None or found_ms >= _least_ms(told_ms):
             return
         raise Refused(
             f"it breaks off after {found_ms / 1000:.1f} s of the {told_ms / 1000:.1f} s that it"
@@ -154,7 +171,10 @@ class Sound:
 
 @contextmanager
 def opened(path: Path, most_ms: int) -> Iterator[Sound]:
-    """A file's sound. Refused: it is empty, is no sound or film, or has no track of sound."""
+    """A file's sound.
+
+    Refused: it is empty, is no sound or film, has no track of sound, or says it is too long.
+    """
     if path.stat().st_size == 0:
         raise Refused("the file is empty", code="empty_file")
     options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
@@ -173,7 +193,23 @@ def opened(path: Path, most_ms: int) -> Iterator[Sound]:
             )
         if tracks[0].codec_context is None:
             raise Refused("its sound is in a format that nothing here decodes", code="no_decoder")
-        yield Sound(container, tracks[0], most_ms)
+        sound = Sound(container, tracks[0], most_ms)
+        sound.check_told()
+        yield sound
+
+
+def _check_rate(rate: int) -> None:
+    if 0 < rate < LEAST_RATE:  # 0: the file does not say
+        raise Refused(
+            f"its sample rate is {rate} Hz; less than {LEAST_RATE} Hz is no speech",
+            code="unsupported_audio",
+        )
+
+
+def _least_ms(told_ms: int) -> float:
+    """What of a recording must be there for it to be whole."""
+    missing_ms = min(MISSING_MS, told_ms * (1 - MISSING_SHARE) + MISSING_LEAST_MS)
+    return told_ms * MISSING_SHARE - missing_ms
 
 
 def _resampler() -> AudioResampler:

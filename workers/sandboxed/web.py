@@ -16,13 +16,16 @@ BLOCKS: Final = frozenset(
     | {"dt", "dd", "figure", "figcaption", "address", "form"}
 )
 LEAST_SHARE: Final = 0.05  # of all the text: less is a mistake of the extraction, not the content
-MOST_SEARCHED_CHARS: Final = 2_000_000  # the search for the main content is slow: half a minute
+MOST_SEARCHED_CHARS: Final = 1_000_000  # the search for the main content is slow: 15 s
+MOST_ATTRIBUTES: Final = 2_000  # of one tag: libxml2 compares each with all before it
+_TAG: Final = re.compile(r"<([a-zA-Z][a-zA-Z0-9]*)[^<>]*")
 _SPACES: Final = re.compile(r"[ \t\r\f\v\u00a0]+")
 _LINES: Final = re.compile(r"\s*\n\s*")
 
 
 def parsed(page: str) -> Parsed:
     """The page's main content as Markdown, by trafilatura; else all the text it shows."""
+    page = trimmed(page)
     tree = _tree(page)
     if tree is None:
         return Parsed("html", "")
@@ -32,6 +35,22 @@ def parsed(page: str) -> Parsed:
     text = TextBound()
     text.add(main if len(main) >= len(whole) * LEAST_SHARE else whole)
     return Parsed("html", text.joined(""), title or None)
+
+
+def trimmed(page: str) -> str:
+    """The page without the attributes of a tag that has absurdly many; none of them is text.
+
+    A tag that hides them from this look comes to the bound on CPU time.
+    """
+    return _TAG.sub(_without_many, page)
+
+
+def _without_many(tag: re.Match[str]) -> str:
+    whole = tag.group()
+    if len(whole) <= 2 * MOST_ATTRIBUTES:  # too short for so many
+        return whole
+    many = max(whole.count("="), len(whole.split())) > MOST_ATTRIBUTES
+    return f"<{tag.group(1)}" if many else whole
 
 
 def _tree(page: str) -> html.HtmlElement | None:

@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,8 +15,10 @@ from shared.objects import NoSuchObject, Objects
 from shared.store.files import Files, object_name
 from workers.fetching import Fetcher
 from workers.sandbox import MIB, Bounds, Sandbox
+from workers.sandboxed.kinds import HEAD_BYTES, may_be_text
 
 BOUNDS: Final = Bounds(most_bytes=64 * MIB, seconds=60, memory_bytes=1024 * MIB)
+TEXT_BOUNDS: Final = replace(BOUNDS, seconds=25)  # no page needs more that means well
 PARSER: Final = "documents:read"
 STATUS: Final = 422
 
@@ -103,9 +105,15 @@ class Reader:
         return await self._parsed(path, told, url)
 
     async def _parsed(self, path: Path, told: Mapping[str, Any], called: str) -> Read:
-        found = await self._sandbox.run(PARSER, told, files={"document": path}, bounds=BOUNDS)
+        bounds = TEXT_BOUNDS if await asyncio.to_thread(_may_be_text, path) else BOUNDS
+        found = await self._sandbox.run(PARSER, told, files={"document": path}, bounds=bounds)
         title = found["title"] or called[:300]
         return Read(found["text"], found["type"], title, found["pages"])
+
+
+def _may_be_text(path: Path) -> bool:
+    with path.open("rb") as file:
+        return may_be_text(file.read(HEAD_BYTES))
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from shared.core.audio_work import Piece, Stage, Work
 from shared.core.cutting import Span
@@ -21,7 +22,9 @@ PARSER: Final = "audio:cut"
 STATUS: Final = 422
 OVERLAP_MS: Final = 2_000
 LOOK_AFTER_MS: Final = 600_000  # the scheduler removes what a job left behind when it has ended
-AT_ONCE: Final = 2  # recordings of a process on its disk
+AT_ONCE: Final = 2  # recordings that a process cuts
+FETCHES: Final = 16  # recordings that come from an address, or have come and wait to be cut
+FETCHES_OF_ONE: Final = 4  # of these, of one tenant: addresses may be slow
 CPU_S: Final = 90  # and a second for so many of sound, of both passes: see `sandboxed/sound.py`
 HEARD_PER_CPU_S: Final = 20
 PURPOSE: Final = "transcription"
@@ -52,7 +55,9 @@ class Recordings:
         self._fetcher = fetcher
         self._sandbox = sandbox
         self._bounded = Bounded(round(longest_s * 1000))
-        self._room: asyncio.Semaphore | None = None
+        self._room = asyncio.Semaphore(AT_ONCE)
+        self._fetches = asyncio.Semaphore(FETCHES)
+        self._shares = WeakValueDictionary[str, asyncio.Semaphore]()
 
     async def cut_up(
         self,
@@ -69,10 +74,7 @@ class Recordings:
         Refused: it cannot be had, or heard. `mark` is in the names of the parts, so that no other
         step's are overwritten; `tell` hears what is being done.
         """
-        self._room = self._room or asyncio.Semaphore(AT_ONCE)
-        async with self._room, _folder() as folder:
-            await tell("reading")
-            called = await self._read(request, tenant, folder / "recording")
+        async with _folder() as folder, self._ready(request, tenant, folder, tell) as called:
             await tell("cutting")
             parts = folder / "parts"
             parts.mkdir()
@@ -109,6 +111,35 @@ class Recordings:
                 await self._objects.delete(piece.name)
                 await self._files.forget(_file(piece.name, "", "", 0, 0))
 
+    @asynccontextmanager
+    async def _ready(
+        self,
+        request: Mapping[str, Any],
+        tenant: str,
+        folder: Path,
+        tell: Callable[[str], Awaitable[None]],
+    ) -> AsyncIterator[str]:
+        """What the recording is called; it is in the folder, and there is room to cut it.
+
+        Who waits for an address takes no room of those that can be cut.
+        """
+        path = folder / "recording"
+        if request.get("url") is None:
+            async with self._room:
+                await tell("reading")
+                yield await self._read(request, tenant, path)
+            return
+        share = self._shares.get(tenant) or asyncio.Semaphore(FETCHES_OF_ONE)
+        self._shares[tenant] = share  # kept by those who use it
+        async with share, self._fetches:
+            await tell("reading")
+            called = await self._read(request, tenant, path)
+            await self._room.acquire()
+        try:
+            yield called
+        finally:
+            self._room.release()
+
     async def _read(self, request: Mapping[str, Any], tenant: str, path: Path) -> str:
         """Writes the recording to a file, and returns what it is called."""
         if (url := request.get("url")) is not None:
@@ -119,8 +150,13 @@ class Recordings:
         called, name = str(request.get("filename") or "file"), request.get("object")
         if name is None:
             file = await self._files.get(request["file_id"], tenant)
-            if file is None:
-                raise _gone()
+            if file is None:  # or another tenant's: the same for both
+                raise Refused(
+                    f"file_id: No such File object: {request['file_id'][:64]}",
+                    status=404,
+                    param="file_id",
+                    code="file_not_found",
+                )
             called, name = file.filename, object_name(file.id)
         try:
             with path.open("wb") as out:

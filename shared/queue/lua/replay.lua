@@ -1,9 +1,11 @@
 -- uses: prelude lanes accepting
 -- Puts an ended, unsuccessful job back in its queue. ARGS[1]: {id, tenant (nil: any), deadline_ms}
--- Returns 'replayed', 'live', 'completed', 'batch' (a line of one: it is told there) or 'unknown'.
+-- Returns 'replayed', 'live', 'completed', 'batch' (a line of one: it is told there), 'part' (of
+-- another job, which alone knows what to do with it) or 'unknown'.
 local key = job_key(A.id)
 local v = call('HMGET', key, 'tenant', 'status', 'priority', 'sig', 'created', 'lane', 'attempts', 'requeues', 'by', 'deadline')
 if not v[2] or (A.tenant and v[1] ~= A.tenant) or call('EXISTS', P .. 'doc:' .. A.id) == 0 then return 'unknown' end
+if call('HEXISTS', key, 'parent') == 1 then return 'part' end
 if v[2] == 'queued' or v[2] == 'in_progress' then return 'live' end
 if v[2] == 'completed' then return 'completed' end
 if call('HEXISTS', key, 'batch') == 1 then return 'batch' end

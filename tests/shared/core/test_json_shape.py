@@ -61,6 +61,48 @@ def test_a_schema_without_end_is_a_problem_and_no_hang(schema):
     assert problem([[1]], schema) == "the schema is too large to be checked"
 
 
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"required": [{"a": 1}, 1, ["b"], None]},
+        {"type": [{"a": 1}, 3]},
+        {"type": {"a": 1}},
+        {"enum": 3},
+        {"properties": [1], "items": [1], "anyOf": {"a": 1}, "$ref": 3},
+        {"properties": {"a": 3}, "additionalProperties": "x", "prefixItems": 3},
+        {"minItems": "x", "maxLength": [], "minimum": {}},
+    ],
+)
+@pytest.mark.parametrize("value", [{"a": 1}, [1], "x", 1, None])
+def test_no_schema_makes_checking_fail(schema, value):
+    assert problem(value, schema) is None or isinstance(problem(value, schema), str)
+
+
+MEMBERS = [f"m{n}" for n in range(2_000)]
+TOO_LARGE = "the schema is too large to be checked"
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"items": {"enum": MEMBERS}},
+        {"items": {"type": ["string"] * 2_000}},
+        {"items": {"anyOf": [{"enum": MEMBERS[:1_000]}, {"enum": MEMBERS[1_000:]}]}},
+        {"items": {"enum": ["x" * 100_000, "m1999"]}},
+        {"allOf": [{"$ref": "#/$defs/a"}] * 500, "$defs": {"a": {"const": ["m1999"] * 500}}},
+        {"allOf": [{"$ref": "#/$defs/a"}] * 900, "$defs": {"a": {"enum": [["m1999"] * 500]}}},
+    ],
+)
+def test_work_in_every_word_is_counted(schema):
+    assert problem(["m1999"] * 500, schema) == TOO_LARGE
+
+
+def test_what_is_usual_is_checked_whatever_it_holds():
+    kinds = {"type": "object", "properties": {"kind": {"enum": MEMBERS[:50]}}, "required": ["kind"]}
+    assert problem([{"kind": "m49"}] * 2_000, {"items": kinds}) is None
+    assert problem([{"kind": "no"}], {"items": kinds}) is not None
+
+
 PLAIN = st.sampled_from([None, True, False, -3, 0, 1, 3, 0.5, 2.0, "", "a", "ab"])
 NAMES = st.sampled_from("abc")
 TYPES = st.sampled_from(["object", "array", "string", "number", "integer", "null"])

@@ -7,6 +7,7 @@ import pytest
 from shared.errors import Refused
 from workers.sandbox import MIB, Bounds, Sandbox
 from workers.sandboxed import documents, web
+from workers.sandboxed.kinds import may_be_text
 from workers.sandboxed.parsed import TextBound
 
 PARAGRAPH = "<p>The mill race turns seven wheels, and every wheel takes the water it can use.</p>"
@@ -193,3 +194,27 @@ async def test_a_pdf_bomb_is_an_error_and_no_lost_worker():
     assert problem.code in ("parser_crashed", "memory_bound", "no_text")
     found = await Sandbox().run("documents:read", {}, files={"document": b"the next one"})
     assert found["text"] == "the next one"
+
+
+@pytest.mark.parametrize("form", ['a{}="x"', "a{}", 'a{}="x"\n'])
+def test_a_tag_of_absurdly_many_attributes_is_read_without_them(form, monkeypatch):
+    many = " ".join(form.format(n) for n in range(web.MOST_ATTRIBUTES + 1))
+    page = f'<html><body><p {many}>words</p><p class="one">more</p></body></html>'
+    assert web.trimmed(page) == '<html><body><p>words</p><p class="one">more</p></body></html>'
+    read, tree_of = [], web._tree
+    monkeypatch.setattr(web, "_tree", lambda page: read.append(page) or tree_of(page))
+    assert web.parsed(page).text.split() == ["words", "more"]
+    assert read == [web.trimmed(page)]
+
+
+def test_a_tag_of_few_long_attributes_stays_as_it_is():
+    page = f'<p><img src="data:image/png;base64,{"A" * 90_000}==" alt="x">words</p>'
+    assert web.trimmed(page) == page
+
+
+@pytest.mark.parametrize(
+    ("head", "text"),
+    [(b"<html>", True), (b"", True), (b"\n%PDF-1.7", False), (b"PK\x03\x04", False)],
+)
+def test_what_may_be_text_is_known_by_how_it_begins(head, text):
+    assert may_be_text(head) is text
