@@ -66,7 +66,7 @@ def _read(place: Place, out: Path, say: Say) -> list[str]:
     words = ["summarize", str(FOLDER), "--combined", "--length", "40"]
     ran = _headrace(place, out, words, READ_S)
     written = sorted(out.rglob("*.summary.md"))
-    say(f"  summaries       {len(written)} of {len(files)} documents and one over all, in"
+    say(f"  summaries       {len(written)} of {len(files) + 1}: of each document and over all, in"
         f" {show.span(ran.took_s)}. A model of 135M")  # fmt: skip
     say("                  parameters invents things; its words are no facts:")
     for path in written:
