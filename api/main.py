@@ -85,7 +85,6 @@ def wire(settings: Settings) -> Wiring:
 
 def bounds(settings: Settings) -> Bounds:
     """What of the settings is the API's."""
-    cap_usd = settings.paid_daily_cap_usd
     return Bounds(
         max_body_bytes=settings.max_body_bytes,
         max_file_bytes=settings.max_file_bytes,
@@ -99,7 +98,7 @@ def bounds(settings: Settings) -> Bounds:
         inline_body_bytes=settings.inline_body_bytes,
         paid=Paid(settings.paid),
         sharing=settings.sharing,
-        paid_cap_microusd=None if cap_usd is None else round(cap_usd * 1e6),
+        paid_cap_microusd=settings.paid_cap_microusd,
         deadlines_s={
             Priority.INTERACTIVE: settings.deadline_interactive_s,
             Priority.NORMAL: settings.deadline_normal_s,

@@ -108,7 +108,7 @@ async def serve(settings: Settings) -> None:
     listener = connect.pubsub(settings.redis_url)
     producer = connect.producer(settings.redis_url)
     lease_ms = int(settings.dead_after_s * 1_000)
-    cap_microusd = cap_of(settings)
+    cap_microusd = settings.paid_cap_microusd
     store = Store(client, listener, PREFIX, lease_ms)
     lanes = Lanes(client, PREFIX)
     leader = Leader(client, PREFIX, f"{os.getpid()}-{uuid.uuid4().hex[:12]}")
@@ -145,15 +145,9 @@ async def serve(settings: Settings) -> None:
             await each.aclose()
 
 
-def cap_of(settings: Settings) -> int | None:
-    """What a day may cost at most."""
-    cap_usd = settings.paid_daily_cap_usd
-    return None if cap_usd is None else round(cap_usd * 1e6)
-
-
 def bulk_of(settings: Settings, client: Redis, producer: Redis, live: Live) -> Bulk:
     """What batches stand on."""
-    cap_microusd = cap_of(settings)
+    cap_microusd = settings.paid_cap_microusd
     return Bulk(
         store=BatchStore(client, PREFIX),
         files=Files(client, PREFIX),

@@ -233,6 +233,12 @@ class Settings(BaseSettings):
         return value.expanduser() if value else value
 
     @property
+    def paid_cap_microusd(self) -> int | None:
+        """What all paid calls of a day may cost; None is no bound."""
+        cap_usd = self.paid_daily_cap_usd
+        return None if cap_usd is None else round(cap_usd * 1e6)
+
+    @property
     def sharing(self) -> Policy:
         """What equal requests share where they do not say."""
         kept_ms = int(self.retention_s * 1_000)

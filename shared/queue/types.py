@@ -53,7 +53,7 @@ class NewJob:
     sharing: Sharing | None = None
 
 
-MOST_CHILDREN: Final = 1_000  # that live at once: a parent's end cancels all of them in one call
+MOST_CHILDREN: Final = 1_000  # of one step: a parent's end cancels those that live in one call
 
 
 class Acceptance(StrEnum):
@@ -168,8 +168,9 @@ class Report:
     follows the stream what becomes of the deltas so far.
 
     WAIT: the parent's next step runs with `state` (JSON) once `awaits` of its children have ended,
-    counted over its whole life; children come in `outbox`, and at most MOST_CHILDREN of them may
-    live at once. `progress` is shown as the job's until the next step says another.
+    counted over its whole life; children come in `outbox`, MOST_CHILDREN at most (ValueError).
+    How many live at once is the step's to bound. `progress` is shown as the job's until the next
+    step says another.
     """
 
     verdict: Verdict
@@ -197,6 +198,10 @@ class Report:
     state: bytes = b"null"
     awaits: int = 0
     progress: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.outbox) > MOST_CHILDREN:
+            raise ValueError(f"a step makes at most {MOST_CHILDREN} children")
 
 
 @dataclass(frozen=True, slots=True)

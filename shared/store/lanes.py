@@ -108,9 +108,8 @@ async def publish_catalog(
     What was learned of limits since they were declared so is kept.
     """
     now_ms = await lanes.now_ms()
-    cap_usd = settings.paid_daily_cap_usd
-    cap_microusd = None if cap_usd is None else round(cap_usd * 1e6)
-    declared = lane_configs(catalog.deployments, list(credentials), now_ms, cap_microusd)
+    cap = settings.paid_cap_microusd
+    declared = lane_configs(catalog.deployments, list(credentials), now_ms, cap)
     return await lanes.publish(
         learned.merged(declared, await lanes.learned()),
         {
@@ -118,7 +117,7 @@ async def publish_catalog(
             "events_ms": int(settings.events_retention_s * 1000),
             "idempotency_ms": int(settings.idempotency_s * 1000),
             "usage_ms": int(settings.usage_retention_s * 1000),
-            "paid_cap_microusd": -1 if cap_microusd is None else cap_microusd,
+            "paid_cap_microusd": -1 if cap is None else cap,
             "max_alive": settings.max_queued,
             "kept": settings.cache_entries,
             "bulk_reserve": settings.bulk_reserve,

@@ -3,7 +3,6 @@
 The request is checked, not converted: what is stored is the caller's own dict.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
@@ -183,15 +182,6 @@ def stored(request: SummaryRequest) -> dict[str, Any]:
         said.pop(name, None)
     documents = [one.model_dump(exclude_none=True) for one in documents_of(request)]
     return said | {"model": request.model, "documents": documents}
-
-
-def source_of(document: Document) -> Mapping[str, Any]:
-    """Where a document comes from, as its entry in the result says it."""
-    if document.text is not None:
-        return {"text": True}
-    if document.file_id is not None:
-        return {"file_id": document.file_id}
-    return {"url": document.url}
 
 
 def _check_schema(request: SummaryRequest, schema: dict[str, Any], where: str) -> None:

@@ -6,7 +6,7 @@ from queue_world import World
 
 from shared.core.model import Kind, Need, Status, Usage
 from shared.errors import Refused
-from shared.queue.types import Claim, NewJob, Report, Verdict
+from shared.queue.types import MOST_CHILDREN, Claim, NewJob, Report, Verdict
 
 STEPS = "own/transcriptions@shared"
 
@@ -191,3 +191,10 @@ async def test_what_a_parent_waits_for_is_what_its_first_queued_child_waits_for(
     waiting = await world.jobs.waiting(record)
     assert waiting is not None
     assert (waiting.reason, waiting.position) == ("behind", 0)
+
+
+def test_a_step_that_makes_too_many_children_is_no_report(world: World) -> None:
+    children = [child(world, str(n)) for n in range(MOST_CHILDREN + 1)]
+    assert step(*children[1:], awaits=1).outbox
+    with pytest.raises(ValueError, match="at most 1000"):
+        step(*children, awaits=1)

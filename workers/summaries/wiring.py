@@ -37,6 +37,5 @@ def summaries_of(
         timeout_ms=int(settings.fetch_timeout_s * 1000),
     )
     reader = Reader(files, objects, kept, fetcher, sandbox, settings.max_document_bytes)
-    cap_usd = settings.paid_daily_cap_usd
-    cap = None if cap_usd is None else round(cap_usd * 1e6)
+    cap = settings.paid_cap_microusd
     return Summaries(Tools(jobs, lanes, kept, reader, router, tokens.count, cap))

@@ -33,6 +33,5 @@ def transcriptions_of(
         timeout_ms=int(settings.fetch_timeout_s * 1000),
     )
     recordings = Recordings(files, objects, fetcher, sandbox, settings.max_audio_s)
-    cap_usd = settings.paid_daily_cap_usd
-    cap = None if cap_usd is None else round(cap_usd * 1e6)
+    cap = settings.paid_cap_microusd
     return Transcriptions(Tools(jobs, lanes, recordings, router, cap, settings.sharing))
