@@ -18,7 +18,7 @@ from shared.errors import StoreError
 from shared.queue.scripts import Scripts
 from shared.queue.types import Event
 from shared.store.connect import messages, store_errors
-from shared.store.jobs import events_of
+from shared.store.job_rows import events_of
 
 log = structlog.get_logger(__name__)
 
