@@ -209,7 +209,7 @@ def test_keys_may_be_for_one_tenant():
 def test_an_address_of_ones_own_becomes_one_provider_with_all_its_models():
     made = planned(
         entry(type="openai-compatible", endpoint=OWN, name="My GPUs!", model="m1", tpm=9000),
-        entry(type="openai-compatible", endpoint=f"{OWN}/", key="sk-2", allowed=("m1", "m2")),
+        entry(type="x", endpoint=f"{OWN}/chat/completions/", key="sk-2", allowed=("m1", "m2")),
     )
     first, second = made.steps
     limits = {"limits": {"paid": {"tpm": 9000}}}
