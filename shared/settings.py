@@ -141,8 +141,6 @@ class Settings(BaseSettings):
     connect_timeout_s: Seconds = Field(default=10, description="until connected")
     max_response_bytes: int = Field(default=64 * 1024 * 1024, ge=1024, le=1024**3)
     max_attempts: int = Field(default=3, ge=1, le=100)
-    backoff_base_s: Seconds = Field(default=0.5, description="doubled with each retry")
-    backoff_cap_s: Seconds = Field(default=30, description="never longer than this")
     breaker_failures: Count = Field(default=5, description="in a row open the breaker")
     breaker_open_s: Seconds = Field(default=60, description="until it lets one probe through")
     hedge_share: Share = Field(
@@ -179,7 +177,6 @@ class Settings(BaseSettings):
     )
 
     # Quotas and shares
-    bulk_share: Share = Field(default=0.05, description="of claims, so that bulk never starves")
     bulk_reserve: Share = Field(
         default=0.10, description="of a window, left for interactive work that comes"
     )
@@ -189,8 +186,6 @@ class Settings(BaseSettings):
     context_margin: Share = Field(
         default=0.2, description="added to our count of the input, for what it is off"
     )
-    quota_margin: Share = Field(default=0.0, description="of a window, never used")
-    quota_guard_s: Seconds = Field(default=0.05, description="added to a window's span")
 
     # Money
     paid: Literal["never", "deadline", "always"] = Field(

@@ -182,10 +182,6 @@ class Inbox:
             return None
         return watch
 
-    def watchers(self, job_id: str) -> int:
-        """How many watches of a job this process holds."""
-        return len(self._watches.get(job_id, ()))
-
     def forget(self, watch: Watch) -> None:
         """Ends a watch."""
         there = self._watches.get(watch.job_id)

@@ -23,7 +23,7 @@ def test_the_defaults_are_the_documented_ones():
     assert (found.deadline_interactive_s, found.deadline_normal_s) == (600, 86_400)
     assert found.deadline_bulk_s is None
     assert (found.heartbeat_s, found.dead_after_s) == (1, 5)
-    assert (found.bulk_share, found.bulk_reserve, found.paid) == (0.05, 0.10, "deadline")
+    assert (found.bulk_reserve, found.paid) == (0.10, "deadline")
     assert found.sharing == Policy(ShareMode.AUTO, 0, 3 * 86_400_000)
 
 
@@ -57,7 +57,7 @@ def test_the_store_is_at_redis_url_and_is_not_shown(monkeypatch):
         ("HEADRACE_PORT", "70000", "HEADRACE_PORT: should be less than or equal to 65535"),
         ("HEADRACE_HOLD_S", "nan", "HEADRACE_HOLD_S: should be"),
         ("HEADRACE_HOLD_S", "-1", "HEADRACE_HOLD_S: should be greater than or equal to 0"),
-        ("HEADRACE_BULK_SHARE", "5", "HEADRACE_BULK_SHARE: should be less than or equal to 1"),
+        ("HEADRACE_BULK_RESERVE", "5", "HEADRACE_BULK_RESERVE: should be less than or equal to 1"),
         ("HEADRACE_PAID", "sometimes", "HEADRACE_PAID: should be 'never', 'deadline' or 'always'"),
         ("HEADRACE_DEAD_AFTER_S", "1.5", "HEADRACE_DEAD_AFTER_S must be at least twice"),
         ("REDIS_URL", "http://x", "REDIS_URL: should begin with redis://"),
