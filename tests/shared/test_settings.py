@@ -1,12 +1,16 @@
 """Settings from the environment."""
 
 import os
+import re
+from pathlib import Path
 
 import pytest
 
 from shared import settings
 from shared.core.sharing import Policy, ShareMode
 from shared.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -101,3 +105,25 @@ def test_every_number_says_its_unit():
     for name, field in settings.Settings.model_fields.items():
         if isinstance(field.default, (int, float)) and not isinstance(field.default, bool):
             assert name.endswith(units) or name in counts, name
+
+
+def shown(field):
+    """A default as a person reads it."""
+    if field.default_factory is not None:
+        return "`~/.local/share/headrace`"
+    if field.default is None:
+        return "none"
+    plain = str(field.default).lower() if isinstance(field.default, bool) else field.default
+    return f"`{plain}`"
+
+
+def test_the_page_of_settings_is_what_the_settings_say():
+    page = (ROOT / "docs" / "SETTINGS.md").read_text(encoding="utf-8")
+    told = [line for line in page.splitlines() if re.match(r"\| `(HEADRACE_|REDIS_URL)", line)]
+    wanted = []
+    for name, field in settings.Settings.model_fields.items():
+        variable = "REDIS_URL" if name == "redis_url" else f"HEADRACE_{name.upper()}"
+        assert field.description, f"{name}: say what it is"
+        what = field.description.replace("None:", "none:")
+        wanted.append(f"| `{variable}` | {what} | {shown(field)} |")
+    assert told == wanted, "docs/SETTINGS.md should hold:\n" + "\n".join(wanted)
