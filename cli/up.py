@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
@@ -155,8 +155,7 @@ class Serving:
         return True
 
     def _valkey(self) -> Program:
-        fsync = cast("server_place.Fsync", self._settings.appendfsync)
-        argv = server.command(self._home.store_dir, fsync=fsync)
+        argv = server.command(self._home.store_dir, fsync=self._settings.appendfsync)
         return Program("valkey", argv, os.environ, stop_s=30.0)
 
     def _engine(self, kind: str) -> Program:
