@@ -125,10 +125,10 @@ def as_written(shape):
     return "chat"
 
 
-WORDS = """summarize SUMMARY tl;dr tldr condense key points fass es zusammen Résumé RÉSUMÉ resumen make
-me a plan roadmap plan out break it down sub-tasks which steps step-by-step step by step prove PROOF
-think hard logic puzzle solve this root cause poem haiku short story write a song brainstorm planes
-summa \u017fummary \u212aey points, . - the"""
+WORDS = """summarize SUMMARY tl;dr tldr condense key points fass es zusammen Résumé RÉSUMÉ resumen
+make me a plan roadmap plan out break it down sub-tasks which steps step-by-step step by step prove
+PROOF think hard logic puzzle solve this root cause poem haiku short story write a song brainstorm
+planes summa \u017fummary \u212aey points, . - the"""
 
 
 @given(
