@@ -35,11 +35,8 @@ def sharing(
     *,
     stream: bool = False,
     content: str | None = None,
-    part_of: Kind | None = None,
 ) -> Sharing | None:
     """What the job of a request may share; None, and nothing digested, where it is nothing.
-
-    A call that is `part_of` another kind of work may share what that work may.
 
     `content` tells the bytes that the request names but does not hold: two uploads of one recording
     have two names, and only their bytes can tell. What is at an address may change: it is like
@@ -47,7 +44,7 @@ def sharing(
     """
     if _unknown_bytes(features.kind, request, content):
         return None
-    found = terms(policy, wish, part_of or features.kind, request, stream=stream)
+    found = terms(policy, wish, features.kind, request, stream=stream)
     if found is None:
         return None
     return Sharing(likeness(endpoint, request, tenant, features, content), found)

@@ -4,10 +4,10 @@ Three observations carry it. When a provider refuses, its window is full; when i
 wait, its window will then have room for one; and what was admitted since the last refusal's wait
 ended fits into one window. Where nothing is admitted for longer than a window's span, that window
 is not why, and a declared limit is again what it was: this is judged by what the store knows to be
-answered, so it holds however many workers died with their answers untold. An estimate may be wrong, so it is raised
-again by probing: after `QUIET_CALLS` calls without a refusal, twice as many after each probe that
-was refused, by little at first: what probing costs stays under 1 % of the calls, and falls every
-time.
+answered, so it holds however many workers died with their answers untold. An estimate may be wrong,
+so it is raised again by probing: after `QUIET_CALLS` calls without a refusal, twice as many after
+each probe that was refused, by little at first: what probing costs stays under 1 % of the calls,
+and falls every time.
 """
 
 from dataclasses import dataclass, replace
@@ -32,8 +32,8 @@ class Trouble:
 
     `since_ms` is when the last refusal's wait ended, `running` what is in flight, `free` what our
     ledger of the window had left. `chain_ms` is when refusals began to follow each other (0: this
-    is the first), and `refusals` how many of `sent` were refused since. `shut_ms` is the first refusal
-    after which nothing was answered (0: this may be it).
+    is the first), and `refusals` how many of `sent` were refused since. `shut_ms` is the first
+    refusal after which nothing was answered (0: this may be it).
     """
 
     now_ms: int
@@ -72,7 +72,7 @@ class Trail:
         return 0 <= now_ms - self.since_ms <= CHAIN_MS and self.chain_ms > 0
 
     def shut(self, admitted_ms: int) -> int:
-        """Since when nothing was answered, `admitted_ms` being the newest call that was; 0: unknown.
+        """Since when nothing was answered; 0: unknown. `admitted_ms` is the newest call that was.
 
         What is still out, or was lost with its worker, is not known to be admitted.
         """

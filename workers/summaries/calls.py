@@ -10,7 +10,7 @@ from shared import submission
 from shared.core.features import Features
 from shared.core.model import Kind, Paid
 from shared.core.rooms import Room
-from shared.core.sharing import Policy, Sharing, ShareMode, Wish
+from shared.core.sharing import Policy, ShareMode, Sharing, Wish
 from shared.likeness import sharing
 from shared.queue.types import Claim, NewJob
 from shared.routing import CatalogRouter
@@ -41,17 +41,12 @@ class Family:
 
     def shares(self, request: Mapping[str, Any], features: Features) -> Sharing | None:
         """What a call may share: equal pieces of two documents are read once, as summaries are."""
-        share, cache_s = self.wishes.get("share"), self.wishes.get("cache_s")
-        wish = Wish(None if share is None else ShareMode(share), cache_s)
-        return sharing(
-            self.sharing,
-            wish,
-            submission.CHAT,
-            request,
-            self.claim.tenant,
-            features,
-            part_of=Kind.SUMMARY,
-        )
+        share = ShareMode(self.wishes.get("share") or self.sharing.share)
+        if share is ShareMode.AUTO:
+            share = ShareMode.ALWAYS
+        wish = Wish(share, self.wishes.get("cache_s"))
+        asked = submission.CHAT
+        return sharing(self.sharing, wish, asked, request, self.claim.tenant, features)
 
     def features(self, capabilities: frozenset[str] = frozenset(), **more: Any) -> Features:
         """What selection is to know of every call."""

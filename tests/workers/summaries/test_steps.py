@@ -68,6 +68,7 @@ async def test_a_short_document_is_read_in_one_call(world: SummaryWorld):
                 "title": "The Mill",
                 "source": {"text": True},
                 "type": "text",
+                "warnings": [],
                 "status": "completed",
                 "tokens": tokens.count(STORY),
                 "chunks": 1,
