@@ -140,6 +140,7 @@ def server_arguments(options: ServerOptions) -> list[str]:
         "save": "",
         "maxmemory-policy": "noeviction",
         "always-show-logo": "no",
+        "latency-tracking": "no",  # a histogram a command: 2 % of a script, and nobody reads them
     }
     flat = [word for name, value in settings.items() for word in (f"--{name}", value)]
     return [str(binary), *flat, *options.extra]
