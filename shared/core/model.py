@@ -54,7 +54,9 @@ class Dimension(StrEnum):
     """What a window counts."""
 
     REQUESTS = "requests"
-    TOKENS = "tokens"
+    TOKENS = "tokens"  # input and output together, as `TokenCount` says
+    INPUT_TOKENS = "input_tokens"  # of which no cache has answered any
+    OUTPUT_TOKENS = "output_tokens"
     AUDIO_SECONDS = "audio_seconds"
     MICROUSD = "microusd"  # our own caps on what is paid; no provider tells of it
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from shared.core.candidates import Candidate
+from shared.core.candidates import Candidate, Most
 from shared.core.features import Features
 from shared.core.model import Audio, Kind, Paid
 
@@ -154,10 +154,9 @@ def toughest(members: Sequence[Candidate]) -> Candidate:
     priced = all(one.free or listed_price(one) < UNKNOWN_PRICE for one in members)
     priced = priced and len(by_hour) in (0, len(members))
     alike = len({one.counts for one in members}) == 1
-    window = (
-        min(one.windows[0][0] for one in members) if alike else -1,
-        min(one.windows[0][1] for one in members),
-    )
+    window = Most(*map(min, zip(*(one.windows[0] for one in members), strict=True)))
+    if not alike:
+        window = window._replace(tokens=-1, output_tokens=-1)
     return replace(
         members[0],
         context_tokens=min(one.context_tokens for one in members),

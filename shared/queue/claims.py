@@ -182,6 +182,7 @@ class Finish:
                 "i": usage.input_tokens,
                 "o": usage.output_tokens,
                 "a": usage.audio_seconds,
+                "c": usage.cached_tokens,
             }
             header["usage"] = usage_text(report.total or usage)
         if report.measured is not None:

@@ -317,5 +317,7 @@ def test_headrace_is_told_the_type_and_the_address_of_each_personality():
     (gemini,) = sections["sim-gemini"]["models"]
     (day,) = [w for w in gemini["limits"]["free"]["windows"] if w["per"] == "24m"]
     assert day["anchor"] == "America/Los_Angeles"
-    assert sections["sim-anthropic"]["counts"] == "input"
+    (claude,) = sections["sim-anthropic"]["models"]
+    counted = {name for one in claude["limits"]["free"]["windows"] for name in one}
+    assert {"input_tokens", "output_tokens"} < counted
     assert [len(section["credentials"]) for section in sections.values()] == [2] * 7 + [1]

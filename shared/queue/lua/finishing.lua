@@ -45,6 +45,14 @@ local function release(id, h)
   end
 end
 
+-- What a window counts of what was used; nil: as many as were reserved.
+local function counted(w, used)
+  if w.d == 'tokens' then return used.i + (w.c == 'input' and 0 or used.o) end
+  if w.d == 'input_tokens' then return math.max(0, used.i - (used.c or 0)) end
+  if w.d == 'output_tokens' then return used.o end
+  if w.d == 'audio_seconds' then return used.a end
+end
+
 -- Corrects every window from the estimate to what was used; nothing reached: all is given back.
 local function settle(h, report)
   local cred = credential(h.lane, h.cred)
@@ -56,11 +64,7 @@ local function settle(h, report)
       actual = report.cost or 0
     elseif report.reached then
       actual = reserved  -- so much where what it counted was not told
-      if report.used and w.d == 'tokens' then
-        actual = report.used.i + (w.c == 'input' and 0 or report.used.o)
-      elseif report.used and w.d == 'audio_seconds' then
-        actual = report.used.a
-      end
+      if report.used then actual = counted(w, report.used) or reserved end
     end
     if actual ~= reserved then
       Q.settle(w, taken, reserved, actual)

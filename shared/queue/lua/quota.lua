@@ -3,7 +3,8 @@
 --
 -- w, a window spec (made by shared/core/quota.py window_spec, decoded from JSON):
 --   k key suffix, unique for owner, deployment, dimension, kind, span and anchor; n name
---   d 'requests'|'tokens'|'audio_seconds'|'microusd'; c, f  which tokens count, factor (tokens only)
+--   d 'requests'|'tokens'|'input_tokens'|'output_tokens'|'audio_seconds'|'microusd'; c, f  which tokens
+--     count, factor (of tokens of any kind)
 --   pi, po (microusd) microusd per 1M tokens of input and of output, which is taken to be the most asked
 --   l limit (integer >= 0); s span ms; t 'sliding'|'fixed'|'bucket'; g guard ms (< s/2)
 --   a (fixed) 'first_use', or the offset in ms of window starts from multiples of the span
@@ -442,6 +443,13 @@ do
       if spoken > 0 and w.pa then return ceil(counted * w.pa / 3600 - 1e-6) end
       local spent = (tokens * w.pi + (need.m or 0) * w.po) * (w.f or 1) + spoken * (w.at or 0) * w.pi
       return ceil(spent / MICRO - 1e-6)
+    end
+    if w.d == 'output_tokens' then
+      local said = (w.c == 'input+max_output' and need.m or need.o) or 0
+      return ceil(said * (w.f or 1) - 1e-6)
+    end
+    if w.d == 'input_tokens' then
+      return ceil(tokens * (w.f or 1) + spoken * (w.at or 0) - 1e-6)
     end
     if w.c == 'input+output' then
       tokens = tokens + (need.o or 0)
