@@ -184,7 +184,8 @@ class CredentialRef:
 
     `plan_declared` is False where the plan is assumed or was detected. `allowed_models` (None: all)
     are deployment ids, model ids, families, or `provider/*`. Of the keys of one lane those with a
-    higher `priority` are used first.
+    higher `priority` are used first. `shares` is whose limits it shares by what was learned: see
+    `organisations.owners`.
     """
 
     id: str
@@ -195,6 +196,17 @@ class CredentialRef:
     plan_declared: bool = False
     allowed_models: frozenset[str] | None = None
     priority: int = 0
+    shares: str | None = None
+
+    @property
+    def owner(self) -> str:
+        """Whose windows its calls are counted in: its organisation's, or its own.
+
+        The same name at two providers is two organisations.
+        """
+        if self.organisation:
+            return f"{self.provider}:{self.organisation}"
+        return self.shares or self.id
 
     def serves(self, deployment: Deployment) -> bool:
         """Whether it may be used for this deployment of its provider."""

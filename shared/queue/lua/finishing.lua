@@ -105,6 +105,18 @@ local SCOPES = {
   deployment = function(h) return 'd:' .. deployment_of(h.lane) end,
 }
 
+-- Where a limit was met that keys of one organisation share, the others on that lane rest with it.
+local function cool_mates(h, till, reason)
+  local mine, c = credential(h.lane, h.cred), config(h.lane)
+  for _, cred in ipairs(mine and mine.log and c.creds or {}) do
+    local scope = 'l:' .. h.lane .. '|' .. cred.id
+    if cred.id ~= mine.id and cred.log and cred.log.k == mine.log.k and cooling(scope) < till then
+      COOL[scope] = string.format('%.0f', till) .. '|' .. reason
+      call('HSET', P .. 'cool', scope, COOL[scope])
+    end
+  end
+end
+
 -- A cooldown is max(old, new); when every credential of the lane rests, the lane is parked.
 local function cool(h, pause)
   local scope = SCOPES[pause.scope](h)
@@ -112,6 +124,7 @@ local function cool(h, pause)
   if cooling(scope) >= till then return end
   COOL[scope] = string.format('%.0f', till) .. '|' .. pause.reason
   call('HSET', P .. 'cool', scope, COOL[scope])
+  if pause.scope == 'lane' and not pause.dead then cool_mates(h, till, pause.reason) end
   if pause.dead and pause.scope == 'credential' then announce('died', h.cred) end
   local earliest = awake(h.lane)
   if earliest > NOW and earliest < math.huge then

@@ -31,6 +31,8 @@
 --   Q.slack(w, at, amount, keep)      units a later job may take now so that `amount` still fits at
 --                                     `at`, leaving `keep` (default 0); Q.UNLIMITED where any may
 --   Q.observe(w, used)                counts at least `used`; never lowers
+--   Q.sent(w, from)                   (sliding) what was taken since, as {ms, amount}
+--   Q.bring(from, w)                  takes in w what `from` has counted and still counts
 --   Q.view(w)                         used, free, ms when all is free again (NOW where it is)
 local Q = { UNLIMITED = 9007199254740991 }
 do
@@ -488,6 +490,35 @@ do
   function Q.observe(w, used)
     local more = used - kind(w).used(w, state(w))
     if more > 0 then kind(w).add(w, state(w), NOW, more) end
+  end
+
+  -- The grains of a sliding ledger from a moment on, each at its end: {ms, amount}.
+  function Q.sent(w, from)
+    local size, found = max(1, floor(w.s / 1000)), {}
+    local names = call('LRANGE', log(w), 0, -1)
+    for i = 1, #names, 500 do
+      local amounts = call('HMGET', key(w), unpack(names, i, min(i + 499, #names)))
+      for j, amount in ipairs(amounts) do
+        local at = min(NOW, (tonumber(names[i + j - 1]) + 1) * size - 1)
+        local n = tonumber(amount or 0)
+        if at >= from and n > 0 then found[#found + 1] = { at, n } end
+      end
+    end
+    return found
+  end
+
+  -- What one window counted counts in another too: when it was, where both slide, else now.
+  function Q.bring(from, w)
+    local now = NOW
+    if from.t == 'sliding' and w.t == 'sliding' then
+      for _, e in ipairs(Q.sent(from, now - w.s)) do
+        NOW = e[1]
+        Q.take(w, e[2])
+      end
+      NOW = now
+    else
+      Q.take(w, kind(from).used(from, state(from)))
+    end
   end
 
   function Q.view(w)
