@@ -145,6 +145,7 @@ def sized(
         model=asked.model,
         input_tokens=asked.need.input_tokens,
         max_output_tokens=asked.max_output_tokens,
+        inputs=asked.need.inputs,
         capabilities=asked.capabilities,
         allowed_models=key.allowed_models,
         paid=bounds.paid_within(options.paid),

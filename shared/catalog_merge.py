@@ -15,6 +15,7 @@ OPENAI_COMPATIBLE = "openai-compatible"
 ANCHORS = ("epoch", "first_use")
 _OF_THE_WIRE = frozenset(
     {"type", "base_url", "window_kinds", "scope", "counts", "token_factor", "quirks", "docs"}
+    | {"embedding_requests"}
 )
 _OF_THE_MODELS = frozenset({"models", "limits", "pools"})
 

@@ -262,7 +262,8 @@ class ProviderDoc(Doc):
     `limits` are shared by all its models, `pools` (limits by plan, by a name) by those in the pool.
     `scope` says who has one set of them: a key, or all keys of an organisation. `left_out` are
     patterns (`*`, `?`) of models it lists that no call of ours can reach: `catalog refresh` adds
-    none of them. `last_resort`: `auto` means it only where nothing else could serve.
+    none of them. `embedding_requests` says what of an embedding counts as a request: the call, or
+    every text (`input`) in it. `last_resort`: `auto` means it only where nothing else could serve.
     """
 
     type: str | None = None
@@ -280,6 +281,7 @@ class ProviderDoc(Doc):
     default_plan: Name | None = None
     scope: Literal["key", "organisation"] = "key"
     counts: Counts | None = None
+    embedding_requests: Literal["call", "input"] | None = None
     token_factor: Annotated[float, Field(gt=0, le=10)] | None = None
     quirks: QuirksDoc = QuirksDoc()
     as_of: Day | None = None

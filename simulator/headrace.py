@@ -85,6 +85,8 @@ def _provider(provider: SimulatedProvider, base_url: str, telling: _Telling) -> 
         section["scope"] = "organisation"
     if telling.limits:
         section["counts"] = provider.counts
+        if provider.personality == "gemini":
+            section["embedding_requests"] = "input"
         shared = [_window(spec, telling) for spec in provider.limits if _is_shared(spec)]
         if shared:
             section["limits"] = _by_plan(provider, {"windows": shared})

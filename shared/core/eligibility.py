@@ -72,15 +72,22 @@ def _fits_some(candidate: Candidate, features: Features, audio_seconds: int) -> 
     into = _input_tokens(candidate, features)
     out = _output_tokens(candidate, features)
     counted = into + (out if candidate.counts else 0)
-    for tokens, audio, input_tokens, output_tokens, _ in candidate.windows:
+    calls = _requests(candidate, features)
+    for tokens, audio, input_tokens, output_tokens, requests in candidate.windows:
         if (
             counted <= tokens
             and audio_seconds <= audio
             and into <= input_tokens
             and out <= output_tokens
+            and calls <= requests
         ):
             return True
     return False
+
+
+def _requests(candidate: Candidate, features: Features) -> int:
+    """As how many requests the provider counts the call."""
+    return features.inputs if candidate.deployment.each_input else 1
 
 
 def _output_tokens(candidate: Candidate, features: Features) -> int:
@@ -214,6 +221,7 @@ def _never_fits(candidate: Candidate, features: Features) -> str:
     for need, window, what in (
         (_input_tokens(candidate, features), most.input_tokens, "input tokens"),
         (_output_tokens(candidate, features), most.output_tokens, "output tokens"),
+        (_requests(candidate, features), most.requests, "requests (each input is one)"),
     ):
         if need > window:
             return f"{name}: needs {int(need)} {what}, a whole window has {window}"

@@ -150,6 +150,7 @@ class Deployment:
 
     `capabilities` None means not known: nothing is filtered by them. `token_factor` turns o200k
     tokens into this provider's (1.4 for Gemini's JSON digits). `plans` maps a plan name to limits.
+    `each_input`: every text of an embedding counts as a request.
     One of `last_resort` is meant by `auto` and its kin only where nothing else could serve.
     """
 
@@ -167,6 +168,7 @@ class Deployment:
     price: Price = Price()
     token_count: TokenCount = TokenCount.INPUT_MAX_OUTPUT
     token_factor: float = 1.0
+    each_input: bool = False
     status: str = "active"
     priority: int = 0
     last_resort: bool = False
@@ -223,13 +225,16 @@ class CredentialRef:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What one attempt is expected to use. Tokens are o200k tokens, before a provider's factor."""
+    """What one attempt is expected to use. Tokens are o200k tokens, before a provider's factor.
+
+    `inputs` are the texts of an embedding: some providers count each of them as a request.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     max_output_tokens: int = 0
     audio_seconds: int = 0
-    requests: int = 1
+    inputs: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,16 +115,18 @@ def amount(
     token_factor: float,
     price: Price | None = None,
     audio: Audio = PLAIN_AUDIO,
+    *,
+    each_input: bool = False,
 ) -> int:
     """Units that a call takes in a window: its tokens as the provider counts them, rounded up.
 
     Of money the most it may cost at `price`; an unknown price takes nothing. What hears is priced
-    by the hour where it has such a price.
+    by the hour where it has such a price. `each_input`: every text of an embedding is a request.
     """
     spoken = need.audio_seconds * audio.tokens_per_s
     match dimension:
         case Dimension.REQUESTS:
-            return need.requests
+            return need.inputs if each_input else 1
         case Dimension.AUDIO_SECONDS:
             return audio.counted_s(need.audio_seconds)
         case Dimension.TOKENS | Dimension.INPUT_TOKENS | Dimension.OUTPUT_TOKENS:
@@ -278,6 +280,12 @@ def heard(spec: Mapping[str, Any], audio: Audio) -> dict[str, Any]:
     if audio.tokens_per_s and spec["d"] in _SPOKEN:
         found["at"] = audio.tokens_per_s
     return found
+
+
+def of_inputs(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The spec of a window, for a deployment that counts every text of an embedding."""
+    requests = spec["d"] == Dimension.REQUESTS
+    return {**spec, "x": True} if requests else dict(spec)
 
 
 def fluid_rate_per_s(windows: Iterable[Window], need: Need | None = None) -> float | None:

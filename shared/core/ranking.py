@@ -142,6 +142,7 @@ def sizes(members: Sequence[Candidate]) -> tuple[int, ...]:
         (
             *(one.context_tokens, one.max_output_tokens, one.token_factor, one.counts),
             *(one.windows, one.audio_bytes, one.audio_seconds, one.deployment.audio),
+            one.deployment.each_input,
         )
         for one in members
     )
@@ -168,7 +169,11 @@ def toughest(members: Sequence[Candidate]) -> Candidate:
         hour_price=max(by_hour) if len(by_hour) == len(members) else -1,
         audio_bytes=min(one.audio_bytes for one in members),
         audio_seconds=min(one.audio_seconds for one in members),
-        deployment=replace(members[0].deployment, audio=_toughest_audio(members)),
+        deployment=replace(
+            members[0].deployment,
+            audio=_toughest_audio(members),
+            each_input=any(one.deployment.each_input for one in members),
+        ),
         free=all(one.free for one in members),
     )
 

@@ -20,7 +20,7 @@ import orjson
 
 from shared.core.learn import Known
 from shared.core.model import CredentialRef, Deployment, Dimension, Limits, Window, WindowKind
-from shared.core.quota import heard, window_spec
+from shared.core.quota import heard, of_inputs, window_spec
 
 Spec = dict[str, Any]
 SEEN_MS = 120_000
@@ -44,6 +44,8 @@ def spec_of(
         deployment.token_count,
         deployment.token_factor,
     )
+    if deployment.each_input:
+        spec = of_inputs(spec)
     return heard(spec, deployment.audio) | {"o": known.window.source}
 
 

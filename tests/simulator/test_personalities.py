@@ -264,6 +264,23 @@ async def test_anthropic_counts_input_and_output_apart(staged):
     assert "40 output tokens per minute" in refused.json()["error"]["message"]
 
 
+async def test_gemini_counts_every_text_of_a_batch_as_a_request(staged):
+    embeds = {"id": "sim-embed", "kinds": ["embedding"], "dimensions": 4}
+    sim = staged("gemini", models=[embeds], limits=[{"requests": 5, "per": "1m"}])
+    texts = [{"content": {"parts": [{"text": str(n)}]}} for n in range(3)]
+    path, headers = (
+        "/gemini/v1beta/models/sim-embed:batchEmbedContents",
+        {"x-goog-api-key": "sk-gemini"},
+    )
+
+    async def batch(some):
+        return await sim.client.post(path, json={"requests": some}, headers=headers)
+
+    assert (await batch(texts)).status_code == 200
+    assert (await batch(texts)).status_code == 429
+    assert (await batch(texts[:2])).status_code == 200
+
+
 @pytest.mark.parametrize("name", NAMES)
 async def test_keys_of_one_organisation_share_what_others_do_not(staged, name):
     keys = [{"key": "a", "organisation": "o"}, {"key": "b", "organisation": "o"}, {"key": "c"}]

@@ -6,6 +6,7 @@
 --   d 'requests'|'tokens'|'input_tokens'|'output_tokens'|'audio_seconds'|'microusd'; c, f  which tokens
 --     count, factor (of tokens of any kind)
 --   pi, po (microusd) microusd per 1M tokens of input and of output, which is taken to be the most asked
+--   x (requests) every input n of a need counts as one
 --   l limit (integer >= 0); s span ms; t 'sliding'|'fixed'|'bucket'; g guard ms (< s/2)
 --   a (fixed) 'first_use', or the offset in ms of window starts from multiples of the span
 --   b, e (fixed, zones) the window that the spec was made in: days may have 23 or 25 hours
@@ -21,7 +22,7 @@
 -- Both vanish when idle for two spans. Amounts are integers: up to 2^53, buckets up to 9e9.
 --
 -- Guard: a call counted at t reaches the provider in [t, t + g]. A lateness above g is restamped.
---   Q.amount(w, need)                 units that need {i o m a} takes
+--   Q.amount(w, need)                 units that need {i o m a n} takes
 --   Q.earliest(w, amount, keep)       first ms >= NOW when it fits and leaves `keep` free; -1: never.
 --                                     keep is cut to what the limit leaves beside amount
 --   Q.free(w)                         units that may be taken now, >= 0
@@ -436,7 +437,7 @@ do
   end
 
   function Q.amount(w, need)
-    if w.d == 'requests' then return need.r or 1 end
+    if w.d == 'requests' then return w.x and need.n or 1 end
     local spoken = need.a or 0
     local counted = spoken > 0 and max(spoken, w.m or 0) or 0
     if w.d == 'audio_seconds' then return counted end
