@@ -12,8 +12,8 @@ class Features:
     `max_output_tokens` None: the caller named none, `output_tokens` are expected. `own_pool` is the
     tenant's own keys' pool, `shared_pool` whether it may use the shared ones. `deadline_ms` is a
     span from now. `mode` is cheap, balanced, powerful or fastest. `allowed_models` None allows all;
-    else ids, model ids, families or `provider/*`. `inputs` are the texts of an embedding. `sticky` is
-    the lane of the same conversation before: it goes there again while there is room.
+    else ids, model ids, families or `provider/*`. `inputs` are the texts of an embedding. `sticky`
+    is the lane of the same conversation before: it goes there again while there is room.
     """
 
     kind: Kind

@@ -43,6 +43,7 @@ _PREFIXES = {
 }
 DAY_MS = 86_400_000
 MINUTE_MS = 60_000
+MONTH_MS = _SPANS["month"]
 # What a header without a span means where the provider says so (facts 1, 4, 9).
 _SPAN_OF_DIALECT = {
     ("groq", "requests"): DAY_MS,
