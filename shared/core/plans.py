@@ -1,4 +1,4 @@
-"""Which plan a key is on: from the limits its provider announces, or what its refusals say. Pure."""
+"""Which plan a key is on: by the limits its provider announces, or by its refusals. Pure."""
 
 import re
 from collections.abc import Iterable
