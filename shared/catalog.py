@@ -340,6 +340,7 @@ def _deployment(
         price=price(model),
         token_count=TokenCount(model.counts or doc.counts or TokenCount.INPUT_MAX_OUTPUT),
         token_factor=model.token_factor or doc.token_factor or 1.0,
+        each_input=doc.embedding_requests == "input",
         status=model.status,
         priority=doc.priority + model.priority,
         last_resort=doc.last_resort,

@@ -45,11 +45,16 @@ class Doc(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
 
+COUNTED = ("requests", "tokens", "input_tokens", "output_tokens", "audio_seconds")
+
+
 class WindowDoc(Doc):
     """One window of any span: `{requests: 60, per: 6s, kind: bucket}`."""
 
     requests: Amount | None = None
     tokens: Amount | None = None
+    input_tokens: Amount | None = None
+    output_tokens: Amount | None = None
     audio_seconds: Amount | None = None
     per: Span
     kind: WindowKindName = "sliding"
@@ -57,15 +62,21 @@ class WindowDoc(Doc):
 
     @model_validator(mode="after")
     def _counts_one_thing(self) -> "WindowDoc":
-        given = [self.requests, self.tokens, self.audio_seconds]
-        if sum(value is not None for value in given) != 1:
-            raise ValueError("give exactly one of requests, tokens, audio_seconds")
+        if sum(getattr(self, name) is not None for name in COUNTED) != 1:
+            raise ValueError(f"give exactly one of {', '.join(COUNTED)}")
         return self
+
+    @property
+    def counts(self) -> str:
+        """The name of what it counts."""
+        return next(name for name in COUNTED if getattr(self, name) is not None)
 
 
 class LimitsDoc(Doc):
     """The limits of one plan. `tokens_per_month` is kept as tokens in any 31 days.
 
+    `itpm` and `otpm` are of providers that count input (without what a cache answered) and output
+    apart.
     `as_of` and `doubt` where these figures are older or less sure than the rest.
     """
 
@@ -73,6 +84,8 @@ class LimitsDoc(Doc):
     rpd: Amount | None = None
     tpm: Amount | None = None
     tpd: Amount | None = None
+    itpm: Amount | None = None
+    otpm: Amount | None = None
     tokens_per_month: Amount | None = None
     ash: Amount | None = None
     asd: Amount | None = None
@@ -96,6 +109,8 @@ class WindowKindsDoc(Doc):
     rpd: KindDoc | None = None
     tpm: KindDoc | None = None
     tpd: KindDoc | None = None
+    itpm: KindDoc | None = None
+    otpm: KindDoc | None = None
     tokens_per_month: KindDoc | None = None
     ash: KindDoc | None = None
     asd: KindDoc | None = None
@@ -247,7 +262,8 @@ class ProviderDoc(Doc):
     `limits` are shared by all its models, `pools` (limits by plan, by a name) by those in the pool.
     `scope` says who has one set of them: a key, or all keys of an organisation. `left_out` are
     patterns (`*`, `?`) of models it lists that no call of ours can reach: `catalog refresh` adds
-    none of them. `last_resort`: `auto` means it only where nothing else could serve.
+    none of them. `embedding_requests` says what of an embedding counts as a request: the call, or
+    every text (`input`) in it. `last_resort`: `auto` means it only where nothing else could serve.
     """
 
     type: str | None = None
@@ -265,6 +281,7 @@ class ProviderDoc(Doc):
     default_plan: Name | None = None
     scope: Literal["key", "organisation"] = "key"
     counts: Counts | None = None
+    embedding_requests: Literal["call", "input"] | None = None
     token_factor: Annotated[float, Field(gt=0, le=10)] | None = None
     quirks: QuirksDoc = QuirksDoc()
     as_of: Day | None = None

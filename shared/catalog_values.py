@@ -18,6 +18,8 @@ NAMED = {
     "rpd": ("rpd", Dimension.REQUESTS, _DAY_MS),
     "tpm": ("tpm", Dimension.TOKENS, 60_000),
     "tpd": ("tpd", Dimension.TOKENS, _DAY_MS),
+    "itpm": ("itpm", Dimension.INPUT_TOKENS, 60_000),
+    "otpm": ("otpm", Dimension.OUTPUT_TOKENS, 60_000),
     # Calendar months are no span: at most this in any 31 days is never more than a month's.
     "tokens_per_month": ("tpmonth", Dimension.TOKENS, 31 * _DAY_MS),
     "ash": ("ash", Dimension.AUDIO_SECONDS, 3_600_000),
@@ -54,7 +56,7 @@ def windows(
             found.append(Window(name, dimension, limit, span, kind, anchor, source))
     source = "config" if "windows" in own else "catalog"
     for item in limits.windows:
-        dimension = next(d for d in Dimension if getattr(item, d.value) is not None)
+        dimension = Dimension(item.counts)
         name, limit = f"{dimension.value}/{item.per}", getattr(item, dimension.value)
         span, kind = span_ms(item.per), WindowKind(item.kind)
         found.append(Window(name, dimension, limit, span, kind, item.anchor, source))

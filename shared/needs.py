@@ -50,8 +50,11 @@ def chat_need(request: Mapping[str, Any]) -> Need:
 
 
 def embedding_need(request: Mapping[str, Any]) -> Need:
-    """The tokens an embedding uses: input only."""
-    return Need(input_tokens=tokens.count_embedding(request["input"]))
+    """The tokens an embedding uses: input only; and how many texts it holds."""
+    given = request["input"]
+    many = isinstance(given, list) and not isinstance(given[0], int)  # else one, as text or tokens
+    inputs = len(given) if many else 1
+    return Need(input_tokens=tokens.count_embedding(given), inputs=inputs)
 
 
 def transcription_need(seconds: float) -> Need:

@@ -191,4 +191,4 @@ def test_what_a_request_needs_is_read_from_it():
     assert transcription_capabilities(words) == {"timestamps", "word_timestamps"}
     assert transcription_capabilities({"response_format": "json"}) == {"language_detection"}
     assert transcription_need(598.2).audio_seconds == 599
-    assert transcription_need(0.1).requests == 1
+    assert transcription_need(0.1).inputs == 1
