@@ -1,5 +1,6 @@
 """`headrace api|workers|scheduler`: one process of one kind, for production or under `up`."""
 
+import gc
 import importlib
 from pathlib import Path
 from typing import Annotated, Any
@@ -60,5 +61,9 @@ def load(**given: Any) -> settings.Settings:
 
 
 def entry(module: str) -> Any:
-    """The `run` of a process kind."""
-    return importlib.import_module(module).run
+    """The `run` of a process kind. Of an import nothing is garbage: looking for it takes 0.1 s."""
+    gc.disable()
+    try:
+        return importlib.import_module(module).run
+    finally:
+        gc.enable()
