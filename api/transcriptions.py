@@ -32,7 +32,7 @@ from shared.errors import Refused, StoreError
 from shared.store.files import File, object_name
 from shared.submission import Submission
 from shared.submission import transcription as submission
-from shared.wire.transcriptions import MAX_PROMPT, transcription_request
+from shared.wire.transcriptions import MAX_PROMPT, MAX_REFERENCE, transcription_request
 from shared.wire.transcripts import rendered
 
 log = structlog.get_logger(__name__)
@@ -45,9 +45,14 @@ LISTS: Final = (
     *("timestamp_granularities", "include", "known_speaker_names", "known_speaker_references"),
     *("keywords", "languages"),
 )
+CHUNKING: Final = ("type", "prefix_padding_ms", "silence_duration_ms", "threshold")
 FIELDS: Final = (
     *("model", "file_id", "url", "language", "prompt", "response_format", "temperature", "stream"),
-    *("chunking_strategy", *LISTS, *(f"{name}[]" for name in LISTS)),
+    *("chunking_strategy", *(f"chunking_strategy[{name}]" for name in CHUNKING)),
+    *(*LISTS, *(f"{name}[]" for name in LISTS)),
+)
+SAMPLES: Final = dict.fromkeys(
+    ("known_speaker_references", "known_speaker_references[]"), MAX_REFERENCE
 )
 
 
@@ -113,7 +118,9 @@ async def _uploaded(service: Service, call: Call) -> Asked:
             _checked(_body(fields, upload.lists) | {"file_id": "file-1"}, early=True)
         return bounds.max_audio_bytes
 
-    upload = Upload(call.receive, call.headers, FIELDS, check, field_bytes=4 * MAX_PROMPT)
+    upload = Upload(
+        call.receive, call.headers, FIELDS, check, field_bytes=4 * MAX_PROMPT, larger=SAMPLES
+    )
 
     file_id = f"upload-{os.urandom(12).hex()}"
     name = object_name(file_id)
@@ -207,7 +214,30 @@ def _body(fields: Mapping[str, str], lists: Mapping[str, list[str]]) -> dict[str
     for name in LISTS:
         if name in body:
             body[name] = [body[name]]
-    return body | {name: list(values) for name, values in lists.items()}
+    return _chunked(body) | {name: list(values) for name, values in lists.items()}
+
+
+def _chunked(body: dict[str, Any]) -> dict[str, Any]:
+    """With `chunking_strategy` as it is in JSON: a form has it as JSON, or a field for each part.
+
+    As the official SDK does.
+    """
+    told = body.get("chunking_strategy")
+    if isinstance(told, str) and told.startswith("{"):
+        body["chunking_strategy"] = parse(told.encode())
+    parts = {
+        name: body.pop(f"chunking_strategy[{name}]")
+        for name in CHUNKING
+        if f"chunking_strategy[{name}]" in body
+    }
+    if not parts:
+        return body
+    for name, kind in (("prefix_padding_ms", int), ("silence_duration_ms", int)):
+        if name in parts and parts[name].isdecimal():
+            parts[name] = kind(parts[name])
+    if "threshold" in parts:
+        parts["threshold"] = _number("chunking_strategy[threshold]", parts["threshold"])
+    return body | {"chunking_strategy": parts}
 
 
 def _number(name: str, text: str) -> float:
@@ -228,14 +258,8 @@ def _checked(
     streamed = body.pop("stream", None)
     if streamed is not None and not isinstance(streamed, bool):
         raise Refused("stream: should be true or false", param="stream", code="invalid_type")
-    transcription_request(body, internal=internal)
+    transcription_request(body, internal=internal, early=early)
     form = body.get("response_format", "json")
-    if body.get("timestamp_granularities") and form != "verbose_json" and not early:
-        raise Refused(
-            "timestamp_granularities: needs response_format verbose_json",
-            param="timestamp_granularities",
-            code="invalid_value",
-        )
     if streamed and form not in PLAIN and not early:
         raise Refused(
             f"stream: a {form} is told whole; stream json or text, or leave stream out",

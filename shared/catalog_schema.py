@@ -140,6 +140,7 @@ class QuirksDoc(Doc):
     audio_takes: list[str] = list(AUDIO_FIELDS)
     audio_grains: str = "timestamp_granularities[]"
     audio_adds: dict[str, dict[str, str]] = {}
+    audio_speakers: dict[str, str] = {"response_format": "diarized_json"}
     times_or_language: bool = False
 
     @field_validator("audio_takes")
@@ -180,8 +181,9 @@ class ModelDoc(Doc):
     """One model of a provider. Absent values are unknown.
 
     Of those that transcribe: the largest and longest audio of one call, how much of it a short one
-    counts as, what a second of it counts in token windows, the finest times it tells, and whether
-    it must be told the language.
+    counts as, what a second of it counts in token windows, the finest times it tells, whether it
+    tells speakers (`labels`) and knows those of samples (`known`), and whether it must be told the
+    language.
     `pool` names one of its provider's pools, whose windows it shares. `ends` is the day from which
     the provider will not serve it.
     """
@@ -199,6 +201,7 @@ class ModelDoc(Doc):
     min_billed_seconds: Annotated[int, Field(ge=0, le=3_600)] | None = None
     audio_tokens_per_second: Annotated[float, Field(ge=0, le=10_000)] | None = None
     timestamps: Literal["none", "segment", "word"] | None = None
+    speakers: Literal["none", "labels", "known"] | None = None
     language_required: bool | None = None
     pool: Name | None = None
     capabilities: list[Capability] | None = None

@@ -18,6 +18,7 @@ PersonalityName = Literal[
 Counts = Literal["input", "input+output", "input+max_output"]
 Scope = Literal["model", "key"]
 ModelKind = Literal["chat", "embedding", "transcription"]
+Speakers = Literal["none", "labels", "known"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class Model:
     """One model; its `limits` come on top of the provider's.
 
     Of those that transcribe: without `timestamps` it answers `json` and `text` only; a shorter
-    sound counts as `min_billed_seconds`.
+    sound counts as `min_billed_seconds`; with `speakers` it tells who speaks.
     """
 
     id: str
@@ -91,6 +92,7 @@ class Model:
     max_audio_seconds: int | None = None
     min_billed_seconds: int = 0
     timestamps: bool = True
+    speakers: Speakers = "none"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,8 @@
 """Requests to transcribe, checked, and the words of `simulator.hearing` in OpenAI's formats."""
 
+import base64
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,12 +11,14 @@ import orjson
 
 from simulator.config import Model
 from simulator.forms import Form, Upload
-from simulator.hearing import Heard, NotAudioError, hear
+from simulator.hearing import MUMBLED, Heard, NotAudioError, hear
 from simulator.requests import BadRequestError
-from simulator.speech import Word
+from simulator.speech import Word, voice_of
 
 SUFFIXES = ("flac", "m4a", "mp3", "mp4", "mpeg", "mpga", "oga", "ogg", "wav", "webm")
-FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
+FORMATS = ("json", "text", "srt", "verbose_json", "vtt", "diarized_json")
+UNCUT_S = 30.0
+"""A model that tells speakers must be told how to cut what is longer."""
 _PAUSE_S = 0.35
 _SEGMENT_S = 30.0
 _SEEK_PER_S = 100
@@ -22,7 +26,10 @@ _SEEK_PER_S = 100
 
 @dataclass(frozen=True, slots=True)
 class TranscriptionCall:
-    """A valid request to transcribe, and what was heard."""
+    """A valid request to transcribe, and what was heard.
+
+    `cut`: it says how to cut long sound. `known` are names and their voices (`speech.voice_of`).
+    """
 
     model: str
     heard: Heard
@@ -31,6 +38,8 @@ class TranscriptionCall:
     response_format: str = "json"
     words: bool = False
     segments: bool = True
+    cut: bool = False
+    known: tuple[tuple[str, int], ...] = ()
     prompt_tokens: int = 0
     images: int = field(default=0, init=False)
     stream: bool = field(default=False, init=False)
@@ -88,7 +97,34 @@ def parse_transcription(form: Form, formats: Sequence[str] = FORMATS) -> Transcr
         response_format=wanted,
         words="word" in grains,
         segments=not grains or "segment" in grains,
+        cut=any(name.startswith("chunking_strategy") for name in form.fields),
+        known=known_speakers(form) if wanted == "diarized_json" else (),
     )
+
+
+def known_speakers(form: Form) -> tuple[tuple[str, int], ...]:
+    """The names that are given, and whose voice each is; raises `BadRequestError`."""
+    names = form.fields.get("known_speaker_names[]", [])
+    samples = form.fields.get("known_speaker_references[]", [])
+    if len(names) != len(samples):
+        raise BadRequestError(
+            "'known_speaker_names' and 'known_speaker_references' must be of the same length.",
+            "known_speaker_references[]",
+        )
+    return tuple((name, _voice_in(sample)) for name, sample in zip(names, samples, strict=True))
+
+
+def _voice_in(sample: str) -> int:
+    """Whose voice is in a data URL; raises `BadRequestError`."""
+    _, _, data = sample.partition(";base64,")
+    try:
+        heard = hear(base64.b64decode(data, validate=True))
+    except ValueError as exc:
+        raise BadRequestError("A reference cannot be read.", "known_speaker_references[]") from exc
+    voices = Counter(voice_of(word.word) for word in heard.words if word.word != MUMBLED)
+    if not voices:
+        raise BadRequestError("Nobody speaks in a reference.", "known_speaker_references[]")
+    return voices.most_common(1)[0][0]
 
 
 def check_temperature(form: Form) -> None:
@@ -139,7 +175,15 @@ def check_audio(call: TranscriptionCall, model: Model) -> None:
             "file",
             "invalid_value",
         )
-    if not model.timestamps and call.response_format not in ("json", "text"):
+    diarized = call.response_format == "diarized_json"
+    if diarized and model.speakers != "none":
+        if call.heard.seconds > UNCUT_S and not call.cut:
+            raise BadRequestError(
+                "chunking_strategy is required for diarization of audio longer than 30 seconds",
+                "chunking_strategy",
+            )
+        return
+    if diarized or (not model.timestamps and call.response_format not in ("json", "text")):
         raise BadRequestError(
             f"response_format '{call.response_format}' is not compatible with model "
             f"'{call.model}'. Use 'json' or 'text' instead.",
@@ -167,6 +211,53 @@ def segments_of(heard: Heard) -> Iterator[Segment]:
         held.append(word)
     if held:
         yield Segment(tuple(held))
+
+
+def turns_of(heard: Heard) -> Iterator[tuple[int, Segment]]:
+    """Segments of one voice each. A word that was mumbled is of whom spoke before."""
+    for segment in segments_of(heard):
+        held: list[Word] = []
+        voice = -1
+        for word in segment.words:
+            own = voice if word.word == MUMBLED else voice_of(word.word)
+            if held and own not in (voice, -1) and voice != -1:
+                yield voice, Segment(tuple(held))
+                held = []
+            voice = own
+            held.append(word)
+        yield max(voice, 0), Segment(tuple(held))
+
+
+def labelled(call: TranscriptionCall, labels: Sequence[str] = "ABCD") -> list[tuple[str, Segment]]:
+    """Who says what: those that are known by name, others in the order in which they begin."""
+    names = {voice: name for name, voice in call.known}
+    rest = iter(labels)
+    found = []
+    for voice, segment in turns_of(call.heard):
+        if voice not in names:
+            names[voice] = next(rest)
+        found.append((names[voice], segment))
+    return found
+
+
+def diarized(call: TranscriptionCall) -> dict[str, Any]:
+    """The body of diarized_json."""
+    return {
+        "task": "transcribe",
+        "duration": call.heard.seconds,
+        "text": call.heard.text,
+        "segments": [
+            {
+                "type": "transcript.text.segment",
+                "id": f"seg_{number:03d}",
+                "speaker": speaker,
+                "start": segment.start_s,
+                "end": segment.end_s,
+                "text": segment.text,
+            }
+            for number, (speaker, segment) in enumerate(labelled(call))
+        ],
+    }
 
 
 def usage_of(call: TranscriptionCall, model: Model) -> dict[str, Any]:
@@ -226,6 +317,8 @@ def written(call: TranscriptionCall, model: Model) -> bytes:
             return orjson.dumps({"text": call.heard.text, "usage": usage_of(call, model)})
         case "verbose_json":
             return orjson.dumps(verbose(call) | {"usage": usage_of(call, model)})
+        case "diarized_json":
+            return orjson.dumps(diarized(call) | {"usage": usage_of(call, model)})
         case "text":
             return f"{call.heard.text}\n".encode()
         case "srt":

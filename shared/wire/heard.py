@@ -50,6 +50,7 @@ def _told(number: int, one: Segment) -> dict[str, Any]:
         "tokens": [],
         **dict.fromkeys(MEASURES),
         **dict(one.measures),
+        **({} if one.speaker is None else {"speaker": one.speaker}),
     }
 
 
@@ -57,7 +58,8 @@ def _segment(text: str, start_ms: int, end_ms: int, told: Mapping[str, Any]) -> 
     measures = tuple(
         (name, float(told[name])) for name in MEASURES if isinstance(told.get(name), int | float)
     )
-    return Segment(text, start_ms, end_ms, measures)
+    speaker = told.get("speaker")
+    return Segment(text, start_ms, end_ms, measures, None if speaker is None else str(speaker))
 
 
 def _timed(

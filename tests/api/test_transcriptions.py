@@ -9,6 +9,7 @@ import pytest
 from api_fakes import ALICE, BOB, FakeStore, application, client_for, until
 from api_servers import running
 from bulk_fakes import everything
+from openai.types.audio import TranscriptionDiarized
 
 from shared.core.model import Kind
 
@@ -202,6 +203,24 @@ BAD = [
     ({"url": "https://example.com/a.mp3"}, 400, None),
     ({"prompt": "x" * 40_000}, 400, "prompt"),
     ({"include[]": ["logprobs"]}, 400, "include"),
+    ({"chunking_strategy": "words"}, 400, "chunking_strategy"),
+    (
+        {"chunking_strategy[type]": "server_vad", "chunking_strategy[threshold]": "x"},
+        400,
+        "chunking_strategy",
+    ),
+    ({"chunking_strategy": "{"}, 400, None),
+    ({"known_speaker_names[]": ["Ann"]}, 400, "known_speaker_names"),
+    (
+        {
+            "model": "voices",
+            "response_format": "diarized_json",
+            "known_speaker_names[]": ["Ann"],
+            "known_speaker_references[]": ["data:audio/wav;base64," + "A" * 450_000],
+        },
+        400,
+        "known_speaker_references",
+    ),
 ]
 
 
@@ -366,6 +385,39 @@ def test_the_sdk_reads_every_format(sdk):
     )  # fmt: skip
     assert (verbose.segments[1].end, verbose.words[0].word) == (3.2, "Hello")
     assert verbose.duration == 3.2
+
+
+def test_the_sdk_reads_who_speaks_and_names_whom_it_knows(sdk):
+    sample = "data:audio/wav;base64," + "A" * 400_000
+    told = sdk.audio.transcriptions.create(
+        model="voices", file=audio(), response_format="diarized_json",
+        known_speaker_names=["Ann", "Bob", "Cid", "Dee"], known_speaker_references=[sample] * 4,
+        chunking_strategy={"type": "server_vad", "threshold": 0.5, "prefix_padding_ms": 300},
+    )  # fmt: skip
+    assert isinstance(told, TranscriptionDiarized)
+    assert [(one.speaker, one.text) for one in told.segments] == [
+        ("unknown", "Hello there."), ("unknown", "Good bye."),
+    ]  # fmt: skip
+
+
+async def test_how_long_sound_is_cut_is_read_from_a_form_as_the_sdk_writes_it(client, ears):
+    for form in (
+        {"chunking_strategy[type]": "server_vad", "chunking_strategy[silence_duration_ms]": "200"},
+        {"chunking_strategy": '{"type": "server_vad", "silence_duration_ms": 200}'},
+    ):
+        ears.rows.clear()
+        answer = await post(client, **form)
+        assert answer.status_code == 200, answer.text
+        request = ears.rows[ears.only].record.doc["request"]
+        assert request["chunking_strategy"] == {"type": "server_vad", "silence_duration_ms": 200}
+
+
+async def test_where_nobody_tells_speakers_that_is_said(client, ears):
+    answer = await post(client, response_format="diarized_json")
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == "capability_missing"
+    assert "no diarization" in answer.json()["error"]["message"]
+    assert ears.rows == {}
 
 
 def test_the_sdk_streams(sdk):

@@ -15,7 +15,18 @@ from google.genai import types as gemini_types
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openai.types.audio import TranscriptionVerbose
-from recorded_transcripts import BROKEN, NO_TIMES, REFUSALS, REPLIES, SEGMENTS_ONLY, TIMED
+from recorded_transcripts import (
+    BROKEN,
+    DIARIZED,
+    NO_TIMES,
+    REFUSALS,
+    REPLIES,
+    SEGMENTS_ONLY,
+    SILENT,
+    SPEAKERS,
+    TIMED,
+    TURNS,
+)
 from worker_claims import deployment
 
 from shared.catalog import Quirks, build
@@ -105,20 +116,28 @@ def catcher() -> Iterator[tuple[str, list]]:
     server.server_close()
 
 
-def official(host: str, url: str, **asked) -> None:
+def official(host: str, url: str, model: str, **asked) -> None:
     """The same call, as the host's own SDK makes it."""
     file = (SOUND.filename, SOUND.data, SOUND.content_type)
     if host == "mistral":
         upload = {"file_name": file[0], "content": file[1], "content_type": file[2]}
         with mistral.Mistral(api_key="sk-test", server_url=url) as sdk:
-            sdk.audio.transcriptions.complete(model="m1", file=upload, **asked)
+            sdk.audio.transcriptions.complete(model=model, file=upload, **asked)
         return
     make = groq.Groq if host == "groq" else openai.OpenAI
     with make(base_url=url, api_key="sk-test", max_retries=0) as sdk:
-        sdk.audio.transcriptions.create(model="m1", file=file, **asked)
+        sdk.audio.transcriptions.create(model=model, file=file, **asked)
 
 
 PLAIN = {name: value for name, value in ASKED.items() if name not in MINE}
+SAMPLE = "data:audio/wav;base64,UklGRg=="
+VAD = {"type": "server_vad", "threshold": 0.4}
+VOICES = {
+    "response_format": "diarized_json",
+    "known_speaker_names": ["Ann", "Bob"],
+    "known_speaker_references": [SAMPLE, SAMPLE],
+    "chunking_strategy": VAD,
+}
 SENT = [
     ("openai", PLAIN, None, PLAIN),
     ("openai", PLAIN | {"timestamp_granularities": ["word"]}, None, None),
@@ -132,6 +151,14 @@ SENT = [
         {"temperature": 0.2, "timestamp_granularities": ["word"]},
     ),
     ("mistral", {"language": "en"}, NO_TIMES, {"language": "en"}),
+    ("openai", VOICES, SPEAKERS, VOICES | {"chunking_strategy": VAD}),
+    ("openai", {"response_format": "diarized_json"}, SPEAKERS, {"chunking_strategy": "auto"}),
+    (
+        "mistral",
+        {"response_format": "diarized_json"},
+        SPEAKERS,
+        {"diarize": True, "timestamp_granularities": ["segment"], "response_format": None},
+    ),
 ]
 
 
@@ -139,13 +166,15 @@ SENT = [
 def test_a_host_is_sent_what_its_sdk_sends(catcher, host, asked, able, meant):
     url, caught = catcher
     wanted = {name: value for name, value in (asked | (meant or {})).items() if value is not None}
-    official(host, url, **wanted)
+    model = "m1-diarize" if able is SPEAKERS else "m1"
+    official(host, url, model, **wanted)
     path, headers, body = caught.pop()
     theirs, ours = (
         parse_form(headers["content-type"], body),
-        form_of(built(call(host, asked, able=able))),
+        form_of(built(call(host, asked, able=able, model=model))),
     )
     fields = {n: v for n, v in theirs.fields.items() if v not in (["false"], ["False"])}
+    fields = {n: ["true"] if v == ["True"] else v for n, v in fields.items()}
     assert ours.fields == fields
     (file,), (their_file,) = ours.files, theirs.files
     assert (file.field, file.data, file.content_type) == ("file", SOUND.data, "audio/flac")
@@ -164,6 +193,8 @@ DROPPED = [
     ("gemini", ASKED, None, ("prompt", "temperature")),
     ("deepgram", ASKED, None, ("prompt", "temperature")),
     ("deepgram", ASKED | {"temperature": 0}, None, ("prompt",)),
+    ("groq", {"chunking_strategy": {"type": "server_vad"}}, None, ("chunking_strategy",)),
+    ("mistral", {"response_format": "diarized_json", "prompt": "x"}, SPEAKERS, ("prompt",)),
 ]
 
 
@@ -282,6 +313,47 @@ def test_every_answer_becomes_one_form(told):
         assert segment["text"].strip()
     TranscriptionVerbose.construct(**openai_shape)
     assert all(w["start"] <= w["end"] for w in shown.get("words", []))
+
+
+def diarizing(host: str):
+    return call(host, {"response_format": "diarized_json", "seconds": 2.4}, able=SPEAKERS)
+
+
+@pytest.mark.parametrize(("host", "body"), DIARIZED, ids=[host for host, _ in DIARIZED])
+def test_whoever_tells_speakers_tells_them_in_one_form(host, body):
+    asked = diarizing(host)
+    reply = HttpReply(200, {}, orjson.dumps(body))
+    outcome = adapter_for(asked.deployment.type).parse(asked, reply)
+    assert isinstance(outcome, Succeeded), outcome
+    told = orjson.loads(outcome.body)["segments"]
+    names = list(dict.fromkeys(one["speaker"] for one in told))
+    assert [(names.index(one["speaker"]), one["text"].strip()) for one in told] == TURNS
+    assert all(one["start"] < one["end"] for one in told)
+
+
+@pytest.mark.parametrize("host", ["openai", "mistral", "deepgram", "gemini"])
+def test_a_transcript_without_speakers_is_no_answer_where_they_were_asked_for(host):
+    asked = diarizing(host)
+    (body,) = [r.body for r in REPLIES if r.host == host and r.segments and r.text][:1]
+    reply = HttpReply(200, {}, orjson.dumps(body))
+    outcome = adapter_for(asked.deployment.type).parse(asked, reply)
+    assert isinstance(outcome, Failed)
+    assert (outcome.kind, outcome.code) == (FailureKind.UNSUITED, "no_speakers")
+
+
+def test_where_nobody_speaks_no_speaker_is_missed():
+    asked = diarizing("openai")
+    reply = HttpReply(200, {}, orjson.dumps(SILENT))
+    assert isinstance(adapter_for("openai-compatible").parse(asked, reply), Succeeded)
+
+
+def test_deepgram_and_gemini_are_asked_who_speaks():
+    query = parse_qs(urlsplit(built(diarizing("deepgram")).url).query)
+    assert query["diarize"] == ["true"]
+    body = orjson.loads(built(diarizing("gemini")).body)
+    options = body["generationConfig"]["audioTranscriptionConfig"]
+    gemini_types.AudioTranscriptionConfig.model_validate(options)
+    assert options["diarization"] is True
 
 
 def test_the_whole_of_openais_answer_is_kept():

@@ -42,7 +42,7 @@ class Recordings:
     dropped: bool = False
     problem: Exception | None = None
 
-    async def cut_up(self, request, tenant, job, mark, *, most_ms, tell):
+    async def cut_up(self, request, tenant, job, mark, *, most_ms, tell, voices=False):
         if self.problem:
             raise self.problem
         self.cuts += 1

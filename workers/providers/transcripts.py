@@ -13,6 +13,7 @@ import orjson
 
 from shared.core.model import Kind, Usage
 from shared.core.outcome import Failed, FailureKind, Outcome, Succeeded
+from shared.wire.transcriptions import DIARIZED
 from workers.providers import normalise
 from workers.providers.base import Call, HttpReply
 from workers.providers.classify import inside, malformed, read_object
@@ -57,7 +58,21 @@ def read(call: Call, reply: HttpReply, translate: Translate) -> Outcome:
     if heard is None:
         said = error_of({"error": error} if error else value)
         return unsuited(call, inside(call, reply.status, reply.headers, said))
+    if call.request.get("response_format") == DIARIZED and not _tells_speakers(heard):
+        return Failed(
+            FailureKind.UNSUITED,
+            f"{call.deployment.id} does not tell who speaks",
+            code="no_speakers",
+            status=reply.status,
+        )
     return Succeeded(orjson.dumps(_shown(call, heard)), _usage(call, heard))
+
+
+def _tells_speakers(heard: Heard) -> bool:
+    """Whether something that was said is somebody's; of silence there is nothing to tell."""
+    if not heard.text.strip():
+        return True
+    return any(each.get("speaker") is not None for *_, each in _timed(heard.segments, "text"))
 
 
 def unsuited(call: Call, failed: Failed) -> Failed:

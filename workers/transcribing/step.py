@@ -1,21 +1,17 @@
 """One step of a transcription: cut, hear what parts came to, hand out, join, report."""
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
 import structlog
 
 from shared.core import audio_work
-from shared.core.audio_work import Piece, Stage, Unheard, Work
-from shared.core.joining import merged
-from shared.core.languages import name_of
+from shared.core.audio_work import Stage, Unheard, Work
 from shared.core.model import Status
 from shared.core.sharing import Policy
-from shared.core.strands import Heard
-from shared.core.transcript import Transcript
 from shared.errors import Refused, StoreError
 from shared.queue.hand import Hand
 from shared.queue.types import NewJob, Report, Verdict
@@ -23,9 +19,9 @@ from shared.routing import CatalogRouter
 from shared.store.jobs import Jobs
 from shared.store.lanes import Lanes
 from shared.store.types import JobRecord
-from shared.wire.heard import result_of, transcript_of
 from workers.transcribing.children import Family
 from workers.transcribing.recording import Recordings
+from workers.transcribing.telling import result
 
 log = structlog.get_logger(__name__)
 
@@ -134,7 +130,13 @@ class Transcriptions:
         claim, mark = hand.claim, str(hand.claim.fence)
         most_ms = family.most_ms()
         return await self._tools.recordings.cut_up(
-            family.request, claim.tenant, claim.job_id, mark, most_ms=most_ms, tell=tell
+            family.request,
+            claim.tenant,
+            claim.job_id,
+            mark,
+            most_ms=most_ms,
+            tell=tell,
+            voices=family.diarized,
         )
 
     async def _hear(self, draft: Draft) -> dict[str, Any] | None:
@@ -179,8 +181,7 @@ class Transcriptions:
         if not draft.work.whole:
             await self._ensure_sound(draft)
             return None
-        language = draft.family.request.get("language")
-        body = await asyncio.to_thread(_result, draft.work, results, language)
+        body = await asyncio.to_thread(result, draft.work, results, draft.family.request)
         await self._tools.recordings.drop(draft.work)
         return Report(Verdict.COMPLETE, result=body, reason="transcribed")
 
@@ -232,21 +233,6 @@ def _failing(draft: Draft, error: dict[str, Any]) -> Report:
 
 def _state(work: Work, **more: Any) -> bytes:
     return orjson.dumps({"work": audio_work.to_json(work), **more})
-
-
-def _result(work: Work, results: Mapping[int, bytes], language: str | None) -> bytes:
-    """The recording's transcript, as it is kept."""
-    heard = [_heard(piece, results.get(at)) for at, piece in enumerate(work.pieces)]
-    whole = merged(heard, work.duration_ms)
-    if whole.language is None and language is not None:
-        whole = replace(whole, language=name_of(language))
-    return orjson.dumps(result_of(whole))
-
-
-def _heard(piece: Piece, result: bytes | None) -> Heard:
-    if result is None:  # nothing can be heard in it
-        return Heard(piece.span, Transcript("", piece.length_ms, segments=(), words=()))
-    return Heard(piece.span, transcript_of(orjson.loads(result)))
 
 
 def _unheard(record: JobRecord) -> Unheard | None:

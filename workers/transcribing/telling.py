@@ -1,0 +1,36 @@
+"""What was heard in the parts of a recording, told as one."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from shared.core.audio_work import Piece, Work
+from shared.core.joining import merged
+from shared.core.languages import name_of
+from shared.core.speakers import lettered, linked
+from shared.core.strands import Heard
+from shared.core.transcript import Transcript
+from shared.wire.heard import result_of, transcript_of
+from shared.wire.transcriptions import DIARIZED
+
+
+def result(work: Work, results: Mapping[int, bytes], request: Mapping[str, Any]) -> bytes:
+    """The recording's transcript, as it is kept. `results` are those of the parts, by place."""
+    heard = [_heard(piece, results.get(at)) for at, piece in enumerate(work.pieces)]
+    if request.get("response_format") == DIARIZED:
+        known = request.get("known_speaker_names") or ()
+        whole = lettered(merged(linked(heard, known), work.duration_ms), known)
+    else:
+        whole = merged(heard, work.duration_ms)
+    language = request.get("language")
+    if whole.language is None and language is not None:
+        whole = replace(whole, language=name_of(language))
+    return orjson.dumps(result_of(whole))
+
+
+def _heard(piece: Piece, told: bytes | None) -> Heard:
+    if told is None:  # nothing can be heard in it
+        return Heard(piece.span, Transcript("", piece.length_ms, segments=(), words=()))
+    return Heard(piece.span, transcript_of(orjson.loads(told)))
