@@ -7,7 +7,6 @@ upload is kept as long as it.
 """
 
 import os
-import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -16,21 +15,16 @@ from typing import Any, Final
 import orjson
 import structlog
 
-from api import hold, options, sse
+from api import hold, options, transcript_stream
 from api.admit import new_id
 from api.body import parse
 from api.call import Call, Header
-from api.errors import body_of
-from api.hold import TERMINAL, Hold
 from api.jobs import respond_async
 from api.multipart import Upload
-from api.options import Options
-from api.outcome import job_headers, transparency
 from api.sources import check_sources
 from api.wiring import Service
 from shared.errors import Refused, StoreError
 from shared.store.files import File, object_name
-from shared.submission import Submission
 from shared.submission import transcription as submission
 from shared.wire.transcriptions import MAX_PROMPT, MAX_REFERENCE, transcription_request
 from shared.wire.transcripts import rendered
@@ -38,7 +32,7 @@ from shared.wire.transcripts import rendered
 log = structlog.get_logger(__name__)
 
 LOOK_AFTER_MS: Final = 300_000  # a job that was never accepted leaves its upload so long
-PLAIN: Final = ("json", "text")  # all that OpenAI streams
+STREAMED: Final = ("json", "text", "diarized_json")  # all that OpenAI streams
 NUMBERS: Final = ("temperature",)
 TRUTHS: Final = {"true": True, "false": False, "1": True, "0": False}
 LISTS: Final = (
@@ -77,12 +71,13 @@ async def create(service: Service, call: Call) -> None:
     wishes = options.read(call)
     key = options.idempotency_key(call)
     async with _read(service, call) as asked:
-        job = replace(submission(asked.request, asked.raw), job_id=asked.job_id)
+        made = submission(asked.request, asked.raw, stream=asked.stream)
+        job = replace(made, job_id=asked.job_id)
         job = replace(job, content=asked.content or job.content)
         if wishes.asynchronous:
             await respond_async(service, call, job, wishes, key)
         elif asked.stream:
-            await _stream(service, call, job, wishes, key)
+            await transcript_stream.answer(service, call, job, wishes, key)
         else:
             render = _render(asked.request)
             await hold.answer(service, call, job, wishes, key, render=render)
@@ -260,9 +255,10 @@ def _checked(
         raise Refused("stream: should be true or false", param="stream", code="invalid_type")
     transcription_request(body, internal=internal, early=early)
     form = body.get("response_format", "json")
-    if streamed and form not in PLAIN and not early:
+    if streamed and form not in STREAMED and not early:
         raise Refused(
-            f"stream: a {form} is told whole; stream json or text, or leave stream out",
+            f"stream: a {form} is told whole; stream json, text or diarized_json, or leave stream"
+            " out",
             param="stream",
             code="invalid_value",
         )
@@ -284,52 +280,3 @@ def _render(request: Mapping[str, Any]) -> hold.Render:
         return made.body, (b"content-type", made.kind.encode())
 
     return render
-
-
-# -- streamed: the text comes whole, for parts are joined before any of it is sure
-
-
-async def _stream(
-    service: Service, call: Call, job: Submission, wishes: Options, key: str | None
-) -> None:
-    """One delta of the whole text, then its end, as OpenAI's events; comments meanwhile."""
-    async with hold.begin(service, call, job, wishes, key) as held:
-        service.metrics.streams.inc()
-        try:
-            await _follow(call, held)
-        finally:
-            service.metrics.streams.dec()
-
-
-async def _follow(call: Call, held: Hold) -> None:
-    bounds = held.service.bounds
-    first_byte_at = held.began + bounds.first_byte_s
-    while (left_s := held.until - time.monotonic()) > 0:
-        quiet_s = bounds.keepalive_s if call.started else first_byte_at - time.monotonic()
-        event = await held.next(min(left_s, quiet_s))
-        if event is not None and event.type in TERMINAL:
-            outcome = await held.end(event)
-            held.departure.settled()
-            if outcome.body is None and not call.started:
-                return await hold.reply(call, outcome, held.held_ms)
-            if outcome.body is None:
-                return await call.end(sse.data(orjson.dumps({"error": outcome.error})))
-            if not call.started:
-                headers = transparency(outcome.way, held.held_ms)
-                await call.start(200, [*sse.HEADERS, *headers])
-            return await call.end(_events(outcome.body))
-        if event is None and not call.started and time.monotonic() >= first_byte_at:
-            await call.start(200, [*sse.HEADERS, *job_headers(held.job_id)])
-        if event is None and call.started:
-            await call.chunk(sse.KEEP_ALIVE)
-    held.departure.settled()
-    if not call.started:
-        return await hold.still_running(call, held)
-    return await call.end(sse.data(body_of(hold.too_late(held))))
-
-
-def _events(result: bytes) -> bytes:
-    told = orjson.loads(rendered(orjson.loads(result), "json").body)
-    delta = {"type": "transcript.text.delta", "delta": told["text"]}
-    done = {"type": "transcript.text.done", "text": told["text"]}
-    return sse.data(orjson.dumps(delta)) + sse.data(orjson.dumps(done)) + sse.DONE

@@ -148,6 +148,24 @@ def awaited(work: Work, ended: int) -> int:
     return ended + max(1, -(-living // 2))
 
 
+def settled(work: Work, first: int) -> int:
+    """Up to which part, from `first` on, the text is known for good: the number of those parts.
+
+    A part that shares sound with the next one is joined to it only when that is heard too.
+    """
+    done = [one.stage in (Stage.HEARD, Stage.SILENT) for one in work.pieces]
+    at = first
+    while at < len(work.pieces) and done[at]:
+        alone = (
+            at + 1 == len(work.pieces)
+            or work.pieces[at].span.end_ms <= work.pieces[at + 1].span.start_ms
+        )
+        if not (alone or done[at + 1]):
+            break
+        at += 1
+    return at
+
+
 def progress(work: Work) -> dict[str, Any]:
     """How far it is, as the job shows it."""
     done = [one for one in work.pieces if one.stage in (Stage.HEARD, Stage.SILENT)]

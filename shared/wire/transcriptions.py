@@ -27,7 +27,7 @@ MAX_REFERENCE: Final = 450_000  # characters: ten seconds of 16 kHz mono WAV are
 SPEAKERS: Final = ("known_speaker_names", "known_speaker_references")
 # OpenAI's fields that no merging of parts could keep the promise of
 UNSERVED: Final = {
-    "stream": "only POST /v1/audio/transcriptions streams; the job's events tell its progress",
+    "stream": "is a field of POST /v1/audio/transcriptions and of a job, beside its request",
     "include": "logprobs are not served, for those of parts cannot be joined: leave it out",
     "keywords": "is not served: leave it out, and name such words in prompt",
     "languages": "is not served: leave it out, and the language is told by what is heard",

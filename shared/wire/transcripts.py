@@ -26,6 +26,8 @@ KINDS: Final = {
     "vtt": VTT,
 }
 SEGMENT: Final = "transcript.text.segment"
+DELTA: Final = "transcript.text.delta"
+DONE: Final = "transcript.text.done"
 NOBODY: Final = "unknown"  # whose a segment is that nobody told of
 
 
@@ -99,6 +101,11 @@ def _text(result: Mapping[str, Any]) -> str:
 
 def _usage(result: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "duration", "seconds": ceil(float(result.get("duration") or 0.0))}
+
+
+def done(result: Mapping[str, Any]) -> dict[str, Any]:
+    """The event that ends a stream, with the whole text."""
+    return {"type": DONE, "text": _text(result), "usage": _usage(result)}
 
 
 def turns(result: Mapping[str, Any]) -> list[dict[str, Any]]:

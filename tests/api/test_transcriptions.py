@@ -9,7 +9,7 @@ import pytest
 from api_fakes import ALICE, BOB, FakeStore, application, client_for, until
 from api_servers import running
 from bulk_fakes import everything
-from openai.types.audio import TranscriptionDiarized
+from openai.types.audio import TranscriptionDiarized, TranscriptionTextDoneEvent
 
 from shared.core.model import Kind
 
@@ -128,6 +128,72 @@ async def test_a_stream_is_one_delta_and_its_end(client):
         "transcript.text.delta", "transcript.text.done",
     ]  # fmt: skip
     assert lines[-1] == "data: [DONE]"
+
+
+TOLD = [(0, "Hello"), (5, " there."), (0, "Hello there."), (12, " Good"), (99, "lost")]
+
+
+def telling(store):
+    """Parts are heard one after the other, and some of it is told twice."""
+
+    def hear(job_id):
+        store.start(job_id)
+        for offset, delta in TOLD:
+            store.delta(job_id, {"type": "transcript.text.delta", "delta": delta, "offset": offset})
+        store.complete(job_id, RESULT)
+
+    store.on_accept = hear
+
+
+def events_of(answer):
+    lines = [line[6:] for line in answer.text.splitlines() if line.startswith("data: ")]
+    assert lines[-1] == "[DONE]"
+    return [orjson.loads(line) for line in lines[:-1]]
+
+
+async def test_a_stream_tells_what_is_heard_as_it_is_heard_and_nothing_twice(client, ears):
+    telling(ears)
+    answer = await post(client, stream="true")
+    *deltas, end = events_of(answer)
+    assert [one["delta"] for one in deltas] == ["Hello", " there.", " Good", " bye."]
+    assert {one["type"] for one in deltas} == {"transcript.text.delta"}
+    assert end == {
+        "type": "transcript.text.done",
+        "text": "Hello there. Good bye.",
+        "usage": {"type": "duration", "seconds": 4},
+    }
+    assert ears.rows[ears.only].record.doc["stream"] is True
+    assert ears.rows[ears.only].job.sharing is not None
+
+
+async def test_a_stream_that_fails_in_the_middle_ends_with_the_error(client, ears):
+    def hear(job_id):
+        ears.start(job_id)
+        ears.delta(job_id, {"type": "transcript.text.delta", "delta": "Hello", "offset": 0})
+        ears.fail(job_id, {"message": "the part from 0:10:00 …", "status": 502})
+
+    ears.on_accept = hear
+    answer = await post(client, stream="true")
+    lines = [line[6:] for line in answer.text.splitlines() if line.startswith("data: ")]
+    assert answer.status_code == 200
+    assert orjson.loads(lines[0])["delta"] == "Hello"
+    assert orjson.loads(lines[-1])["error"]["message"].startswith("the part from")
+
+
+async def test_a_stream_of_who_speaks_is_its_segments_and_the_end(client, ears):
+    answer = await post(client, model="voices", stream="true", response_format="diarized_json")
+    *segments, end = events_of(answer)
+    assert [(one["type"], one["text"]) for one in segments] == [
+        ("transcript.text.segment", "Hello there."), ("transcript.text.segment", "Good bye."),
+    ]  # fmt: skip
+    assert end["type"] == "transcript.text.done"
+
+
+async def test_a_job_is_streamed_where_it_says_so(client, ears):
+    request = {"model": "whisper", "url": "https://example.com/a.mp3"}
+    job = {"kind": "transcription", "request": request, "stream": True}
+    answer = await client.post("/v1/jobs", json=job)
+    assert (answer.status_code, answer.json()["stream"]) == (202, True)
 
 
 async def test_respond_async_answers_with_the_job_and_keeps_the_bytes_for_it(client, ears):
@@ -425,6 +491,8 @@ def test_the_sdk_streams(sdk):
     events = list(stream)
     assert [event.type for event in events] == ["transcript.text.delta", "transcript.text.done"]
     assert events[-1].text == "Hello there. Good bye."
+    assert isinstance(events[-1], TranscriptionTextDoneEvent)
+    assert events[-1].usage.seconds == 4
 
 
 def test_the_sdk_raises_what_it_should(sdk):

@@ -107,11 +107,12 @@ class World:
     router: Router = field(default_factory=Router)
     fence: int = 0
     children: list = field(default_factory=list)
+    doc: dict = field(default_factory=dict)
 
     async def step(self, **claim):
         """Takes a step and applies what it reports."""
         self.fence += 1
-        doc = {
+        doc = self.doc | {
             "request": REQUEST, "model": "m", "paid": "never",
             "family": {"allowed_models": ["m"], "weight": 3, "mode": None},
             "policy": {"max_attempts": 2},
@@ -194,6 +195,80 @@ async def test_steps_hear_and_wait_and_the_last_one_joins_and_removes_the_parts(
     )  # fmt: skip
     assert [one["start"] for one in result["segments"]] == [0, 60, 120]
     assert (world.recordings.cuts, world.recordings.dropped) == (1, True)
+
+
+def deltas(world):
+    return [(one["offset"], one["delta"]) for one in world.store.told if "delta" in one]
+
+
+async def test_a_streamed_one_tells_each_part_as_soon_as_all_before_it_are_heard(world):
+    world.doc = {"stream": True}
+    assert (await world.step()).awaits == 1
+    one, two, three = world.children
+    world.end(two, text="second.")
+    assert (await world.step()).awaits == 2
+    assert deltas(world) == []
+    world.end(one, text=" first. ")
+    await world.step()
+    assert deltas(world) == [(0, "first."), (6, " second.")]
+    world.end(three, text="third.")
+    report = await world.step()
+    assert deltas(world)[2:] == [(14, " third.")]
+    text = "".join(delta for _, delta in deltas(world))
+    assert orjson.loads(report.result)["text"] == text == "first. second. third."
+
+
+async def test_a_step_that_is_taken_again_tells_the_same_at_the_same_place(world):
+    world.doc = {"stream": True}
+    await world.step()
+    world.end(world.children[0], text="first.")
+    before = world.store.state
+    await world.step()
+    world.store.state = before
+    await world.step()
+    assert deltas(world) == [(0, "first."), (0, "first.")]
+
+
+async def test_a_part_that_shares_sound_is_told_when_the_next_is_heard(world):
+    whole = recording()
+    spans = [(0, 61_000, 0, 60_000), (59_000, 121_000, 60_000, 120_000),
+             (119_000, 180_000, 120_000, 180_000)]  # fmt: skip
+    pieces = [replace(one, span=Span(*span)) for one, span in zip(whole.pieces, spans, strict=True)]
+    world.recordings.work = replace(whole, pieces=tuple(pieces))
+    world.doc = {"stream": True}
+    await world.step()
+    one, two, three = world.children
+    world.end(one, text="and so it was the best of times")
+    await world.step()
+    assert deltas(world) == []
+    world.end(two, text="the best of times it was the worst of")
+    await world.step()
+    assert "".join(delta for _, delta in deltas(world)) == "and so it was the best of times"
+    world.end(three, text="the worst of times")
+    report = await world.step()
+    text = "".join(delta for _, delta in deltas(world))
+    assert orjson.loads(report.result)["text"] == text
+    assert text == "and so it was the best of times it was the worst of times"
+
+
+async def test_a_part_in_which_nothing_is_heard_holds_no_stream_up(world):
+    whole = recording()
+    silent = replace(whole.pieces[1], stage=Stage.SILENT, name=None)
+    world.recordings.work = replace(whole, pieces=(whole.pieces[0], silent, whole.pieces[2]))
+    world.doc = {"stream": True}
+    await world.step()
+    for child, text in zip(world.children, ("one", "three"), strict=True):
+        world.end(child, text=text)
+        await world.step()
+    assert deltas(world) == [(0, "one"), (3, " three")]
+
+
+async def test_who_is_not_streamed_to_is_told_nothing_and_kept_nothing_of_it(world):
+    await world.step()
+    world.end(world.children[0], text="first.")
+    await world.step()
+    assert deltas(world) == []
+    assert world.store.state["told"] is None
 
 
 async def test_a_result_that_is_no_longer_kept_is_heard_anew_and_only_that(world):

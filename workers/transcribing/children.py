@@ -67,6 +67,11 @@ class Family:
         return max(1_000, longest_ms(able, TARGET_MS, LEAST_MS))
 
     @property
+    def streamed(self) -> bool:
+        """Whether somebody is told what was heard part by part; who speaks is told at the end."""
+        return bool(self.doc.get("stream")) and not self.diarized
+
+    @property
     def diarized(self) -> bool:
         """Whether it is to be told who speaks."""
         return self.request.get("response_format") == DIARIZED

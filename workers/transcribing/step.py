@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 import orjson
@@ -21,6 +21,7 @@ from shared.store.lanes import Lanes
 from shared.store.types import JobRecord
 from workers.transcribing.children import Family
 from workers.transcribing.recording import Recordings
+from workers.transcribing.streaming import Told, tell
 from workers.transcribing.telling import result
 
 log = structlog.get_logger(__name__)
@@ -62,6 +63,7 @@ class Draft:
     work: Work
     ended: int
     stored: Work | None = None
+    told: Told = Told()  # noqa: RUF009 - it is frozen
     children: list[NewJob] = field(default_factory=list)
     blocked: Refused | None = None
 
@@ -99,10 +101,13 @@ class Transcriptions:
         else:
             stored = audio_work.of_json(state["work"])
             work = audio_work.revived(stored) if again else stored
-            draft = Draft(hand, family, work, kin.ended, stored)
+            told = Told.of_json(state.get("told"))
+            draft = Draft(hand, family, work, kin.ended, stored, told)
             if (error := await self._hear(draft)) is not None:
                 return _failing(draft, error)
             await self._ensure_sound(draft)
+        if family.streamed:
+            draft.told = await tell(hand, tools.jobs, draft.work, draft.told)
         if draft.work.whole and (report := await self._joined(draft)) is not None:
             return report
         return self._handed_out(draft)
@@ -213,8 +218,8 @@ def _waiting(draft: Draft) -> Report:
     return Report(
         Verdict.WAIT,
         outbox=draft.children,
-        state=_state(work),
-        awaits=audio_work.awaited(work, draft.ended) if out else draft.ended,
+        state=_state(draft),
+        awaits=_awaited(draft) if out else draft.ended,
         progress=audio_work.progress(work),
         reason="parts_out",
     )
@@ -224,15 +229,21 @@ def _failing(draft: Draft, error: dict[str, Any]) -> Report:
     """What was heard is kept first, and the next step fails: a replay goes on from there."""
     return Report(
         Verdict.WAIT,
-        state=_state(draft.work, failing=draft.hand.claim.fence, error=error),
+        state=_state(draft, failing=draft.hand.claim.fence, error=error),
         awaits=draft.ended,
         progress=audio_work.progress(draft.work),
         reason="failing",
     )
 
 
-def _state(work: Work, **more: Any) -> bytes:
-    return orjson.dumps({"work": audio_work.to_json(work), **more})
+def _awaited(draft: Draft) -> int:
+    """How many children must have ended: who is told part by part is told of the next."""
+    return draft.ended + 1 if draft.family.streamed else audio_work.awaited(draft.work, draft.ended)
+
+
+def _state(draft: Draft, **more: Any) -> bytes:
+    told = asdict(draft.told) if draft.family.streamed else None
+    return orjson.dumps({"work": audio_work.to_json(draft.work), "told": told, **more})
 
 
 def _unheard(record: JobRecord) -> Unheard | None:

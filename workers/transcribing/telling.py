@@ -18,7 +18,7 @@ from shared.wire.transcriptions import DIARIZED
 
 def result(work: Work, results: Mapping[int, bytes], request: Mapping[str, Any]) -> bytes:
     """The recording's transcript, as it is kept. `results` are those of the parts, by place."""
-    heard = [_heard(piece, results.get(at)) for at, piece in enumerate(work.pieces)]
+    heard = [heard_in(piece, results.get(at)) for at, piece in enumerate(work.pieces)]
     if request.get("response_format") == DIARIZED:
         known = request.get("known_speaker_names") or ()
         whole = lettered(merged(linked(heard, known), work.duration_ms), known)
@@ -30,7 +30,8 @@ def result(work: Work, results: Mapping[int, bytes], request: Mapping[str, Any])
     return orjson.dumps(result_of(whole))
 
 
-def _heard(piece: Piece, told: bytes | None) -> Heard:
-    if told is None:  # nothing can be heard in it
+def heard_in(piece: Piece, told: bytes | None) -> Heard:
+    """A part with what its child said; None: nothing can be heard in it."""
+    if told is None:
         return Heard(piece.span, Transcript("", piece.length_ms, segments=(), words=()))
     return Heard(piece.span, transcript_of(orjson.loads(told)))
