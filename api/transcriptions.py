@@ -1,4 +1,4 @@
-"""`POST /v1/audio/transcriptions`: held, streamed, or answered with a job.
+"""`POST /v1/audio/transcriptions`: held, streamed, or answered with a job; and `translations`.
 
 The audio is streamed into the objects and never whole in memory here. What was uploaded is the
 job's alone: it is removed when the job is completed or cancelled, by this process where it waited
@@ -26,7 +26,12 @@ from api.wiring import Service
 from shared.errors import Refused, StoreError
 from shared.store.files import File, object_name
 from shared.submission import transcription as submission
-from shared.wire.transcriptions import MAX_PROMPT, MAX_REFERENCE, transcription_request
+from shared.wire.transcriptions import (
+    MAX_PROMPT,
+    MAX_REFERENCE,
+    TRANSLATE,
+    transcription_request,
+)
 from shared.wire.transcripts import rendered
 
 log = structlog.get_logger(__name__)
@@ -50,6 +55,10 @@ SAMPLES: Final = dict.fromkeys(
 )
 
 
+Task = dict[str, Any]
+"""What the route adds to the request."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What the request asks for. `raw` tells it from others; `file` is what it brought along.
@@ -67,10 +76,19 @@ class Asked:
 
 async def create(service: Service, call: Call) -> None:
     """Answers as OpenAI does."""
+    await _create(service, call, {})
+
+
+async def translate(service: Service, call: Call) -> None:
+    """`POST /v1/audio/translations`: what is said, in English."""
+    await _create(service, call, {"task": TRANSLATE})
+
+
+async def _create(service: Service, call: Call, task: Task) -> None:
     service.admit()
     wishes = options.read(call)
     key = options.idempotency_key(call)
-    async with _read(service, call) as asked:
+    async with _read(service, call, task) as asked:
         made = submission(asked.request, asked.raw, stream=asked.stream)
         job = replace(made, job_id=asked.job_id)
         job = replace(job, content=asked.content or job.content)
@@ -84,16 +102,16 @@ async def create(service: Service, call: Call) -> None:
 
 
 @asynccontextmanager
-async def _read(service: Service, call: Call) -> AsyncIterator[Asked]:
+async def _read(service: Service, call: Call, task: Task) -> AsyncIterator[Asked]:
     """The request, checked; what it brought along is removed if it is of no use any more."""
     kind = call.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if kind != b"multipart/form-data":
         raw = await call.body(service.bounds.max_body_bytes)
-        request, streamed = _checked(parse(raw))
+        request, streamed = _checked(_told(parse(raw), task))
         content = await check_sources(service, call.key.tenant, request)
         yield Asked(request, raw, streamed, new_id(), content=content)
         return
-    asked = await _uploaded(service, call)
+    asked = await _uploaded(service, call, task)
     content = await check_sources(service, call.key.tenant, asked.request)
     asked = replace(asked, content=asked.content or content)
     try:
@@ -103,14 +121,14 @@ async def _read(service: Service, call: Call) -> AsyncIterator[Asked]:
             await _settle(service, asked.file)
 
 
-async def _uploaded(service: Service, call: Call) -> Asked:
+async def _uploaded(service: Service, call: Call, task: Task) -> Asked:
     """What a form asks for, its file in the objects. Refused names the field."""
     bounds = service.bounds
 
     def check(fields: Mapping[str, str]) -> int:
         _alone(fields)
         if "model" in fields:  # what is wrong is told before the audio comes
-            _checked(_body(fields, upload.lists) | {"file_id": "file-1"}, early=True)
+            _checked(_body(fields, upload.lists) | task | {"file_id": "file-1"}, early=True)
         return bounds.max_audio_bytes
 
     upload = Upload(
@@ -125,7 +143,7 @@ async def _uploaded(service: Service, call: Call) -> Asked:
         await upload.drain()
         raise
     try:
-        asked = _asked(upload, name)
+        asked = _asked(upload, name, task)
         file = await _noted(service, call, upload, file_id, asked.job_id)
     except BaseException:
         await service.bulk.objects.delete(name)
@@ -133,8 +151,8 @@ async def _uploaded(service: Service, call: Call) -> Asked:
     return replace(asked, file=file)
 
 
-def _asked(upload: Upload, name: str) -> Asked:
-    body = _body(upload.fields, upload.lists)
+def _asked(upload: Upload, name: str, task: Task) -> Asked:
+    body = _body(upload.fields, upload.lists) | task
     told = orjson.dumps(body, option=orjson.OPT_SORT_KEYS) + b"\n"
     if upload.filename is not None:
         _alone(body)
@@ -152,6 +170,15 @@ def _asked(upload: Upload, name: str) -> Asked:
         )
     request, streamed = _checked(body)
     return Asked(request, told, streamed, new_id())
+
+
+def _told(body: Any, task: Task) -> Any:
+    """The body with the task of its route; Refused where it names one itself there."""
+    if not task or not isinstance(body, dict):
+        return body
+    if "task" in body:
+        raise Refused("task: is told by the route: leave it out", param="task")
+    return body | task
 
 
 def _alone(fields: Mapping[str, Any]) -> None:
@@ -255,6 +282,12 @@ def _checked(
         raise Refused("stream: should be true or false", param="stream", code="invalid_type")
     transcription_request(body, internal=internal, early=early)
     form = body.get("response_format", "json")
+    if streamed and body.get("task") == TRANSLATE:
+        raise Refused(
+            "stream: a translation is told whole: leave it out",
+            param="stream",
+            code="invalid_value",
+        )
     if streamed and form not in STREAMED and not early:
         raise Refused(
             f"stream: a {form} is told whole; stream json, text or diarized_json, or leave stream"

@@ -80,6 +80,7 @@ class Quirks:
     embeddings_path: str = "/embeddings"
     models_path: str = "/models"
     transcription_path: str = "/audio/transcriptions"
+    translation_path: str = "/audio/translations"
     check_path: str = ""
     takes: frozenset[str] = frozenset()
     message_takes: tuple[tuple[str, frozenset[str]], ...] = ()

@@ -10,6 +10,7 @@ from shared.catalog_types import (
     KNOWN_SPEAKERS,
     LANGUAGE_DETECTION,
     TIMESTAMPS,
+    TRANSLATION,
     VARIABLE,
     WORD_TIMESTAMPS,
 )
@@ -102,7 +103,7 @@ def plans(
 def capabilities(model: ModelDoc) -> frozenset[str] | None:
     """What a model can do; None: not known. What is not said of a transcription it can do.
 
-    But tell speakers: few can.
+    But tell speakers, or in English what is said in another language: few can.
     """
     if model.capabilities is None:
         return None
@@ -113,6 +114,7 @@ def capabilities(model: ModelDoc) -> frozenset[str] | None:
     found |= times.get(model.timestamps or "", {TIMESTAMPS, WORD_TIMESTAMPS})
     speakers = {"labels": {DIARIZATION}, "known": {DIARIZATION, KNOWN_SPEAKERS}}
     found |= speakers.get(model.speakers or "", set())
+    found |= {TRANSLATION} if model.translates else set()
     return found if model.language_required else found | {LANGUAGE_DETECTION}
 
 

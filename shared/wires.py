@@ -101,6 +101,7 @@ WIRES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "prefill": ["*"],
             # mistralai 3.7: always JSON, and neither a prompt nor a format
             "audio_takes": _names("language temperature timestamp_granularities"),
+            "translation_path": "",
             "audio_grains": "timestamp_granularities",
             "audio_speakers": {"diarize": "true", "timestamp_granularities": "segment"},
             "times_or_language": True,
@@ -212,6 +213,7 @@ NATIVE: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             },
             "reasoning_back": "tools",
             "audio_takes": _names("language temperature"),
+            "translation_path": "",
         },
         "gemini": {
             "auth_header": "x-goog-api-key",

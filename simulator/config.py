@@ -75,7 +75,8 @@ class Model:
     """One model; its `limits` come on top of the provider's.
 
     Of those that transcribe: without `timestamps` it answers `json` and `text` only; a shorter
-    sound counts as `min_billed_seconds`; with `speakers` it tells who speaks.
+    sound counts as `min_billed_seconds`; with `speakers` it tells who speaks, and
+    one that `translates` shouts: its English is what is said in capital letters.
     """
 
     id: str
@@ -93,6 +94,7 @@ class Model:
     min_billed_seconds: int = 0
     timestamps: bool = True
     speakers: Speakers = "none"
+    translates: bool = False
 
 
 @dataclass(frozen=True, slots=True)

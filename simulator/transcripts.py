@@ -4,7 +4,7 @@ import base64
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -17,6 +17,7 @@ from simulator.speech import Word, voice_of
 
 SUFFIXES = ("flac", "m4a", "mp3", "mp4", "mpeg", "mpga", "oga", "ogg", "wav", "webm")
 FORMATS = ("json", "text", "srt", "verbose_json", "vtt", "diarized_json")
+TRANSLATED = ("model", "prompt", "response_format", "temperature")
 UNCUT_S = 30.0
 """A model that tells speakers must be told how to cut what is longer."""
 _PAUSE_S = 0.35
@@ -39,6 +40,7 @@ class TranscriptionCall:
     words: bool = False
     segments: bool = True
     cut: bool = False
+    task: str = "transcribe"
     known: tuple[tuple[str, int], ...] = ()
     prompt_tokens: int = 0
     images: int = field(default=0, init=False)
@@ -68,8 +70,16 @@ class Segment:
         return " ".join(word.word for word in self.words)
 
 
-def parse_transcription(form: Form, formats: Sequence[str] = FORMATS) -> TranscriptionCall:
-    """Check a multipart request as OpenAI shapes it; raises `BadRequestError`."""
+def parse_transcription(
+    form: Form, formats: Sequence[str] = FORMATS, task: str = ""
+) -> TranscriptionCall:
+    """Check a multipart request as OpenAI shapes it; raises `BadRequestError`.
+
+    `task` is `translate`, or nothing in particular.
+    """
+    for name in form.fields if task == "translate" else ():
+        if name not in TRANSLATED:
+            raise BadRequestError(f"Unknown parameter: '{name}'.", name, "unknown_parameter")
     model = form.first("model")
     if not model:
         raise BadRequestError("you must provide a model parameter", "model")
@@ -89,9 +99,11 @@ def parse_transcription(form: Form, formats: Sequence[str] = FORMATS) -> Transcr
         )
     check_temperature(form)
     upload = upload_of(form)
+    heard = heard_of(upload)
     return TranscriptionCall(
         model=model,
-        heard=heard_of(upload),
+        heard=_in_english(heard) if task == "translate" else heard,
+        task=task or "transcribe",
         size=len(upload.data),
         language=form.first("language"),
         response_format=wanted,
@@ -100,6 +112,11 @@ def parse_transcription(form: Form, formats: Sequence[str] = FORMATS) -> Transcr
         cut=any(name.startswith("chunking_strategy") for name in form.fields),
         known=known_speakers(form) if wanted == "diarized_json" else (),
     )
+
+
+def _in_english(heard: Heard) -> Heard:
+    words = tuple(replace(word, word=word.word.upper()) for word in heard.words)
+    return replace(heard, words=words)
 
 
 def known_speakers(form: Form) -> tuple[tuple[str, int], ...]:
@@ -175,6 +192,8 @@ def check_audio(call: TranscriptionCall, model: Model) -> None:
             "file",
             "invalid_value",
         )
+    if call.task == "translate" and not model.translates:
+        raise BadRequestError(f"The model `{call.model}` does not support translation.", "model")
     diarized = call.response_format == "diarized_json"
     if diarized and model.speakers != "none":
         if call.heard.seconds > UNCUT_S and not call.cut:
@@ -278,7 +297,7 @@ def usage_of(call: TranscriptionCall, model: Model) -> dict[str, Any]:
 def verbose(call: TranscriptionCall) -> dict[str, Any]:
     """The body of verbose_json."""
     body: dict[str, Any] = {
-        "task": "transcribe",
+        "task": call.task,
         "language": call.language or "english",
         "duration": call.heard.seconds,
         "text": call.heard.text,

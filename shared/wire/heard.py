@@ -22,10 +22,10 @@ def transcript_of(result: Mapping[str, Any]) -> Transcript:
     )
 
 
-def result_of(heard: Transcript) -> dict[str, Any]:
+def result_of(heard: Transcript, task: str = "transcribe") -> dict[str, Any]:
     """The result to keep. What a model does not tell of a segment is null."""
     result: dict[str, Any] = {
-        "task": "transcribe",
+        "task": task,
         "language": heard.language,
         "duration": heard.duration_ms / 1000,
         "text": heard.text,

@@ -18,6 +18,11 @@ from shared.wire.openai import ModelName, refused, refused_from
 
 FORMATS: Final = ("json", "text", "srt", "verbose_json", "vtt", "diarized_json")
 DIARIZED: Final = "diarized_json"
+TRANSLATE: Final = "translate"
+NOT_TRANSLATED: Final = {
+    "language": "a translation tells the language by what is heard: leave it out",
+    "timestamp_granularities": "a translation has times of segments only: leave it out",
+}
 MAX_PROMPT: Final = 8_192  # characters; models look at the last 224 tokens
 MAX_URL: Final = 8_192
 SOURCES: Final = ("file_id", "url", "object")
@@ -72,7 +77,8 @@ class TranscriptionRequest(BaseModel):
 
     `timestamp_granularities` say what `verbose_json` holds; without any it holds segments.
     Audio is always cut by us, at silences, which is what `chunking_strategy: auto` asks for; how
-    `server_vad` is tuned is told to models that take it. `known_speaker_references` are samples of
+    `server_vad` is tuned is told to models that take it. `task: translate` is ours: what
+    `POST /v1/audio/translations` asks for, English. `known_speaker_references` are samples of
     the voices that are called `known_speaker_names`.
     """
 
@@ -81,6 +87,7 @@ class TranscriptionRequest(BaseModel):
     )
 
     model: ModelName
+    task: Literal["transcribe", "translate"] | None = None
     file_id: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = None
     url: Annotated[str, StringConstraints(max_length=MAX_URL), AfterValidator(_address)] | None = (
         None
@@ -163,6 +170,12 @@ def _check_together(asked: TranscriptionRequest, where: str) -> None:
         raise refused(
             Problem("timestamp_granularities", "needs response_format verbose_json"), where
         )
+    if asked.task == TRANSLATE:
+        for field, why in NOT_TRANSLATED.items():
+            if getattr(asked, field):
+                raise refused(Problem(field, why), where)
+        if form == DIARIZED:
+            raise refused(Problem("response_format", f"a translation is no {form}"), where)
     names, samples = asked.known_speaker_names or [], asked.known_speaker_references or []
     for field in SPEAKERS:
         if getattr(asked, field) and form != DIARIZED:

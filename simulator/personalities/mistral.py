@@ -43,6 +43,7 @@ def _error(status: int, message: str, kind: str, code: str | None = None) -> Row
 class Mistral(OpenAILike):
     """As wire-facts.md 5 and wire-chat.md 3 tell."""
 
+    translates = False
     dialect = "mistral"
     has_filter = False
     rows: Mapping[str, Row] = {

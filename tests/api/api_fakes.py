@@ -72,7 +72,9 @@ CONFIG = Config.model_validate(
                     model("tiny", context_window=200),
                     model("embed", capabilities=["embedding"]),
                     model("whisper", capabilities=["transcription"]),
-                    model("voices", capabilities=["transcription"], speakers="known"),
+                    model(
+                        "voices", capabilities=["transcription"], speakers="known", translates=True
+                    ),
                     {"id": "org/deep/name", "price_usd_per_1m": {"input": 0, "output": 0}},
                 ],
             },

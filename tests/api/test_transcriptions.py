@@ -9,7 +9,11 @@ import pytest
 from api_fakes import ALICE, BOB, FakeStore, application, client_for, until
 from api_servers import running
 from bulk_fakes import everything
-from openai.types.audio import TranscriptionDiarized, TranscriptionTextDoneEvent
+from openai.types.audio import (
+    TranscriptionDiarized,
+    TranscriptionTextDoneEvent,
+    TranslationVerbose,
+)
 
 from shared.core.model import Kind
 
@@ -484,6 +488,54 @@ async def test_where_nobody_tells_speakers_that_is_said(client, ears):
     assert answer.json()["error"]["code"] == "capability_missing"
     assert "no diarization" in answer.json()["error"]["message"]
     assert ears.rows == {}
+
+
+ENGLISH = "/v1/audio/translations"
+
+
+async def test_a_translation_is_a_transcription_in_english(client, ears):
+    data = {"model": "voices", "prompt": "names", "response_format": "verbose_json"}
+    answer = await client.post(ENGLISH, data=data, files={"file": ("a.wav", AUDIO)})
+    assert answer.status_code == 200, answer.text
+    request = ears.rows[ears.only].record.doc["request"]
+    assert (request["task"], request["prompt"]) == ("translate", "names")
+    named = {"model": "voices", "url": "https://example.com/a.mp3"}
+    assert (await client.post(ENGLISH, json=named)).status_code == 200
+    assert (await client.post(PATH, json=named | {"task": "translate"})).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"language": "de"}, "language"),
+        ({"stream": "true"}, "stream"),
+        ({"timestamp_granularities[]": ["word"], "response_format": "verbose_json"},
+         "timestamp_granularities"),
+        ({"response_format": "diarized_json"}, "response_format"),
+        ({"model": "whisper"}, "model"),
+    ],
+)  # fmt: skip
+async def test_what_no_translation_has_is_refused_by_name(client, ears, fields, param):
+    data = {"model": "voices"} | fields
+    answer = await client.post(ENGLISH, data=data, files={"file": ("a.wav", AUDIO)})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
+    assert ears.rows == {}
+    assert await everything(ears) == []
+
+
+async def test_the_route_says_the_task_not_the_body(client):
+    body = {"model": "voices", "url": "https://example.com/a.mp3", "task": "transcribe"}
+    answer = await client.post(ENGLISH, json=body)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "task")
+
+
+def test_the_sdk_translates(sdk):
+    with pytest.warns(DeprecationWarning, match="deprecated"):
+        told = sdk.audio.translations.create(
+            model="voices", file=audio(), response_format="verbose_json"
+        )
+    assert isinstance(told, TranslationVerbose)
+    assert told.text == "Hello there. Good bye."
 
 
 def test_the_sdk_streams(sdk):

@@ -3,6 +3,7 @@
 import base64
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
@@ -181,6 +182,42 @@ def test_a_host_is_sent_what_its_sdk_sends(catcher, host, asked, able, meant):
     assert file == their_file
     assert path.endswith("/audio/transcriptions")
     assert headers["authorization"] == "Bearer sk-test"
+
+
+@pytest.mark.parametrize("host", ["openai", "groq"])
+@pytest.mark.parametrize("able", [None, NO_TIMES])
+def test_a_translation_is_asked_for_as_the_sdk_does(catcher, host, able):
+    url, caught = catcher
+    form = "json" if able else "verbose_json"
+    file = (SOUND.filename, SOUND.data, SOUND.content_type)
+    make, old = groq.Groq, nullcontext()
+    if host == "openai":
+        make, old = openai.OpenAI, pytest.warns(DeprecationWarning, match="deprecated")
+    with make(base_url=url, api_key="sk-test", max_retries=0) as sdk, old:
+        sdk.audio.translations.create(
+            model="m1", file=file, prompt="Before that.", response_format=form
+        )
+    path, headers, body = caught.pop()
+    request = built(call(host, {"task": "translate", "prompt": "Before that."}, able=able))
+    theirs = parse_form(headers["content-type"], body)
+    assert form_of(request) == theirs
+    assert path.endswith("/audio/translations")
+    assert request.url.endswith("/audio/translations")
+
+
+@pytest.mark.parametrize("host", ["mistral", "cohere", "gemini", "deepgram"])
+def test_who_does_not_translate_is_not_asked_to(host):
+    with pytest.raises(KeyError):
+        built(call(host, {"task": "translate"}))
+
+
+@pytest.mark.parametrize(("task", "kind"), [("translate", "unsuited"), (None, "model_gone")])
+def test_a_host_without_that_route_has_its_model_all_the_same(task, kind):
+    asked = call("vllm", {"task": task} if task else {})
+    body = orjson.dumps({"error": {"message": "The model `m1` does not exist", "code": 404}})
+    found = adapter_for(asked.deployment.type).classify(asked, 404, {}, body, 1_000)
+    assert found.kind.value == kind
+    assert not (task and found.dead)
 
 
 DROPPED = [

@@ -1,4 +1,4 @@
-"""Who speaks, on the whole system: recordings heard whole, in parts, and by nobody who can tell."""
+"""Who speaks, and what it is in English, on the whole system: heard whole, in parts, by nobody."""
 
 import base64
 from itertools import groupby
@@ -9,6 +9,10 @@ from whole import whole_system
 
 from simulator.speech import script, spoken, talk_of, voice_of, write
 
+ENGLISH = "whisper-english"
+ENGLISH_ONE = {
+    "id": ENGLISH, "kinds": ["transcription"], "translates": True, "max_audio_seconds": 60,
+}  # fmt: skip
 WHOLE, PARTS, DEAF = "voices-whole", "voices-parts", "whisper-deaf"
 
 
@@ -16,7 +20,7 @@ def speaking(mapping):
     """Two that tell speakers, one of them a minute at a time, and one that does not."""
     voices = {"kinds": ["transcription"], "timestamps": False}
     models = {
-        "openai": [voices | {"id": WHOLE, "speakers": "known"}],
+        "openai": [ENGLISH_ONE, voices | {"id": WHOLE, "speakers": "known"}],
         "mistral": [voices | {"id": PARTS, "speakers": "labels", "max_audio_seconds": 60}],
         "groq": [{"id": DEAF, "kinds": ["transcription"]}],
     }
@@ -95,6 +99,21 @@ def _sample(folder, voice):
     path = folder / "sample.flac"
     write(spoken(said), path)
     return base64.b64encode(path.read_bytes()).decode()
+
+
+def test_a_long_recording_is_translated_in_parts_and_told_as_one(system, speech, talk):
+    for form in ("srt", "text"):
+        with pytest.warns(DeprecationWarning, match="deprecated"):
+            told = system.sdk().audio.translations.create(
+                model=ENGLISH, file=speech, response_format=form
+            )
+        assert ("00:00:0" in told) is (form == "srt")
+    assert told.strip() == talk.text.upper()
+    with (
+        pytest.warns(DeprecationWarning, match="deprecated"),
+        pytest.raises(openai.BadRequestError, match="translation"),
+    ):
+        system.sdk().audio.translations.create(model=DEAF, file=speech)
 
 
 @pytest.mark.parametrize("more", [{}, {"known_speaker_names": ["x"]}])

@@ -108,12 +108,13 @@ class World:
     fence: int = 0
     children: list = field(default_factory=list)
     doc: dict = field(default_factory=dict)
+    request: dict = field(default_factory=lambda: REQUEST)
 
     async def step(self, **claim):
         """Takes a step and applies what it reports."""
         self.fence += 1
         doc = self.doc | {
-            "request": REQUEST, "model": "m", "paid": "never",
+            "request": self.request, "model": "m", "paid": "never",
             "family": {"allowed_models": ["m"], "weight": 3, "mode": None},
             "policy": {"max_attempts": 2},
         }  # fmt: skip
@@ -269,6 +270,17 @@ async def test_who_is_not_streamed_to_is_told_nothing_and_kept_nothing_of_it(wor
     await world.step()
     assert deltas(world) == []
     assert world.store.state["told"] is None
+
+
+async def test_a_translation_is_in_english_whatever_was_heard(world):
+    world.request = {"model": "m", "file_id": "file-1", "task": "translate"}
+    report = await world.step()
+    request = orjson.loads(report.outbox[0].doc)["request"]
+    assert (request["task"], "timestamp_granularities" in request) == ("translate", False)
+    for child in world.children:
+        world.end(child, text="x")
+    result = orjson.loads((await world.step()).result)
+    assert (result["task"], result["language"]) == ("translate", "english")
 
 
 async def test_a_result_that_is_no_longer_kept_is_heard_anew_and_only_that(world):

@@ -24,7 +24,8 @@ class Deepgram:
     def build(self, call: Call, credential: Secret | None) -> HttpRequest:
         """The request to send; KeyError for all but a transcription."""
         path, sound = call.quirks.transcription_path, call.sound
-        if call.kind is not Kind.TRANSCRIPTION or not path or sound is None:
+        offered = call.kind is Kind.TRANSCRIPTION and not transcription.translated(call)
+        if not (offered and path) or sound is None:
             raise KeyError(call.kind)
         fields, dropped = transcription.form_of(call)
         asked = {"model": call.deployment.model, "smart_format": "true", "utterances": "true"}

@@ -31,7 +31,7 @@ _ENDED = frozenset({None, "", "STOP", "FINISH_REASON_UNSPECIFIED"})
 def build(call: Call, credential: Secret | None) -> HttpRequest | Failed:
     """The request to send, or why it cannot be; KeyError where this kind is not offered."""
     path, sound = call.quirks.transcription_path, call.sound
-    if not path or sound is None:
+    if not path or sound is None or transcription.translated(call):
         raise KeyError(call.kind)
     if len(sound.data) > INLINE_BYTES:
         return Failed(

@@ -12,7 +12,7 @@ from typing import Any
 
 from shared.catalog_types import TIMESTAMPS, WORD_TIMESTAMPS
 from shared.credentials import Secret
-from shared.wire.transcriptions import DIARIZED
+from shared.wire.transcriptions import DIARIZED, TRANSLATE
 from workers.providers.base import Call, HttpRequest, Sound
 from workers.providers.requests import sent
 from workers.providers.transcripts import Heard
@@ -24,8 +24,9 @@ Field = tuple[str, str]
 
 
 def build(call: Call, credential: Secret | None) -> HttpRequest:
-    """The form to send; KeyError where the deployment offers no transcriptions."""
-    path = call.quirks.transcription_path
+    """The form to send; KeyError where the deployment offers nothing of the kind."""
+    quirks = call.quirks
+    path = quirks.translation_path if translated(call) else quirks.transcription_path
     if not path or call.sound is None:
         raise KeyError(call.kind)
     fields, dropped = form_of(call)
@@ -74,6 +75,11 @@ def _more(call: Call) -> dict[str, str]:
     return more | dict(quirks.audio_speakers) if diarized(call) else more
 
 
+def translated(call: Call) -> bool:
+    """Whether it is to be told in English."""
+    return call.request.get("task") == TRANSLATE
+
+
 def diarized(call: Call) -> bool:
     """Whether it is to be told who speaks."""
     return call.request.get("response_format") == DIARIZED
@@ -99,6 +105,7 @@ def grains_of(call: Call) -> tuple[str, ...]:
     able, quirks = call.deployment.capabilities, call.quirks
     if (
         diarized(call)
+        or translated(call)
         or not times(call)
         or "timestamp_granularities" not in quirks.audio_takes - quirks.drop
     ):

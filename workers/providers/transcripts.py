@@ -13,7 +13,7 @@ import orjson
 
 from shared.core.model import Kind, Usage
 from shared.core.outcome import Failed, FailureKind, Outcome, Succeeded
-from shared.wire.transcriptions import DIARIZED
+from shared.wire.transcriptions import DIARIZED, TRANSLATE
 from workers.providers import normalise
 from workers.providers.base import Call, HttpReply
 from workers.providers.classify import inside, malformed, read_object
@@ -23,6 +23,7 @@ _KEPT = (
     *("seek", "tokens", "temperature", "avg_logprob", "compression_ratio", "no_speech_prob"),
     "speaker",
 )
+_NO_ROUTE = (404, 405, 501)
 _ELSEWHERE = frozenset({FailureKind.INVALID_REQUEST, FailureKind.TOO_LONG, FailureKind.FILTERED})
 
 
@@ -76,16 +77,21 @@ def _tells_speakers(heard: Heard) -> bool:
 
 
 def unsuited(call: Call, failed: Failed) -> Failed:
-    """A part of audio that one host does not take, another may: it was made by us."""
+    """A part of audio that one host does not take, another may: it was made by us.
+
+    A host that translates nothing has no such route: its model is there all the same.
+    """
     if call.kind is not Kind.TRANSCRIPTION or failed.window is not None:
         return failed
+    if call.request.get("task") == TRANSLATE and failed.status in _NO_ROUTE:
+        return replace(failed, kind=FailureKind.UNSUITED, dead=False)
     return replace(failed, kind=FailureKind.UNSUITED) if failed.kind in _ELSEWHERE else failed
 
 
 def _shown(call: Call, heard: Heard) -> dict[str, Any]:
     told = heard.seconds if heard.seconds is not None else _length_s(call)
     shown: dict[str, Any] = {
-        "task": "transcribe",
+        "task": call.request.get("task") or "transcribe",
         "language": heard.language or call.request.get("language"),
         "duration": told,
         "text": heard.text.strip(),

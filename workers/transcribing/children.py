@@ -20,7 +20,7 @@ from shared.queue.types import Claim, NewJob
 from shared.routing import CatalogRouter, Route
 from shared.store.types import LaneState
 from shared.submission import Choice
-from shared.wire.transcriptions import DIARIZED, SPEAKERS
+from shared.wire.transcriptions import DIARIZED, SPEAKERS, TRANSLATE
 
 TARGET_MS: Final = 600_000
 LEAST_MS: Final = 60_000
@@ -28,7 +28,7 @@ TYPE: Final = "audio/flac"
 WHOLE_MS: Final = 3_600_000
 """Who speaks is told best by who hears all of it: parts are as long as anybody takes, and so long
 at most, which bounds what a worker holds."""
-PASSED_ON: Final = ("language", "prompt", "temperature", *SPEAKERS)
+PASSED_ON: Final = ("task", "language", "prompt", "temperature", *SPEAKERS)
 GRAINS: Final = ("segment", "word")  # asked of every part: they are what parts are joined by
 AGAIN_MS: Final = 2_000  # before a part that failed everywhere is tried again; doubled each time
 
@@ -143,6 +143,7 @@ class Family:
         }
         if self.diarized:
             asked["response_format"] = DIARIZED
+        if self.diarized or asked.get("task") == TRANSLATE:
             del request["timestamp_granularities"]
         chunking = self.request.get("chunking_strategy")
         if isinstance(chunking, dict) and len(chunking) > 1:  # more than that it is to be done

@@ -13,7 +13,7 @@ from shared.core.speakers import lettered, linked
 from shared.core.strands import Heard
 from shared.core.transcript import Transcript
 from shared.wire.heard import result_of, transcript_of
-from shared.wire.transcriptions import DIARIZED
+from shared.wire.transcriptions import DIARIZED, TRANSLATE
 
 
 def result(work: Work, results: Mapping[int, bytes], request: Mapping[str, Any]) -> bytes:
@@ -24,6 +24,8 @@ def result(work: Work, results: Mapping[int, bytes], request: Mapping[str, Any])
         whole = lettered(merged(linked(heard, known), work.duration_ms), known)
     else:
         whole = merged(heard, work.duration_ms)
+    if request.get("task") == TRANSLATE:
+        return orjson.dumps(result_of(replace(whole, language="english"), TRANSLATE))
     language = request.get("language")
     if whole.language is None and language is not None:
         whole = replace(whole, language=name_of(language))

@@ -36,6 +36,13 @@ def diarized(**fields):
     return asked(response_format="diarized_json", **fields)
 
 
+def test_a_translation_needs_who_translates_and_nobody_who_tells_the_language():
+    made = transcription(transcription_request(asked(task="translate")), b"")
+    assert made.capabilities == {"translation"}
+    timed = transcription_request(asked(task="translate", response_format="srt"))
+    assert transcription(timed, b"").capabilities == {"translation", "timestamps"}
+
+
 def test_speakers_may_be_named_by_samples_and_long_sound_cut_as_openai_says():
     body = diarized(
         known_speaker_names=["agent", "caller"],
@@ -115,6 +122,15 @@ def test_every_format_of_openai_may_be_asked_for(format_):
         ),
         (asked(chunking_strategy={"type": "auto"}), "chunking_strategy.type"),
         (asked(chunking_strategy=["auto"]), "chunking_strategy"),
+        (asked(task="summarize"), "task"),
+        (asked(task="translate", language="de"), "language"),
+        (asked(task="translate", response_format="diarized_json"), "response_format"),
+        (
+            asked(
+                task="translate", response_format="verbose_json", timestamp_granularities=["word"]
+            ),
+            "timestamp_granularities",
+        ),
         (asked(langauge="en"), "langauge"),
     ],
 )
