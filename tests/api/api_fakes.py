@@ -265,6 +265,9 @@ class FakeStore:
         del self.rows[job_id]
         return True
 
+    async def many(self, ids: Sequence[str]) -> Sequence[JobRecord | None]:
+        return [self.rows[one].record if one in self.rows else None for one in ids]
+
     async def family(self, job_id: str) -> Family:
         self._check()
         return Family(self.kept_states.get(job_id), (), 0)

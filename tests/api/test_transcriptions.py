@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+from dataclasses import replace
 
 import openai
 import orjson
@@ -15,6 +16,8 @@ from openai.types.audio import (
     TranslationVerbose,
 )
 
+from shared.core.audio_work import Piece, Stage, Unheard, Work, to_json
+from shared.core.cutting import Span
 from shared.core.model import Kind
 
 AUDIO = b"RIFF" + b"\0" * 3_000
@@ -598,3 +601,65 @@ async def test_a_recording_that_was_uploaded_before_is_alike_too(client, ears):
     elsewhere = {"kind": "transcription", "request": {"model": "whisper", "url": "https://e.org/a"}}
     made = (await client.post("/v1/jobs", json=elsewhere)).json()
     assert ears.rows[made["id"]].job.sharing is None
+
+
+def parts_of(ears, job_id):
+    """A recording of three minutes: one heard, one lost, one on its way."""
+    spans = [Span(n * 60_000, n * 60_000 + 60_000, n * 60_000, n * 60_000 + 60_000)
+             for n in range(3)]  # fmt: skip
+    bad = Unheard("refused by all", "bad_audio", 400)
+    pieces = (
+        Piece(spans[0], Stage.HEARD, name="p0", child=f"{job_id}-0"),
+        Piece(spans[1], Stage.LOST, name="p1", unheard=bad),
+        Piece(spans[2], Stage.OUT, name="p2", child=f"{job_id}-2"),
+    )
+    work = to_json(Work(180_000, "digest", pieces))
+    ears.kept_states[job_id] = orjson.loads(orjson.dumps({"work": work}))
+    ears.rows[f"{job_id}-0"] = replace(
+        ears.rows[job_id],
+        record=replace(ears.rows[job_id].record, id=f"{job_id}-0", result=orjson.dumps(RESULT)),
+    )
+
+
+async def asked_for_words(client):
+    request = {
+        "model": "whisper", "url": "https://example.com/a.mp3", "response_format": "verbose_json",
+        "timestamp_granularities": ["word"],
+    }  # fmt: skip
+    job = {"kind": "transcription", "request": request}
+    return (await client.post("/v1/jobs", json=job)).json()["id"]
+
+
+async def test_what_was_heard_of_a_recording_is_shown_while_it_runs_and_when_it_failed(
+    client, ears
+):
+    ears.on_accept = None
+    job_id = await asked_for_words(client)
+    fresh = (await client.get(f"/v1/jobs/{job_id}?partial=true")).json()
+    assert fresh["partial"] is None
+    ears.start(job_id)
+    parts_of(ears, job_id)
+    running = (await client.get(f"/v1/jobs/{job_id}?partial=true")).json()
+    ears.fail(job_id, {"message": "the part from 0:01:00 to 0:02:00 …", "status": 400})
+    failed = (await client.get(f"/v1/jobs/{job_id}?partial=true")).json()
+    assert (running["status"], failed["status"]) == ("in_progress", "failed")
+    assert failed["result"] is None
+    for told in (running["partial"], failed["partial"]):
+        assert (told["text"], told["duration"]) == ("Hello there. Good bye.", 180.0)
+        assert [one["end"] for one in told["segments"]] == [1.5, 3.2]
+        assert told["missing"] == [
+            {"start": 60.0, "end": 120.0,
+             "error": {"message": "refused by all", "code": "bad_audio"}},
+            {"start": 120.0, "end": 180.0, "error": None},
+        ]  # fmt: skip
+    assert "partial" not in (await client.get(f"/v1/jobs/{job_id}")).json()
+    app, _ = application(ears)
+    async with client_for(app, BOB) as bob:
+        assert (await bob.get(f"/v1/jobs/{job_id}?partial=true")).status_code == 404
+
+
+async def test_a_job_that_is_done_has_its_result_and_no_part_of_it(client, ears):
+    job_id = await asked_for_words(client)
+    await until(lambda: ears.rows[job_id].record.status.final)
+    parts_of(ears, job_id)
+    assert (await client.get(f"/v1/jobs/{job_id}?partial=true")).json()["partial"] is None

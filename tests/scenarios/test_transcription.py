@@ -237,6 +237,15 @@ def test_a_part_that_nobody_takes_fails_the_job_and_a_replay_goes_on_from_there(
     assert " could not be transcribed: " in found["error"]["message"]
     done = [one["id"] for one in children(hears, job_id) if one["status"] == "completed"]
     assert done
+    with hears.http() as http:
+        told = http.get(f"/v1/jobs/{job_id}?partial=true").json()["partial"]
+    said = told["text"].split()
+    assert 0 < len(said) < len(talk.words)
+    assert set(said) <= {word.word for word in talk.words}
+    lost = sum(one["end"] - one["start"] for one in told["missing"])
+    assert any(one["error"] for one in told["missing"])
+    completed = found["progress"]["step"]["seconds"]["completed"]
+    assert lost == pytest.approx(told["duration"] - completed)
     well_again(hears)
     calls = sum(heard_by(hears).values())
     with hears.http() as http:

@@ -14,7 +14,13 @@ from shared.errors import Refused, StoreError
 from shared.queue.types import Claim, Verdict
 from shared.routing import Route
 from shared.store.types import Family, JobRecord
-from workers.transcribing.step import MOST_STORE_TRIES, PATIENCE, Tools, Transcriptions
+from workers.transcribing.step import (
+    LOOK_MS,
+    MOST_STORE_TRIES,
+    PATIENCE,
+    Tools,
+    Transcriptions,
+)
 
 LANE = "own/transcriptions@shared"
 REQUEST = {"model": "m", "file_id": "file-1", "prompt": "names", "language": "en"}
@@ -137,6 +143,9 @@ class World:
     def work(self):
         return of_json(self.store.state["work"])
 
+    def begin(self, child):
+        self.store.records[child.id] = replace(living(child), status=Status.IN_PROGRESS)
+
     def end(self, child, status=Status.COMPLETED, *, text="", error=None, tried=()):
         result = {"text": text, "duration": 60.0, "language": "en"}
         body = orjson.dumps(result) if status is Status.COMPLETED else None
@@ -176,7 +185,7 @@ async def test_the_first_step_cuts_and_hands_out_every_part(world):
         "seconds": 60.0, "digest": "d1", "model": "m", "response_format": "verbose_json",
         "timestamp_granularities": ["segment", "word"], "language": "en", "prompt": "names",
     }  # fmt: skip
-    assert report.progress["parts"] == {"total": PARTS, "completed": 0}
+    assert report.progress["parts"] == {"total": PARTS, "completed": 0, "failed": 0}
 
 
 async def test_steps_hear_and_wait_and_the_last_one_joins_and_removes_the_parts(world):
@@ -309,11 +318,65 @@ async def test_a_part_that_failed_goes_elsewhere_and_then_the_job_fails_and_can_
     report = await world.step()
     assert report.verdict is Verdict.FAIL
     assert report.error["message"] == (
-        "the part from 0:00:00 to 0:01:00 could not be transcribed: no"
+        "the part from 0:00:00 to 0:01:00 could not be transcribed: no. What was heard is in the"
+        " job with ?partial=true; a replay hears only the rest"
     )
     assert (report.error["code"], report.error["status"]) == ("bad", 400)
     (replayed,) = (await world.step()).outbox  # another claim: it was replayed
     assert replayed.candidates == ("a/m@shared", "b/m@shared")
+
+
+BAD = {"message": "no", "code": "bad", "status": 400}
+
+
+async def lose(world, child):
+    """A part is refused by all there is."""
+    world.router.lanes = ("a/m@shared",)
+    world.end(child, Status.FAILED, error=BAD, tried=["a/m"])
+    return await world.step()
+
+
+async def test_a_part_that_is_lost_does_not_keep_the_others_from_being_heard(world):
+    await world.step()
+    first, two, three = world.children
+    world.begin(two)
+    report = await lose(world, first)
+    assert (report.verdict, report.outbox, report.awaits) == (Verdict.WAIT, [], 1)
+    assert report.progress["parts"] == {"total": PARTS, "completed": 0, "failed": 1}
+    report = await world.step()
+    assert (report.verdict, report.delay_ms) == (Verdict.REQUEUE, LOOK_MS)
+    world.end(two, text="x")
+    world.begin(three)
+    assert (await world.step()).verdict is Verdict.WAIT
+    world.end(three, text="y")
+    assert (await world.step()).reason == "failing"
+    assert (await world.step()).verdict is Verdict.FAIL
+    (again,) = (await world.step()).outbox
+    assert orjson.loads(again.doc)["request"]["object"] == "files/p0-1"
+
+
+async def test_nobody_waits_for_parts_that_nobody_hears_where_one_is_lost(world):
+    await world.step()
+    first, two, _ = world.children
+    world.begin(two)
+    await lose(world, first)
+    world.store.records[two.id] = living(two)  # it goes back to its lane, and that rests
+    assert (await world.step()).reason == "failing"
+    assert (await world.step()).verdict is Verdict.FAIL
+    assert len((await world.step()).outbox) == 1
+
+
+async def test_where_everything_is_refused_it_is_given_up_and_says_how_much(world):
+    await world.step()
+    one, two, three = world.children
+    for child in (one, two, three):
+        world.begin(three)
+        report = await lose(world, child)
+    assert report.reason == "failing"
+    report = await world.step()
+    assert report.error["message"] == (
+        "the part from 0:00:00 to 0:01:00 could not be transcribed, nor could 2 more: no"
+    )
 
 
 async def test_trouble_of_providers_is_tried_again_later_but_not_for_ever(world):

@@ -19,10 +19,10 @@ from shared.routing import CatalogRouter
 from shared.store.jobs import Jobs
 from shared.store.lanes import Lanes
 from shared.store.types import JobRecord
+from shared.transcriptions import result
 from workers.transcribing.children import Family
 from workers.transcribing.recording import Recordings
 from workers.transcribing.streaming import Told, tell
-from workers.transcribing.telling import result
 
 log = structlog.get_logger(__name__)
 
@@ -31,9 +31,11 @@ MOST_OUT: Final = 500  # parts of one recording at once
 MOST_STORE_TRIES: Final = 8
 STORE_REST_MS: Final = 1_000  # doubled each time
 REST_MS: Final = 30_000  # where nothing can serve a part now
+LOOK_MS: Final = 10_000  # where a part is lost, to see whether somebody still hears others
 PATIENCE: Final = 120  # such rests, before the job fails
 PASSING: Final = 500  # refusals from here on may pass
 BAD_GATEWAY: Final = 502
+PARTLY: Final = "What was heard is in the job with ?partial=true; a replay hears only the rest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +151,8 @@ class Transcriptions:
         out = draft.work.of(Stage.OUT)
         ids = [piece.child or "" for piece in out.values()]
         ended: dict[str, Unheard | None] = {}
-        for at, record in zip(out, await self._tools.jobs.many(ids), strict=True):
+        records = await self._tools.jobs.many(ids)
+        for at, record in zip(out, records, strict=True):
             if record is None:  # its result was kept long enough, and nobody came for it
                 draft.work = audio_work.again(draft.work, at)
             elif record.status.final:
@@ -160,10 +163,9 @@ class Transcriptions:
             elsewhere = draft.family.elsewhere(piece)
             log.info("part_failed", job_id=draft.hand.claim.job_id, part=at, code=unheard.code)
             if audio_work.hopeless(piece, unheard, elsewhere=elsewhere):
-                part = audio_work.span_named(piece.span)
-                message = f"{part} could not be transcribed: {unheard.message}"
-                return _error(message, unheard.code, unheard.status, None)
-        return None
+                draft.work = audio_work.lost(draft.work, at, unheard)
+        busy = any(one is not None and one.status is Status.IN_PROGRESS for one in records)
+        return _lost(draft.work) if audio_work.given_up(draft.work, busy=busy) else None
 
     async def _ensure_sound(self, draft: Draft) -> None:
         """Cuts the recording anew where a part that is to be sent is no longer kept."""
@@ -215,6 +217,8 @@ def _waiting(draft: Draft) -> Report:
         if draft.hand.claim.requeues >= PATIENCE:
             raise draft.blocked
         return Report(Verdict.REQUEUE, delay_ms=REST_MS, reason="no_capacity", reached=False)
+    if work.of(Stage.LOST) and work == draft.stored:  # a child that goes back wakes nobody
+        return Report(Verdict.REQUEUE, delay_ms=LOOK_MS, reason="part_lost", reached=False)
     return Report(
         Verdict.WAIT,
         outbox=draft.children,
@@ -237,13 +241,31 @@ def _failing(draft: Draft, error: dict[str, Any]) -> Report:
 
 
 def _awaited(draft: Draft) -> int:
-    """How many children must have ended: who is told part by part is told of the next."""
+    """How many children must have ended: who is told part by part is told of the next.
+
+    Where a part is lost it is looked at once more: somebody must be busy with the others.
+    """
+    if draft.work.of(Stage.LOST):
+        return draft.ended
     return draft.ended + 1 if draft.family.streamed else audio_work.awaited(draft.work, draft.ended)
 
 
 def _state(draft: Draft, **more: Any) -> bytes:
     told = asdict(draft.told) if draft.family.streamed else None
     return orjson.dumps({"work": audio_work.to_json(draft.work), "told": told, **more})
+
+
+def _lost(work: Work) -> dict[str, Any]:
+    """The error of a job of which parts are lost: it names the first by its times."""
+    gone = list(work.of(Stage.LOST).values())
+    first = gone[0].unheard
+    assert first is not None  # noqa: S101 - a lost one has it
+    part = audio_work.span_named(gone[0].span)
+    more = f", nor could {len(gone) - 1} more" if len(gone) > 1 else ""
+    message = f"{part} could not be transcribed{more}: {first.message}"
+    if work.of(Stage.HEARD):
+        message += f". {PARTLY}"
+    return _error(message, first.code, first.status, None)
 
 
 def _unheard(record: JobRecord) -> Unheard | None:

@@ -15,8 +15,8 @@ from shared.core.joining import texts
 from shared.core.transcript import joined
 from shared.queue.hand import Hand
 from shared.store.jobs import Jobs
+from shared.transcriptions import heard_in
 from shared.wire.transcripts import DELTA
-from workers.transcribing.telling import heard_in
 
 EVENT: Final = "job.delta"
 NEIGHBOUR: Final = 1  # parts beside those that are told, which they are joined to

@@ -1,4 +1,4 @@
-"""What was heard in the parts of a recording, told as one."""
+"""What was heard in the parts of a recording, told as one: for its last step, and for who looks."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from shared.core.audio_work import Piece, Work
+from shared.core.audio_work import Piece, Stage, Work
 from shared.core.joining import merged
 from shared.core.languages import name_of
 from shared.core.speakers import lettered, linked
@@ -14,6 +14,29 @@ from shared.core.strands import Heard
 from shared.core.transcript import Transcript
 from shared.wire.heard import result_of, transcript_of
 from shared.wire.transcriptions import DIARIZED, TRANSLATE
+from shared.wire.transcripts import rendered
+
+
+def partial(work: Work, results: Mapping[int, bytes], request: Mapping[str, Any]) -> dict[str, Any]:
+    """What was heard so far, as `verbose_json`, and the spans that are missing: why, if for good.
+
+    `results` are those of the parts that were heard, by place.
+    """
+    grains = request.get("timestamp_granularities") or ()
+    kept = orjson.loads(result(work, results, request))
+    told = rendered(kept, "verbose_json", words="word" in grains)
+    missing = [
+        {
+            "start": piece.span.from_ms / 1000,
+            "end": piece.span.to_ms / 1000,
+            "error": None
+            if (why := piece.unheard) is None
+            else {"message": why.message, "code": why.code},
+        }
+        for at, piece in enumerate(work.pieces)
+        if at not in results and piece.stage is not Stage.SILENT
+    ]
+    return {**orjson.loads(told.body), "missing": missing}
 
 
 def result(work: Work, results: Mapping[int, bytes], request: Mapping[str, Any]) -> bytes:
