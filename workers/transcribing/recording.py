@@ -17,6 +17,7 @@ from shared.objects import NoSuchObject, Objects
 from shared.store.files import File, Files, object_name
 from workers.fetching import Fetcher
 from workers.sandbox import MIB, Bounds, Sandbox
+from workers.sandboxed.watchdog import TOO_LONG
 
 PARSER: Final = "audio:cut"
 STATUS: Final = 422
@@ -96,6 +97,8 @@ class Recordings:
                     bounds=self._bounded.bounds(voices=voices),
                 )
             except Refused as refused:
+                if refused.code == "time_bound":  # whoever ended it, this is why
+                    refused = Refused(TOO_LONG, code=refused.code)
                 raise named(called, refused) from None
             return await self._kept(found, parts, job, mark)
 
