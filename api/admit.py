@@ -103,7 +103,8 @@ async def draft(
             asked.request,
             key.tenant,
             features,
-            stream=asked.stream,
+            # the text that a transcription streams is the text of its result
+            stream=asked.stream and asked.kind is not Kind.TRANSCRIPTION,
             content=asked.content,
         ),
     )

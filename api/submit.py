@@ -91,7 +91,7 @@ def _submission(asked: JobRequest, raw: bytes) -> Submission:
         case Kind.EMBEDDING:
             return submission.embedding(asked.request, raw, **more)
         case Kind.TRANSCRIPTION:
-            return submission.transcription(asked.request, raw, **more)
+            return submission.transcription(asked.request, raw, stream=asked.stream, **more)
         case Kind.SUMMARY:
             return submission.summary(summary_request(asked.request, "request"), raw, **more)
         case Kind.TASK:

@@ -140,6 +140,7 @@ class QuirksDoc(Doc):
     embeddings_path: str = "/embeddings"
     models_path: str = "/models"
     transcription_path: str = "/audio/transcriptions"
+    translation_path: str = "/audio/translations"
     check_path: str = ""
     takes: list[str] = []
     message_takes: dict[str, list[str]] = {}
@@ -155,6 +156,7 @@ class QuirksDoc(Doc):
     audio_takes: list[str] = list(AUDIO_FIELDS)
     audio_grains: str = "timestamp_granularities[]"
     audio_adds: dict[str, dict[str, str]] = {}
+    audio_speakers: dict[str, str] = {"response_format": "diarized_json"}
     times_or_language: bool = False
 
     @field_validator("audio_takes")
@@ -173,7 +175,12 @@ class QuirksDoc(Doc):
         return value
 
     @field_validator(
-        "chat_path", "embeddings_path", "models_path", "transcription_path", "check_path"
+        "chat_path",
+        "embeddings_path",
+        "models_path",
+        "transcription_path",
+        "translation_path",
+        "check_path",
     )
     @classmethod
     def _path(cls, value: str) -> str:
@@ -195,8 +202,9 @@ class ModelDoc(Doc):
     """One model of a provider. Absent values are unknown.
 
     Of those that transcribe: the largest and longest audio of one call, how much of it a short one
-    counts as, what a second of it counts in token windows, the finest times it tells, and whether
-    it must be told the language.
+    counts as, what a second of it counts in token windows, the finest times it tells, whether it
+    tells speakers (`labels`) and knows those of samples (`known`), whether it translates to
+    English, and whether it must be told the language.
     `pool` names one of its provider's pools, whose windows it shares. `ends` is the day from which
     the provider will not serve it.
     """
@@ -214,6 +222,8 @@ class ModelDoc(Doc):
     min_billed_seconds: Annotated[int, Field(ge=0, le=3_600)] | None = None
     audio_tokens_per_second: Annotated[float, Field(ge=0, le=10_000)] | None = None
     timestamps: Literal["none", "segment", "word"] | None = None
+    speakers: Literal["none", "labels", "known"] | None = None
+    translates: bool | None = None
     language_required: bool | None = None
     pool: Name | None = None
     capabilities: list[Capability] | None = None

@@ -5,7 +5,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from shared.catalog_schema import LimitsDoc, ModelDoc, ProviderDoc
-from shared.catalog_types import LANGUAGE_DETECTION, TIMESTAMPS, VARIABLE, WORD_TIMESTAMPS
+from shared.catalog_types import (
+    DIARIZATION,
+    KNOWN_SPEAKERS,
+    LANGUAGE_DETECTION,
+    TIMESTAMPS,
+    TRANSLATION,
+    VARIABLE,
+    WORD_TIMESTAMPS,
+)
 from shared.catalog_yaml import span_ms
 from shared.core.model import Audio, Dimension, Kind, Limits, Price, Window, WindowKind
 from shared.errors import ConfigError
@@ -95,7 +103,10 @@ def plans(
 
 
 def capabilities(model: ModelDoc) -> frozenset[str] | None:
-    """What a model can do; None: not known. What is not said of a transcription it can do."""
+    """What a model can do; None: not known. What is not said of a transcription it can do.
+
+    But tell speakers, or in English what is said in another language: few can.
+    """
     if model.capabilities is None:
         return None
     found = frozenset(model.capabilities)
@@ -103,6 +114,9 @@ def capabilities(model: ModelDoc) -> frozenset[str] | None:
         return found
     times = {"none": set[str](), "segment": {TIMESTAMPS}}
     found |= times.get(model.timestamps or "", {TIMESTAMPS, WORD_TIMESTAMPS})
+    speakers = {"labels": {DIARIZATION}, "known": {DIARIZATION, KNOWN_SPEAKERS}}
+    found |= speakers.get(model.speakers or "", set())
+    found |= {TRANSLATION} if model.translates else set()
     return found if model.language_required else found | {LANGUAGE_DETECTION}
 
 

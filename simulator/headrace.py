@@ -134,6 +134,8 @@ def _hearing(model: Model) -> dict[str, Any]:
         "max_audio_bytes": model.max_audio_bytes,
         "min_billed_seconds": model.min_billed_seconds,
         "timestamps": "word" if model.timestamps else "none",
+        "speakers": model.speakers,
+        "translates": model.translates,
         "price_usd_per_audio_hour": model.price_usd_per_hour,
     }
     if model.max_audio_seconds is not None:

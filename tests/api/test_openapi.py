@@ -105,10 +105,23 @@ def wants_times_of_a_form_without(body):
     """The description says which fields need which format."""
     if not isinstance(body, dict):
         return False
+    request = body.get("request")
+    if isinstance(request, dict):
+        return wants_times_of_a_form_without(request)
+
+    def said(name):
+        return body.get(name) or body.get(f"{name}[]")
+
     form = body.get("response_format", "json")
-    times = body.get("timestamp_granularities") or body.get("timestamp_granularities[]")
-    streamed = body.get("stream") in (True, "true")
-    return (times and form != "verbose_json") or (streamed and form not in ("json", "text"))
+    times, streamed = said("timestamp_granularities"), body.get("stream") in (True, "true")
+    names, samples = said("known_speaker_names") or [], said("known_speaker_references") or []
+    english = body.get("task") == "translate"
+    return (
+        (times and form != "verbose_json")
+        or (streamed and form not in ("json", "text", "diarized_json"))
+        or ((names or samples) and (form != "diarized_json" or len(names) != len(samples)))
+        or (english and (times or streamed or body.get("language") or form == "diarized_json"))
+    )
 
 
 def is_valid(case):
