@@ -65,7 +65,7 @@ local function seed(s)
   local now = NOW
   if s.from and s.from.t == 'sliding' and s.w.t == 'sliding' and s.from.k ~= s.w.k then
     call('DEL', P .. 'quota:' .. s.w.k, P .. 'quotalog:' .. s.w.k)
-    for _, e in ipairs(sent(s.from, now - s.w.s)) do
+    for _, e in ipairs(sent(s.from, now - s.w.s - s.w.g)) do
       NOW = e[1]
       Q.take(s.w, e[2])
     end
