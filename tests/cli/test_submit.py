@@ -154,9 +154,9 @@ def test_an_interrupt_leaves_the_jobs_running_and_says_how_to_go_on(fake):
         text=True,
         env=os.environ.copy(),
     )
-    assert fake.polled.wait(60)
+    assert fake.polled.wait(120)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "headrace jobs watch job_1" in err
     assert "Traceback" not in err

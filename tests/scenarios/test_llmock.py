@@ -46,7 +46,7 @@ TOOL = {
         },
     },
 }
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 BROKEN_STREAMS = ("disconnect", "truncate", "malformed", "stall")
 
 

@@ -73,7 +73,7 @@ async def closed():
     """Holds the loop open until TLS has said goodbye: closing a client does not wait for it."""
     before = set(map(id, _transports()))
     yield
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while any(id(each) not in before for each in _transports()):  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.005)
 
