@@ -1,7 +1,9 @@
 """The engine as a process sees it: wakes, timers, drains, and silence where nothing is to do."""
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 
 import pytest
 from conserved import assert_at_rest, assert_conserved
@@ -55,6 +57,23 @@ async def _beats_alone(world: World, one: Engine) -> bool:
 
 async def _reached(count: Callable[[], Awaitable[int]], least: int) -> bool:
     return await count() >= least
+
+
+async def test_an_attempt_leaves_nothing_behind_for_a_collection(world: World) -> None:
+    async def run(hand: Hand) -> Report:
+        kept.set(hand)
+        return DONE
+
+    kept: ContextVar[Hand] = ContextVar("kept")
+    async with engine(world.url, run):
+        gc.collect()
+        gc.disable()
+        try:
+            await world.accept(*(world.job() for _ in range(3)))
+            await until(lambda: _completed(world, 3), "all are done")
+            await until(lambda: not any(type(one) is Hand for one in gc.get_objects()), "all gone")
+        finally:
+            gc.enable()
 
 
 async def _quiet(one: object) -> bool:
