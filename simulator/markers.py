@@ -1,7 +1,7 @@
 """Counts by request id, so a test can ask how often request X came and was answered.
 
 An id comes as the header `x-sim-id` or as the last `[[id:X]]` in the body; X is up to 64 of
-`A-Z a-z 0-9 _ . : -`. Only the latest `limit` ids are kept: about 0.5 KiB each.
+`A-Z a-z 0-9 _ . : -`. Only the latest `limit` ids are kept: about 0.6 KiB each.
 """
 
 import re
@@ -15,13 +15,17 @@ _TRACE = 16
 
 @dataclass(slots=True)
 class Seen:
-    """What happened to one id. `admitted` counts the times real work was (or would be) billed."""
+    """What happened to one id. `admitted` counts the times real work was (or would be) billed.
+
+    `came_ms` are the latest arrivals, real ms since 1970; `trace` what became of them.
+    """
 
     received: int = 0
     admitted: int = 0
     answered: int = 0
     rate_limited: int = 0
     trace: list[str] = field(default_factory=list)
+    came_ms: list[int] = field(default_factory=list)
 
     def note(self, provider: str, outcome: str) -> None:
         """Count one outcome and keep the latest of them by name."""
@@ -41,7 +45,7 @@ class Markers:
         self._seen: dict[str, Seen] = {}
         self.forgotten = 0
 
-    def received(self, marker: str) -> Seen:
+    def received(self, marker: str, now_us: int) -> Seen:
         """Count one arrival of this id."""
         seen = self._seen.get(marker)
         if seen is None:
@@ -50,6 +54,8 @@ class Markers:
                 self.forgotten += 1
             seen = self._seen[marker] = Seen()
         seen.received += 1
+        seen.came_ms.append(now_us // 1_000)
+        del seen.came_ms[:-_TRACE]
         return seen
 
     def get(self, marker: str) -> Seen:

@@ -148,7 +148,7 @@ class Provider:
             None,
         )
         marker = marker or marker_in(body)
-        return self.markers.received(marker) if marker else None
+        return self.markers.received(marker, self.now_us()) if marker else None
 
     async def _understand(
         self, key: Key | None, exchange: Exchange, route: Route, body: bytes

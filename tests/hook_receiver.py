@@ -33,7 +33,7 @@ def receiving(port: int = 0, *answers: int, held: bool = False) -> Iterator[Rece
             body = self.rfile.read(int(self.headers["content-length"]))
             given = {name.lower(): value for name, value in self.headers.items()}
             receiver.got.append((self.path, given, body))
-            receiver.gate.wait(60)
+            receiver.gate.wait(120)
             status = receiver.answers[0] if len(receiver.answers) == 1 else receiver.answers.pop(0)
             self.send_response(status)
             for name, value in receiver.headers.items():

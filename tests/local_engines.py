@@ -50,7 +50,7 @@ def engine(kind: str) -> Iterator[Engine]:
         yield one
     finally:
         process.terminate()
-        assert process.wait(10) is not None
+        assert process.wait(60) is not None
         process.stdout.close()
 
 

@@ -20,7 +20,7 @@ PREFIX = "{hr}:"
 LANE = "alpha/m@shared"
 OTHER = "beta/m@shared"
 DONE = Report(Verdict.COMPLETE, result=b'{"ok":1}', usage=Usage(1, 2))
-WAIT_S = 60.0
+WAIT_S = 240.0
 
 
 def window(
@@ -187,7 +187,7 @@ async def engine(
 
 
 async def until(condition: Callable[[], Any], what: str, pause_s: float = 0.01) -> Any:
-    """Waits for a condition that no event tells of; fails after a minute, naming it."""
+    """Waits for a condition that no event tells of; fails after some minutes, naming it."""
     try:
         async with asyncio.timeout(WAIT_S):
             while True:

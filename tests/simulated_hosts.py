@@ -56,7 +56,7 @@ def played() -> Iterator[Played]:
         for name in NAMES
     }
     config = load_config({"providers": providers})
-    with running(config) as address, httpx2.Client(trust_env=False, timeout=10) as http:
+    with running(config) as address, httpx2.Client(trust_env=False, timeout=60) as http:
         yield Played(address, http)
 
 

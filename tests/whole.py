@@ -77,7 +77,7 @@ def whole_system(
             yield Whole(stack, address)
 
 
-def until(what: Callable[[], Any], *, most_s: float = 90.0) -> Any:
+def until(what: Callable[[], Any], *, most_s: float = 240.0) -> Any:
     """Waits for something to become true, and returns it; fails after `most_s`."""
     end = time.monotonic() + most_s
     while time.monotonic() < end:

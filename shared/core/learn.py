@@ -187,7 +187,7 @@ def _opened(lesson: Lesson, told: Learned) -> Lesson:
         least, most = _bounds(lesson.evidence, told.dimension)
         if least == 0:
             return lesson  # neither a span nor a reset: nothing to hold on to
-        span_ms = tidy_span_ms(max(least, most))
+        span_ms = tidy_span_ms(max(least, most or _first_guess_ms(told)))
     window = Window(
         window_name(told.dimension, span_ms), dimension, told.limit, span_ms, source=told.source
     )
@@ -203,11 +203,14 @@ def _respanned(lesson: Lesson, place: int, told: Learned) -> Lesson:
     if known.guess or (known.window.source == "429" and not known.loose):
         return lesson
     least, most = _bounds(lesson.evidence, told.dimension)
+    if least == 0:
+        return lesson  # no reset was heard yet: a process that has just begun knows no better
     settled = not known.loose or told.remaining == 0 or 0 < most <= least * AGREE
     now_ms = known.window.span_ms
-    wanted = tidy_span_ms(max(1, least if settled else max(least, most)))
-    grows = tidy_span_ms(max(least, 1)) > now_ms
-    shrinks = known.loose and (wanted < now_ms * SHRINK or (settled and wanted < now_ms))
+    wanted = tidy_span_ms(least if settled else max(least, most))
+    grows = tidy_span_ms(least) > now_ms
+    telling = known.loose and (settled or most > 0)
+    shrinks = telling and (wanted < now_ms * SHRINK or (settled and wanted < now_ms))
     if grows:
         span_ms = tidy_span_ms(least)
     elif shrinks:
@@ -234,12 +237,18 @@ def _bounded(evidence: Evidence, told: Learned) -> Evidence:
     least, most = _bounds(evidence, told.dimension)
     most_now = told.reset_ms
     if told.remaining is None or told.remaining > 0:
-        used = told.limit - (told.remaining or 0) if told.remaining is not None else 1
-        # what is missing of a bucket is rounded up, so little that is used says little
-        share = (used - 1) / told.limit if used >= _TELLING else used / told.limit / 2
-        most_now = round(told.reset_ms / max(share, 0.5 / told.limit))
-        if used < _TELLING and most:
-            most_now = most
+        used = _used(told)
+        # what is missing of a bucket is rounded up, so little that is used says nothing
+        most_now = round(told.reset_ms * told.limit / (used - 1)) if used >= _TELLING else most
     row = (told.dimension, max(least, told.reset_ms), min(most or most_now, most_now))
     others = tuple(each for each in evidence.spans if each[0] != told.dimension)
     return replace(evidence, spans=(*others, row))
+
+
+def _used(told: Learned) -> int:
+    return 1 if told.remaining is None else told.limit - told.remaining
+
+
+def _first_guess_ms(told: Learned) -> int:
+    """A span to begin with where too little is used to tell: as if half of that were missing."""
+    return (told.reset_ms or 0) * told.limit * 2 // max(1, _used(told))

@@ -111,6 +111,7 @@ class FakeWatch:
             async with asyncio.timeout(timeout_s):
                 return await self.queue.get()
         except TimeoutError:
+            self.store.silences += 1
             return None
 
     def offer(self, event: Event, body: bytes | None) -> None:
@@ -163,6 +164,7 @@ class FakeStore:
         self.full = False
         self.on_accept: Callable[[str], None] | None = None
         self.accepted = asyncio.Event()
+        self.silences = 0  # watches that waited in vain
         self.cancelled: list[str] = []
         self.inline_results = True
         self.bulk = fake_bulk(self.clock.now_ms)

@@ -39,7 +39,7 @@ class Running:
 
     def start(self) -> None:
         self._thread.start()
-        assert self._up.wait(20)
+        assert self._up.wait(60)
         assert self.server.started
 
     def stop(self) -> None:

@@ -230,7 +230,7 @@ async def test_a_stream_that_waits_opens_and_says_that_it_lives(store):
     async with client_for(app) as client:
         answer = asyncio.create_task(client.post(PATH, json=STREAM))
         job_id = await accepted(store)
-        await asyncio.sleep(0.02)
+        await until(lambda: store.silences)
         store.fail(job_id, {"message": "late", "status": 400})
         text = (await answer).text
     assert ": keep-alive" in text
@@ -255,7 +255,7 @@ def send(server, body, headers=""):
         f"POST {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ALICE}\r\n{headers}"
         f"Content-Length: {len(raw)}\r\n\r\n"
     )
-    peer = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+    peer = socket.create_connection(("127.0.0.1", server.port), timeout=60)
     peer.sendall(head.encode() + raw)
     return peer
 

@@ -268,7 +268,7 @@ async def test_events_follow_a_live_job_with_keep_alives(store):
         await submit(client)
         stream = asyncio.create_task(client.get(f"/v1/jobs/{store.only}/events"))
         await until(lambda: store.watches.get(store.only))
-        await asyncio.sleep(0.02)
+        await until(lambda: store.silences)
         store.start(store.only)
         store.end(store.only, Status.EXPIRED)
         text = (await stream).text

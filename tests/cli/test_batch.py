@@ -253,9 +253,9 @@ def test_an_interrupt_leaves_the_batch_running_and_the_same_command_waits_for_it
         [sys.executable, "-m", "cli.main", "batch", str(file)],
         stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ.copy(),
     )  # fmt: skip
-    assert fake.looked.wait(60)
+    assert fake.looked.wait(120)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "the same command waits for it" in err
     assert "Traceback" not in err

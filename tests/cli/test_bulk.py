@@ -280,9 +280,9 @@ def test_a_killed_run_goes_on_with_its_jobs(fake, headrace, talks):
     fake.hold = True
     command = [sys.executable, "-m", "cli.main", "transcribe", "talks/a.mp3"]
     process = subprocess.Popen(command, env=os.environ.copy())
-    assert fake.busy.wait(60)
+    assert fake.busy.wait(120)
     process.kill()
-    process.wait(60)
+    process.wait(120)
     fake.hold = False
     assert headrace("transcribe", "talks/a.mp3").code == 0
     assert (len(fake.jobs), fake.uploads) == (1, ["a.mp3"])
@@ -292,9 +292,9 @@ def test_an_interrupt_says_how_to_go_on_and_leaves_the_jobs_running(fake, headra
     fake.hold = True
     command = [sys.executable, "-m", "cli.main", "transcribe", "talks/a.mp3", "--prompt", "o k"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ.copy())
-    assert fake.busy.wait(60)
+    assert fake.busy.wait(120)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 130
     resume = "resume with: headrace transcribe talks/a.mp3 --prompt 'o k'"
     assert f"what was handed in goes on; {resume}" in err
@@ -305,9 +305,9 @@ def test_a_job_of_other_options_that_nobody_waits_for_is_cancelled(fake, headrac
     fake.hold = True
     command = [sys.executable, "-m", "cli.main", "transcribe", "talks/a.mp3"]
     process = subprocess.Popen(command, env=os.environ.copy())
-    assert fake.polled.wait(60)
+    assert fake.polled.wait(120)
     process.kill()
-    process.wait(60)
+    process.wait(120)
     fake.hold = False
     assert headrace("transcribe", "talks/a.mp3", "--language", "en").code == 0
     assert [job["status"] for job in fake.jobs.values()] == ["cancelled", "completed"]
@@ -326,9 +326,9 @@ def test_two_runs_at_once_share_one_job(fake, headrace, talks):
     fake.hold = True
     command = [sys.executable, "-m", "cli.main", "transcribe", "talks/a.mp3"]
     processes = [subprocess.Popen(command, env=os.environ.copy()) for _ in range(2)]
-    assert fake.busy.wait(60)
+    assert fake.busy.wait(120)
     fake.hold = False
-    assert [process.wait(60) for process in processes] == [0, 0]
+    assert [process.wait(120) for process in processes] == [0, 0]
     assert len(fake.jobs) == 1
 
 

@@ -79,7 +79,7 @@ def test_a_machine_without_a_key_chats_and_hears_also_after_its_engines_were_kil
             eventually(lambda pid=pid: without_a_trace(pid))
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_an_engine_that_cannot_run_here_is_told_of_and_the_rest_is_served(tmp_path):
     broken = tmp_path / "xllamacpp"
     broken.mkdir()

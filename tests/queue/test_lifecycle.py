@@ -206,7 +206,7 @@ async def test_only_a_limit_before_the_next_look_is_announced(world: World) -> N
     await world.set_clock(1_000_000)
     async with world.client.pubsub() as heard:
         await heard.subscribe("{hr}:lane-events")
-        await heard.get_message(timeout=5)
+        await heard.get_message(timeout=60)
         (_, _, again) = await world.run("expire", most=100)
         assert int(again) == 1_000_000 + 3_600_000
         await world.accept(world.job("near", deadline_ms=500))
@@ -217,7 +217,7 @@ async def test_only_a_limit_before_the_next_look_is_announced(world: World) -> N
         await world.client.publish("{hr}:lane-events", "end")
         told = []
         while "end" not in told:
-            message = await heard.get_message(timeout=5)
+            message = await heard.get_message(timeout=60)
             if message:
                 told.append(message["data"].decode())
     assert [word.split()[0] for word in told] == ["limits", "limits", "end"]

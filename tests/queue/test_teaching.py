@@ -10,6 +10,7 @@ from shared.queue.types import Report, Verdict
 START = 1_790_000_000_000
 OK = Report(Verdict.COMPLETE, result=b"{}", usage=Usage(1, 1), health="ok")
 REFUSED = Report(Verdict.REQUEUE, reason="rate_limited")
+NEVER_SENT = Report(Verdict.REQUEUE, reached=False, reason="shutdown")
 
 
 def text(config):
@@ -85,6 +86,32 @@ async def test_a_new_ledger_begins_with_the_calls_that_were_logged(each_world):
     each_world.now_ms += 500
     used, _ = (await look(each_world))["win"]["requests/3s-key"]
     assert used == 4
+
+
+async def test_the_log_counts_a_call_from_when_it_left_and_not_at_all_if_it_never_did(each_world):
+    await each_world.set_clock(START)
+    await each_world.configure({LANE: unlimited(seen=True)})
+    late, never = await claimed(each_world, 2)
+    each_world.now_ms += 5_000
+    await each_world.tick(sent=[(late, START + 3_000)], want=0)
+    await each_world.finish(never, NEVER_SENT)
+    (row,) = (await look(each_world))["sent"]["seen-key"]
+    grain_ms = 120
+    assert 0 <= row[0] - (START + 3_000) < grain_ms
+    assert row[1] == 1
+
+
+async def test_a_new_ledger_still_counts_what_may_have_come_within_its_guard(each_world):
+    await each_world.set_clock(START)
+    await each_world.configure({LANE: unlimited(seen=True)})
+    await claimed(each_world, 2)
+    each_world.now_ms += 3_200
+    spec = window("requests/3s", 9, 3_000, g=500)
+    taught = unlimited(seen=True)
+    taught["creds"][0]["win"] = [spec]
+    raw, log = (await look(each_world))["raw"], taught["creds"][0]["log"]
+    await teach(each_world, was=raw, now=text(taught), seed=[{"w": spec, "from": log}])
+    assert (await look(each_world))["win"]["requests/3s-key"] == [2, 7]
 
 
 async def test_the_newest_call_that_was_answered_is_remembered_whoever_made_it(each_world):

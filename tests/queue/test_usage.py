@@ -150,7 +150,7 @@ async def test_the_first_money_of_a_day_and_four_fifths_of_its_cap_are_announced
     await world.client.publish("{hr}:lane-events", "end")
     kinds = []
     while "end" not in kinds:
-        message = await heard.get_message(ignore_subscribe_messages=True, timeout=5)
+        message = await heard.get_message(ignore_subscribe_messages=True, timeout=60)
         if message:
             kinds.append(message["data"].decode().partition(" ")[0])
     await heard.aclose()

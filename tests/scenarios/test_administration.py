@@ -37,7 +37,7 @@ def beta(system):
     }
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_provider_added_over_the_api_serves_at_once_and_its_key_dies_and_comes_back(system):
     with system.http() as http:
         made = http.post("/v1/providers", json=beta(system))
@@ -59,7 +59,7 @@ def test_a_provider_added_over_the_api_serves_at_once_and_its_key_dies_and_comes
         until(lambda: http.get(path).json()["last_test"])
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_work_of_a_provider_that_is_taken_away_ends_with_its_reason(system):
     with system.http() as http:
         http.post("/v1/providers", json={**beta(system), "key": "sk-sim-beta-1"})
@@ -71,7 +71,7 @@ def test_work_of_a_provider_that_is_taken_away_ends_with_its_reason(system):
     assert ended["status"] == "failed"
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_an_api_key_is_made_on_the_command_line_and_revoked(system):
     env = {**os.environ, "HEADRACE_URL": system.url, "HEADRACE_API_KEY": KEY}
 

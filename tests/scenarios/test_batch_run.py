@@ -12,7 +12,7 @@ from bench.batch_story import FALLS, REFUSES
 LINES = 1_200
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_every_line_is_in_one_of_the_two_files_once_whoever_refuses_or_is_killed():
     told = tell(LINES).figures
     assert told["status"] == "completed", told

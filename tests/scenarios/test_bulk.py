@@ -56,7 +56,7 @@ def started(system: Whole, folder: Path, *words: str) -> "subprocess.Popen[str]"
 
 def ran(system: Whole, folder: Path, *words: str) -> tuple[int, str, str]:
     process = started(system, folder, *words)
-    out, err = process.communicate(timeout=100)
+    out, err = process.communicate(timeout=240)
     return process.returncode, out, err
 
 

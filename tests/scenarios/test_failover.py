@@ -63,7 +63,7 @@ def ended(system, model, text="Who turns the wheel?", stream=False, **wishes):
     with system.http() as http:
         made = http.post("/v1/jobs", json=body | {"stream": stream})
         assert made.status_code == 202, made.text
-        return until(lambda: final(http, made.json()["id"]), most_s=60)
+        return until(lambda: final(http, made.json()["id"]))
 
 
 def final(http, job_id):

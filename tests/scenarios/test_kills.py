@@ -76,7 +76,7 @@ def ended(system):
         store.close()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("role", ["workers", "scheduler", "api", "valkey-server"])
 def test_no_kill_loses_a_job_or_shows_it_twice(start, role):
     system = start("unlimited", change=slow, configure=bounded)
@@ -85,7 +85,7 @@ def test_no_kill_loses_a_job_or_shows_it_twice(start, role):
     killed = system.kill(role)
     until(lambda: set(system.stack.pids(role)) - set(killed))
     until(lambda: ready(system))
-    until(lambda: quietly(ended, system), most_s=150)
+    until(lambda: quietly(ended, system), most_s=240)
 
     found, events = asyncio.run(records(system, ids))
     assert [r.status for r in found] == [Status.COMPLETED] * JOBS

@@ -55,7 +55,7 @@ def calls(system):
     return {name: one["total"]["answered_200"] for name, one in seen.items()}
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_work_with_a_deadline_spills_to_paid_and_work_without_one_waits(start):
     system = start("makespan", change=two_tiers, configure=priced)
     patient = ended(system, submit(system, "p", FREE_A_SPAN + 10, priority="bulk"))

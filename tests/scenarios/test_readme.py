@@ -67,7 +67,7 @@ def typed(line: str, system: Whole, folder: Path) -> "subprocess.CompletedProces
     }
     return subprocess.run(
         ["bash", "-c", line],
-        check=False, cwd=folder, env=env, capture_output=True, text=True, timeout=60,
+        check=False, cwd=folder, env=env, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
 
 
@@ -98,7 +98,7 @@ def test_the_readmes_configuration_is_valid(tmp_path: Path) -> None:
     file.write_text(text, encoding="utf-8")
     assert yaml.safe_load(text)["providers"]
     check = [*address.headrace_command(), "catalog", "check", str(file)]
-    subprocess.run(check, check=True, env=os.environ | {"ALPHA_KEY": "sk-x"}, timeout=60)
+    subprocess.run(check, check=True, env=os.environ | {"ALPHA_KEY": "sk-x"}, timeout=120)
 
 
 def test_every_target_and_verb_that_the_documents_name_exists() -> None:

@@ -44,14 +44,14 @@ def test_dramatiqs_own_command_runs_the_workers(start, redis7, tmp_path):
     child = subprocess.Popen(words, cwd=ROOT, env=environment, stdout=log, stderr=log)
     try:
         store = system.stack.store()
-        until(lambda: store.zcard("{hr}:workers") >= 2, most_s=60)
+        until(lambda: store.zcard("{hr}:workers") >= 2, most_s=240)
         os.kill(ours, signal.SIGSTOP)
         try:
             assert answered(system)["choices"]
         finally:
             os.kill(ours, signal.SIGCONT)
         child.send_signal(signal.SIGTERM)
-        assert child.wait(60) == 0
+        assert child.wait(120) == 0
     finally:
         child.kill()
         log.close()

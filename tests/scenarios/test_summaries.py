@@ -95,7 +95,7 @@ def test_a_book_is_summarised_though_workers_are_killed_in_the_middle(system):
         assert "event: job.progress" in events
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_summary_that_is_cancelled_ends_with_all_its_calls(system):
     with system.http() as http:
         job_id = submit(http, input=book())
@@ -107,7 +107,7 @@ def test_a_summary_that_is_cancelled_ends_with_all_its_calls(system):
         assert http.get(f"/v1/jobs/{job_id}").json()["status"] == "cancelled"
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_bad_documents_are_told_of_and_the_good_ones_summarised(system):
     sdk = system.sdk()
 
@@ -143,7 +143,7 @@ def test_a_private_address_is_refused_at_the_door(system):
         assert answer.json()["error"]["code"] == "private_address"
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_json_of_a_schema_is_asked_for_and_checked(system):
     schema = {
         "type": "object",

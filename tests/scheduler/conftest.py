@@ -133,9 +133,9 @@ class FakeStore:
 
 
 class FakeLease:
-    """A lease whose holder the test decides. `ttl_ms` is short so that nothing waits long."""
+    """A lease whose holder the test decides. `ttl_ms` is more than a busy loop stands still."""
 
-    def __init__(self, ttl_ms=60):
+    def __init__(self, ttl_ms=1_000):
         self.ttl_ms = ttl_ms
         self.fence = 0
         self.free = True
@@ -184,7 +184,7 @@ def reading():
     return lane
 
 
-async def _eventually(condition, timeout_s=5.0):
+async def _eventually(condition, timeout_s=60.0):
     async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110 - the fakes tell nobody
             await asyncio.sleep(0.002)

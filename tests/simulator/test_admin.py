@@ -9,6 +9,9 @@ async def test_requests_are_counted_by_their_id(stage):
     for _ in range(3):
         await sim.chat("do it [[id:job-7]]")
     seen = await sim.admin("GET", "requests/job-7")
+    came_ms = seen.pop("came_ms")
+    assert len(came_ms) == 3
+    assert came_ms == sorted(came_ms)
     assert seen == {
         "id": "job-7",
         "received": 3,
@@ -54,7 +57,7 @@ def test_the_last_well_formed_id_is_meant(body, marker):
 def test_only_the_latest_ids_are_kept():
     markers = Markers(2)
     for name in ("a", "b", "a", "c"):
-        markers.received(name)
+        markers.received(name, 0)
     assert [name for name, _ in markers.items()] == ["b", "c"]
     assert markers.forgotten == 1
 

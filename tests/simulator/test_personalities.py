@@ -24,6 +24,8 @@ HEAD = expected_answer(SAID)
 MESSAGES = {"model": CHAT, "messages": SAID}
 GEMINI = {"contents": [{"role": "user", "parts": [{"text": SAID[0]["content"]}]}]}
 
+SOON = httpx2.Timeout(60, read=0.2)
+
 
 def request(name, *, stream=False, key=None, model=CHAT):
     """Path, headers and body of a chat, below a provider's base address."""
@@ -105,7 +107,7 @@ def test_faults_on_the_wire_break_every_providers_answer(plays, name, stream):
         plays.arm(name, kind=kind)
         path, headers, body = request(name, stream=stream)
         with pytest.raises(httpx2.ReadTimeout):
-            plays.http.post(f"{plays.base(name)}/{path}", json=body, headers=headers, timeout=0.2)
+            plays.http.post(f"{plays.base(name)}/{path}", json=body, headers=headers, timeout=SOON)
     words = orjson.dumps(HEAD)[1:-1].decode()
     for kind in ("empty_body", "empty_choices", "empty_stream"):
         answer = broken(kind)

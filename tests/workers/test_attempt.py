@@ -338,7 +338,7 @@ async def test_cancelling_closes_the_socket_and_goes_on(transport):
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await asyncio.wait_for(server.gone.wait(), 2)
+        await asyncio.wait_for(server.gone.wait(), 60)
 
 
 async def test_trouble_of_our_own_is_not_blamed_on_the_provider(transport):

@@ -51,7 +51,7 @@ class Race:
             report = await self.attempt(**changes)
             if report.attempt.get("hedge", {}).get("outcome") == "stopped":
                 stopped = one if report.hedge.won else two
-                await asyncio.wait_for(stopped.gone.wait(), 5)
+                await asyncio.wait_for(stopped.gone.wait(), 60)
             return report
 
     async def attempt(self, **changes):
@@ -168,12 +168,12 @@ async def test_cancelling_closes_both_sockets(transport):
     async with serving(silent) as one, serving(silent) as two:
         race.servers = [one, two]
         task = asyncio.create_task(race.attempt())
-        await asyncio.wait_for(two.asked.wait(), 5)
+        await asyncio.wait_for(two.asked.wait(), 60)
         task.cancel()
         await asyncio.wait([task])
         assert task.cancelled()
         for server in (one, two):
-            await asyncio.wait_for(server.gone.wait(), 5)
+            await asyncio.wait_for(server.gone.wait(), 60)
 
 
 async def test_who_comes_second_to_the_gate_never_speaks():

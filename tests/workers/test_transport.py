@@ -21,7 +21,9 @@ from workers.failures import MaybeSent, NotSent, TransportFailure
 from workers.providers.base import HttpRequest
 from workers.transport import AioTransport, Timeouts, Transport
 
-QUICK = Timeouts(total_ms=3_000, connect_ms=500, first_byte_ms=300, idle_ms=300)
+QUICK = Timeouts(total_ms=60_000, connect_ms=60_000, first_byte_ms=600, idle_ms=600)
+HURRIED = Timeouts(connect_ms=300)
+PATIENT = Timeouts(total_ms=60_000, connect_ms=60_000, first_byte_ms=60_000, idle_ms=60_000)
 BODY = b'{"hello": 1}'
 
 
@@ -38,7 +40,7 @@ class Calls:
         self.wrote.set()
 
     async def read(
-        self, url: str, timeouts: Timeouts = QUICK, body: bytes = BODY
+        self, url: str, timeouts: Timeouts = PATIENT, body: bytes = BODY
     ) -> tuple[int, bytes]:
         request = HttpRequest("POST", url, {"content-type": "application/json"}, body)
         async with self.transport.open(request, timeouts, self.note) as exchange:
@@ -85,13 +87,13 @@ async def test_a_connection_that_is_never_accepted_is_not_sent(calls):
                 filler = fillers.enter_context(socket.socket())
                 filler.setblocking(False)
                 filler.connect_ex(full.getsockname())
-            failure = await fails(calls, url)
+            failure = await fails(calls, url, HURRIED)
     assert (failure.sent, failure.kind) == (False, FailureKind.UNREACHABLE)
 
 
 async def test_plain_http_where_tls_is_wanted_is_not_sent(calls):
     async with serving(always(b"HTTP/1.1 200 OK\r\n\r\n")) as server:
-        failure = await fails(calls, f"https://127.0.0.1:{server.port}/")
+        failure = await fails(calls, f"https://127.0.0.1:{server.port}/", HURRIED)
     assert (failure.sent, failure.kind) == (False, FailureKind.UNREACHABLE)
     assert server.requests == []
 
@@ -126,10 +128,10 @@ async def test_a_full_pool_is_not_sent():
     transport = Transport(AioTransport(proxies={}, max_connections=1))
     calls = Calls(transport)
     async with serving(handle) as server:
-        slow = Timeouts(total_ms=5_000, first_byte_ms=5_000)
+        slow = PATIENT
         first = asyncio.create_task(Calls(transport).read(server.url, slow))
         await server.asked.wait()
-        failure = await fails(calls, server.url)
+        failure = await fails(calls, server.url, HURRIED)
         assert not failure.sent
         first.cancel()
         await asyncio.gather(first, return_exceptions=True)
@@ -199,7 +201,7 @@ async def test_silence_after_the_request_is_a_timeout_that_may_have_been_sent(ca
     async with serving(handle) as server:
         failure = await fails(calls, server.url)
         assert (failure.sent, failure.kind) == (True, FailureKind.TIMEOUT)
-        await asyncio.wait_for(server.gone.wait(), 2)
+        await asyncio.wait_for(server.gone.wait(), 60)
 
 
 async def test_a_body_that_stalls_is_a_timeout(calls):
@@ -211,7 +213,7 @@ async def test_a_body_that_stalls_is_a_timeout(calls):
     async with serving(handle) as server:
         failure = await fails(calls, server.url)
         assert (failure.sent, failure.kind) == (True, FailureKind.TIMEOUT)
-        await asyncio.wait_for(server.gone.wait(), 2)
+        await asyncio.wait_for(server.gone.wait(), 60)
 
 
 async def test_the_idle_timeout_may_be_shorter_than_the_wait_for_the_first_byte(calls):
@@ -240,7 +242,7 @@ async def test_a_slow_drip_ends_with_the_total_timeout(calls, part):
             await peer.send(reply[at : at + 1])
             await asyncio.sleep(0.05)
 
-    drip = Timeouts(total_ms=500, connect_ms=500, first_byte_ms=300, idle_ms=300)
+    drip = Timeouts(total_ms=500, connect_ms=60_000, first_byte_ms=300, idle_ms=300)
     async with serving(handle) as server:
         failure = await fails(calls, server.url, drip)
     assert (failure.sent, failure.kind) == (True, FailureKind.TIMEOUT)
@@ -353,7 +355,7 @@ async def test_leaving_the_block_early_closes_the_socket(calls):
         async with calls.transport.open(request, QUICK) as exchange:
             async for _ in exchange.chunks():
                 break
-        await asyncio.wait_for(server.gone.wait(), 2)
+        await asyncio.wait_for(server.gone.wait(), 60)
 
 
 @pytest.mark.parametrize("when", ["head", "body", "writing"])
@@ -379,7 +381,7 @@ async def test_cancelling_closes_the_socket_and_leaves_nothing_behind(calls, whe
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
-        await asyncio.wait_for(server.gone.wait(), 3)
+        await asyncio.wait_for(server.gone.wait(), 60)
         gc.collect()
         await asyncio.sleep(0)
         assert {

@@ -58,6 +58,7 @@ local function settle(h, report)
   local cred = credential(h.lane, h.cred)
   if not cred or (report.reached and not report.used and report.uncertain) then return end
   local need, taken = need_of(h.need), tonumber(h.reserved)
+  if cred.seen and not report.reached then Q.settle(cred.log, taken, 1, 0) end
   for _, w in ipairs(cred.win) do
     local reserved, actual = Q.amount(w, need), 0
     if w.d == 'microusd' then  -- a call that was refused cost nothing

@@ -512,7 +512,7 @@ do
   function Q.bring(from, w)
     local now = NOW
     if from.t == 'sliding' and w.t == 'sliding' then
-      for _, e in ipairs(Q.sent(from, now - w.s)) do
+      for _, e in ipairs(Q.sent(from, now - w.s - w.g)) do
         NOW = e[1]
         Q.take(w, e[2])
       end

@@ -20,6 +20,7 @@ for _, s in ipairs(A.sent or {}) do
     local cred = credential(h.lane, h.cred)
     local need, at = need_of(h.need), math.min(s.at, NOW)
     for _, w in ipairs(cred and cred.win or {}) do Q.restamp(w, tonumber(h.reserved), at, Q.amount(w, need)) end
+    if cred and cred.seen then Q.restamp(cred.log, tonumber(h.reserved), at, 1) end
     call('HSET', job_key(s.id), 'reserved', at)
   end
 end

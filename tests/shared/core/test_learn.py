@@ -135,6 +135,29 @@ def test_a_certain_span_never_shrinks_by_hints():
     assert after((found,), *hints) == (found,)
 
 
+LOOSE = Known(Window("requests/7s", Dimension.REQUESTS, 300, 7_000, source="header"), loose=True)
+
+
+@pytest.mark.parametrize(
+    "hint",
+    [
+        header(300, remaining=300, reset_ms=0),
+        header(300, remaining=299, reset_ms=None),
+        header(300, remaining=0, reset_ms=None),
+        header(300, remaining=299, reset_ms=3),  # of a bucket, a fifth of a call is missing
+        header(300, remaining=298, reset_ms=21),
+    ],
+)
+def test_a_process_that_has_just_begun_makes_no_span_shorter_by_a_hint_that_says_nothing(hint):
+    assert after((LOOSE,), hint) == (LOOSE,)
+
+
+def test_what_says_nothing_of_a_span_does_not_hide_what_does():
+    little = header(300, remaining=299, reset_ms=3)
+    assert told(after((LOOSE,), little, bucket(3, 300, 5_000))) == [(300, 7_000, "header")]
+    assert told(after((LOOSE,), little, bucket(299, 300, 5_000))) == [(300, 5_000, "header")]
+
+
 @pytest.mark.parametrize(
     ("measured", "taken"),
     [

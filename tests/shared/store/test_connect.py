@@ -70,7 +70,7 @@ async def until(holds: Callable[[], Awaitable[bool]]) -> None:
 async def closed():
     """Holds the loop open until TLS has said goodbye: closing a client does not wait for it."""
     yield
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while _transports():  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.005)
 
