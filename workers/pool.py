@@ -37,6 +37,7 @@ from shared.supply import NO_ROWS, Base, Live, Supply, assemble
 from workers import attempt, checking
 from workers.checking import Check
 from workers.hedger import Hedger
+from workers.means import Means
 from workers.sandbox import Sandbox
 from workers.sounds import Sounds
 from workers.summaries.step import Summaries
@@ -118,9 +119,11 @@ class Pool:
         lanes = self._lanes = Lanes(client, broker.prefix)
         router = NewestRouter(live, self.settings.context_margin)
         files = Files(client, broker.prefix)
-        kin = (self._jobs, lanes, files, self._objects, self._transport, self._sandbox, router)
-        self._summaries = summaries_of(self.settings, *kin)
-        self._transcriptions = transcriptions_of(self.settings, *kin)
+        means = Means(
+            self.settings, self._jobs, lanes, files, self._objects, self._transport, self._sandbox,
+            router,
+        )  # fmt: skip
+        self._summaries, self._transcriptions = summaries_of(means), transcriptions_of(means)
         if self.settings.hedge_share:
             self._hedger = Hedger(lanes, self.settings)
         if await lanes.version() is None:
