@@ -5,12 +5,19 @@ holes between what stays. Code that is imported afterwards takes their place: me
 each process for as long as it runs.
 """
 
+import contextlib
+import ctypes
 import os
 from dataclasses import replace
+from typing import Final
 
 from shared import log, tokens
 from shared.settings import Settings
 from shared.supply import NO_ROWS, Base, assemble
+
+ARENAS: Final = 2
+MAPPED_FROM_BYTES: Final = 128 * 1024
+_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8  # as <malloc.h> numbers them
 
 
 def begun(settings: Settings, process: str, *, counting: bool) -> Base:
@@ -18,8 +25,20 @@ def begun(settings: Settings, process: str, *, counting: bool) -> Base:
 
     `counting` where requests are counted in tokens from the first moment on.
     """
+    _give_back_what_is_freed()
     log.configure(level=settings.log_level, format_=settings.log_format, keys={"process": process})
     if counting:
         tokens.load()
     base = Base.of_settings(settings, os.environ)
     return replace(base, first=assemble(base, NO_ROWS))
+
+
+def _give_back_what_is_freed() -> None:
+    """Parts of files go back to the system with their last use, whichever thread read them.
+
+    Else glibc keeps them for later, in a pool of its own for each thread: some MB a file.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # another C library has its own way
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_ARENA_MAX, ARENAS)
+        mallopt(_M_MMAP_THRESHOLD, MAPPED_FROM_BYTES)
