@@ -57,7 +57,8 @@ async def create(service: Service, call: Call) -> None:
     def made(was: Row | None, _rows: Rows) -> Row:
         if was is not None or asked.id in taken:
             raise Refused(
-                f"id: there is a provider {asked.id} already",
+                f"id: there is a provider {asked.id} already: PATCH /v1/providers/{asked.id}"
+                " changes one that was added here, another id adds another",
                 status=409,
                 param="id",
                 code="provider_exists",
@@ -167,6 +168,11 @@ async def _views(service: Service, call: Call, only: str | None) -> list[dict[st
                 "status": _status(mine, held, rests),
                 "deployments": len(supply.whole.by_provider.get(provider.name, ())),
                 "credentials": sum(one.enabled and not one.problem for one in held),
+                "plans": [
+                    {"credential": one.ref.id, "plan": one.ref.plan, "source": one.plan_source}
+                    for one in held
+                    if one.enabled and not one.problem
+                ],
                 "health": _health(held, rests, checks),
                 "breakers": _breakers(provider.name, rests, failures),
                 "lanes": [lane_view(lane) for lane in mine],

@@ -23,6 +23,7 @@ from shared.catalog import Catalog, Provider
 from shared.catalog_schema import Config, ProviderDoc
 from shared.core.candidates import FREE_PLANS
 from shared.core.model import CredentialRef
+from shared.core.organisations import Member, Told, owners, told_of
 from shared.credentials import ApiKey, ApiKeys, Credentials, Secret
 from shared.errors import ConfigError, StoreError
 from shared.settings import Settings
@@ -43,7 +44,7 @@ class Base:
     """What a process is given at its start and never changes.
 
     `ours` None: our own catalog.yaml, with the files `refreshed` and `engines` over it, read when
-    it is needed.
+    it is needed. `first` is its supply without any row, where that has been assembled already.
     """
 
     config: Config
@@ -53,6 +54,7 @@ class Base:
     engines: Path | None = None
     vault: Vault | None = None
     allow_private: bool = False
+    first: "Supply | None" = field(default=None, repr=False)
 
     @classmethod
     def of_settings(cls, settings: Settings, env: Mapping[str, str]) -> Self:
@@ -73,6 +75,7 @@ class Held:
 
     `source` is `api`, `configuration`, `environment` or `none` (no key needed). `plan_source` is
     `declared`, `detected` or `default`. `problem` says why it is not in use, "" where it is.
+    `told` is the organisation that its provider's answers name.
     """
 
     ref: CredentialRef
@@ -84,6 +87,19 @@ class Held:
     problem: str = ""
     created_ms: int | None = None
     updated_ms: int | None = None
+    told: Told | None = None
+
+    @property
+    def organisation(self) -> str | None:
+        """Whose account it belongs to: as stated, else as its provider told."""
+        return self.ref.organisation or (self.told.name if self.told else None)
+
+    @property
+    def organisation_source(self) -> str | None:
+        """Who says so: `declared`, `header` or `429`."""
+        if self.ref.organisation:
+            return "declared"
+        return self.told.source if self.told else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +163,7 @@ def assemble(base: Base, rows: Rows) -> Supply:
         held.append(one)
         if secret is not None:
             secrets[id_] = secret
+    held = _of_organisations(held, whole, rows)
     refs = tuple(one.ref for one in held if one.enabled and not one.problem)
     refs = _without_needless(refs, found)
     return Supply(
@@ -245,6 +262,23 @@ def _stored(
     return shown, secret
 
 
+def _of_organisations(held: Iterable[Held], whole: Catalog, rows: Rows) -> list[Held]:
+    """With what was told of their accounts: keys of one account share its limits, if it has any.
+
+    That is so where the provider counts by organisation. A key that is not in use shares nothing.
+    """
+    known = [replace(one, told=told_of(rows.organisations.get(one.ref.id, ""))) for one in held]
+    members: dict[str, list[Member]] = {}
+    for one in known:
+        provider = whole.provider(one.ref.provider)
+        if provider and provider.scope == "organisation" and one.enabled and not one.problem:
+            stated = one.ref.owner if one.ref.organisation else None
+            member = Member(one.ref.id, stated, one.told.name if one.told else None)
+            members.setdefault(provider.name, []).append(member)
+    shares = {id_: owner for each in members.values() for id_, owner in owners(each).items()}
+    return [replace(one, ref=replace(one.ref, shares=shares.get(one.ref.id))) for one in known]
+
+
 def _told(ref: CredentialRef, row: Row) -> CredentialRef:
     allowed = row.get("allowed_models")
     return replace(
@@ -283,7 +317,7 @@ class Live:
     def __init__(self, base: Base, tables: Tables, listener: Tables | None = None) -> None:
         self.base = base
         self.tables = tables
-        self.current = assemble(base, NO_ROWS)
+        self.current = base.first or assemble(base, NO_ROWS)
         self._listener = listener or tables
         self._hear: list[Callable[[Supply], None]] = []
         self._lock = asyncio.Lock()

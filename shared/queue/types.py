@@ -16,7 +16,7 @@ from shared.core.sharing import Sharing
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A job to accept. `doc` is JSON that never changes afterwards (see `JobDoc` in store/jobs).
+    """A job to accept. `doc` is JSON that never changes afterwards (see `shared.submission`).
 
     `candidates` are lanes in order of preference, `lane` the first of them; the worker of any of
     them may run the job. `paid_lanes` are candidates that cost more: no lane steals a job for them,
@@ -198,6 +198,7 @@ class Report:
     state: bytes = b"null"
     awaits: int = 0
     progress: dict[str, Any] | None = None
+    organisation: str | None = None  # as the answer told it: `core/organisations.py`
 
     def __post_init__(self) -> None:
         if len(self.outbox) > MOST_CHILDREN:
