@@ -11,7 +11,7 @@ import structlog
 
 from scheduler.bell import Bell
 from scheduler.ports import SchedulerStore
-from shared.core.backlog import Move
+from shared.core.backlog import Move, Snapshot
 from shared.core.rebalance import Plan, plan
 
 log = structlog.get_logger(__name__)
@@ -23,6 +23,7 @@ MOVES_A_PASS = 10_000
 LEAST_LOOK_S = 0.05
 WEIGHT = 0.2
 PASSES = 8
+PAYMENTS_TOLD = 50
 
 
 class Rebalance:
@@ -83,10 +84,12 @@ class Rebalance:
 
     async def once(self) -> int:
         """Plans on a fresh snapshot and carries the plan out; returns the jobs moved."""
-        loop = asyncio.get_running_loop()
-        began = loop.time()
+        clock = asyncio.get_running_loop().time
+        began = clock()
         snapshot = replace(await self._store.snapshot(), lead_ms=self._lead_ms)
+        read = clock()
         found = await asyncio.to_thread(plan, snapshot)
+        planned = clock()
         moved = 0
         for move in found.moves:
             if moved >= MOVES_A_PASS:
@@ -95,7 +98,9 @@ class Rebalance:
             moved += await self._carry_out(move, MOVES_A_PASS - moved)
         if found.moves:
             log.info("rebalanced", moves=len(found.moves), jobs=moved)
-        self._pass_s += WEIGHT * (loop.time() - began - self._pass_s)
+        ended = clock()
+        _tell(snapshot, found, read - began, planned - read, ended - planned)
+        self._pass_s += WEIGHT * (ended - began - self._pass_s)
         await self._sleep_until(began, snapshot.now_ms, found)
         return moved
 
@@ -118,3 +123,28 @@ class Rebalance:
             if done < batch:
                 break
         return moved
+
+
+def _tell(snapshot: Snapshot, found: Plan, read_s: float, plan_s: float, carry_s: float) -> None:
+    """Says what a pass took and, of each payment, what free lanes would have started in time."""
+    log.debug(
+        "planned",
+        at_ms=snapshot.now_ms,
+        lead_ms=snapshot.lead_ms,
+        look_ms=found.look_ms,
+        queued=snapshot.queued,
+        moves=len(found.moves),
+        read_ms=round(1_000 * read_s),
+        plan_ms=round(1_000 * plan_s),
+        carry_ms=round(1_000 * carry_s),
+    )
+    for one in found.payments[:PAYMENTS_TOLD]:
+        log.info(
+            "pays",
+            at_ms=snapshot.now_ms,
+            source=one.source,
+            target=one.target,
+            jobs=one.jobs,
+            deadline_ms=one.deadline_ms,
+            free={each.lane: [each.starts, each.taken] for each in one.free},
+        )

@@ -1,7 +1,7 @@
 """What is left of lanes and of the day's money while jobs are handed out to them."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from shared.core.backlog import LaneReading, Snapshot
 from shared.core.eta import P95_SERVICE
@@ -9,6 +9,15 @@ from shared.core.tank import Tank
 
 UNKNOWN_CALL_MS = 1_000.0
 SLOTS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a plan saw of a free lane: calls it starts in time, and how many of them others have."""
+
+    lane: str
+    starts: int
+    taken: int
 
 
 class Room:
@@ -37,6 +46,15 @@ class Room:
     def spare(self, lane: str, by_ms: int) -> int:
         """What a free lane can still start so that 95 of 100 of its calls end by then."""
         return self._spare(lane, by_ms - P95_SERVICE * self._calls_ms.get(lane, 0.0))
+
+    def seen(self, lanes: Iterable[str], by_ms: int) -> tuple[Seen, ...]:
+        """What free lanes had and have for jobs due then; those set aside are left out."""
+        known = [lane for lane in lanes if lane in self.tanks]
+        taken = [self.used.get(lane, 0) for lane in known]
+        return tuple(
+            Seen(lane, self.spare(lane, by_ms) + used, used)
+            for lane, used in zip(known, taken, strict=True)
+        )
 
     def paid_spare(self, lane: str, by_ms: int) -> int:
         """What a paid lane can still start so that an average call ends by then."""

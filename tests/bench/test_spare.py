@@ -22,7 +22,7 @@ def judged(key, *found):
 
 
 def free(*at_s, limits=TWO_A_MINUTE, **given):
-    return Key("p", limits, "input+output", uses=calls(*at_s), **given)
+    return Key("p", "k", limits, "input+output", uses=calls(*at_s), **given)
 
 
 def test_a_free_key_with_room_at_once_makes_it_needless():
