@@ -4,6 +4,8 @@ A plan names the moment when paying must begin at the latest: the duty sleeps no
 """
 
 import asyncio
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import replace
 from math import inf
 
@@ -19,6 +21,7 @@ log = structlog.get_logger(__name__)
 DEBOUNCE_S = 0.06
 SAFETY_S = 7.0
 MOVE_BATCH = 500
+MOVES_A_CALL = 64
 MOVES_A_PASS = 10_000
 LEAST_LOOK_S = 0.05
 WEIGHT = 0.2
@@ -90,12 +93,7 @@ class Rebalance:
         read = clock()
         found = await asyncio.to_thread(plan, snapshot)
         planned = clock()
-        moved = 0
-        for move in found.moves:
-            if moved >= MOVES_A_PASS:
-                self._bell.ring()
-                break
-            moved += await self._carry_out(move, MOVES_A_PASS - moved)
+        moved = await self.carry_out(found.moves)
         if found.moves:
             log.info("rebalanced", moves=len(found.moves), jobs=moved)
         ended = clock()
@@ -113,16 +111,31 @@ class Rebalance:
             self._look_at = began + (found.look_ms - now_ms) / 1_000
         await self._store.look(look_ms, found.notice_ms or self._lead_ms)
 
-    async def _carry_out(self, move: Move, most: int) -> int:
-        moved, wanted = 0, min(move.count, most)
-        while moved < wanted:
-            batch = min(MOVE_BATCH, wanted - moved)
-            part = replace(move, count=batch)
-            done = await self._store.move(part, self._fence)
-            moved += done
-            if done < batch:
-                break
+    async def carry_out(self, moves: Iterable[Move]) -> int:
+        """All of them, in order, as many in a call as it may move jobs; returns the jobs moved."""
+        left, moved = deque(moves), 0
+        while left and moved < MOVES_A_PASS:
+            batch, rest = batch_of(left)
+            done = await self._store.move(batch, self._fence)
+            moved += sum(done)
+            if rest is not None and done[-1] == batch[-1].count:  # else no more of it is there
+                left.appendleft(rest)
+        if left:
+            self._bell.ring()
         return moved
+
+
+def batch_of(left: deque[Move]) -> tuple[list[Move], Move | None]:
+    """Takes moves off `left` for one call, and what of the last of them is for the next."""
+    batch, room = list[Move](), MOVE_BATCH
+    while left and room and len(batch) < MOVES_A_CALL:
+        move = left.popleft()
+        part = replace(move, count=min(move.count, room))
+        batch.append(part)
+        room -= part.count
+        if part.count < move.count:
+            return batch, replace(move, count=move.count - part.count)
+    return batch, None
 
 
 def _tell(snapshot: Snapshot, found: Plan, read_s: float, plan_s: float, carry_s: float) -> None:

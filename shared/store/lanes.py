@@ -269,26 +269,13 @@ class Lanes:
                 f"{self._prefix}look", mapping={"at": at_ms, "notice": notice_ms}
             )
 
-    async def move(self, move: Move, fence: int) -> int:
-        """Moves queued jobs; returns how many. An older leader's fence is refused."""
+    async def move(self, moves: Sequence[Move], fence: int) -> Sequence[int]:
+        """Moves queued jobs, all in one call; returns how many by move. An old fence is refused."""
         with store_errors("move"):
-            return int(
-                await self._scripts(
-                    "move",
-                    {
-                        "from": move.source,
-                        "to": move.target,
-                        "most": move.count,
-                        "class": int(move.priority),
-                        "sig": move.signature,
-                        "reason": move.reason,
-                        "due": move.deadline_ms,
-                        "after": move.after_ms,
-                        "pays": move.pays,
-                        "fence": fence,
-                    },
-                )
+            done = await self._scripts(
+                "move", {"moves": [_as_asked(move) for move in moves], "fence": fence}
             )
+        return [int(each) for each in done]
 
     async def events(self) -> AsyncIterator[LaneEvent]:
         """Announcements as they come; StoreError when the connection breaks."""
@@ -303,6 +290,21 @@ class Lanes:
                     yield event
         finally:
             await subscription.aclose()  # type: ignore[no-untyped-call]
+
+
+def _as_asked(move: Move) -> dict[str, Any]:
+    asked = {
+        "from": move.source,
+        "to": move.target,
+        "most": move.count,
+        "class": int(move.priority),
+        "sig": move.signature,
+        "reason": move.reason,
+        "due": move.deadline_ms,
+        "after": move.after_ms,
+        "pays": move.pays,
+    }
+    return {name: value for name, value in asked.items() if value is not None}
 
 
 def _text(value: str | bytes) -> str:

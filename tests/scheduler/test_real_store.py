@@ -120,11 +120,11 @@ async def test_a_former_leaders_move_and_cleaning_are_refused_and_change_nothing
     (group,) = (one for one in snapshot.groups if one.count)
     move = Move(A, B, 1, Priority.NORMAL, group.signature, "sooner")
     with pytest.raises(StaleFence):
-        await store.move(move, old)
+        await store.move([move], old)
     with pytest.raises(StaleFence):
         await store.clean(old, 10)
     assert await standing(store) == {A: 1}
-    assert await store.move(move, new) == 1
+    assert await store.move([move], new) == [1]
     assert await standing(store) == {B: 1}
 
 
@@ -255,10 +255,22 @@ async def test_a_move_for_a_deadline_takes_those_due_in_its_span_and_the_first_d
     (group,) = (one for one in (await store.snapshot()).groups if one.count)
     move = Move(A, B, 2, Priority.NORMAL, group.signature, "deadline")
     span = replace(move, after_ms=found[1].deadline_ms, deadline_ms=found[4].deadline_ms)
-    assert await store.move(span, fence) == 2
+    assert await store.move([span], fence) == [2]
     lanes = {n: (await accepting.get(f"job{n}", "t")).lane for n in (*due_s, 6)}
     assert [n for n, lane in lanes.items() if lane == B] == [2, 3]
-    assert await store.move(replace(span, count=9), fence) == 1  # job4
+    assert await store.move([replace(span, count=9)], fence) == [1]  # job4
+
+
+async def test_moves_made_in_one_call_are_made_in_their_order(client, store):
+    await publish(client, A, B)
+    accepting = await accept(client, *(job(n, deadline_ms=1_000 * (60 + n)) for n in range(4)))
+    fence, _ = await leader(client).acquire()
+    (group,) = (one for one in (await store.snapshot()).groups if one.count)
+    there = Move(A, B, 3, Priority.NORMAL, group.signature, "deadline", 1 << 50, 0)
+    back = replace(there, source=B, target=A, count=1)
+    assert await store.move([there, back, there], fence) == [3, 1, 2]
+    lanes = [(await accepting.get(f"job{n}", "t")).lane for n in range(4)]
+    assert lanes == [B, B, B, B]
 
 
 async def test_a_job_about_to_be_paid_for_goes_to_a_free_lane_that_can_start_it_at_once(
@@ -279,11 +291,11 @@ async def test_a_job_about_to_be_paid_for_goes_to_a_free_lane_that_can_start_it_
     (group,) = (one for one in (await store.snapshot()).groups if one.count)
     move = Move(A, PAID, 2, Priority.NORMAL, group.signature, "deadline", pays=True)
     move = replace(move, deadline_ms=group.due[-1].deadline_ms, after_ms=0)
-    assert await store.move(move, fence) == 2
+    assert await store.move([move], fence) == [2]
     assert await stands() == [B, PAID, A], "one a time: the next sees what is left"
-    assert await store.move(move, fence) == 1
+    assert await store.move([move], fence) == [1]
     assert await stands() == [B, PAID, PAID], "it would not be the next there"
-    assert await store.move(replace(move, source=B), fence) == 1
+    assert await store.move([replace(move, source=B)], fence) == [1]
     assert await stands() == [PAID, PAID, PAID]
 
 

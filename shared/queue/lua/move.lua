@@ -5,8 +5,9 @@
 --   to start stays; with `due` only jobs whose deadline is after `after` and at or before `due`, from the front;
 --   `pays`: `to` costs money, so a job that a free lane can start at once goes there instead, once.
 --   `fence`: the leader's; an older one than the newest seen is refused.
--- Returns the number of jobs moved. A lane move takes only jobs that list `to` as a candidate, and
--- looks at 4 x most + 64 jobs at the most.
+--   Or {moves: [such], fence}: one after the other, in one call.
+-- Returns the number of jobs moved, of `moves` a list of them. A lane move takes only jobs that list `to`
+-- as a candidate, and looks at 4 x most + 64 jobs at the most.
 if A.fence then
   local seen = tonumber(call('GET', P .. 'leader:fence') or '0')
   if A.fence < seen then return redis.error_reply('STALE a newer leader acts') end
@@ -73,25 +74,35 @@ local function take_some(q, at)
   return #ids == room
 end
 
-for _, id in ipairs(A.ids or {}) do shift(id) end
-local looked = 0
-for _, class in ipairs(A.ids and {} or A.class and { A.class } or { 2, 1, 0 }) do
-  local tenants = {}
-  for _, tenant in ipairs(call('ZREVRANGE', P .. 'ring:' .. A.from .. ':' .. class, 0, 63)) do
-    tenants[#tenants + 1] = { q = P .. 'q:' .. A.from .. ':' .. class .. ':' .. tenant, skip = 0, looked = 0 }
-  end
-  local busy = true
-  while busy and moved < A.most and looked < A.most * 4 + 64 do
-    busy = false
-    for _, at in ipairs(tenants) do
-      local before = at.looked
-      if not at.over and moved < A.most then
-        at.over = not take_some(at.q, at)
-        busy = busy or not at.over
+local function carry_out()
+  moved = 0
+  for _, id in ipairs(A.ids or {}) do shift(id) end
+  local looked = 0
+  for _, class in ipairs(A.ids and {} or A.class and { A.class } or { 2, 1, 0 }) do
+    local tenants = {}
+    for _, tenant in ipairs(call('ZREVRANGE', P .. 'ring:' .. A.from .. ':' .. class, 0, 63)) do
+      tenants[#tenants + 1] = { q = P .. 'q:' .. A.from .. ':' .. class .. ':' .. tenant, skip = 0, looked = 0 }
+    end
+    local busy = true
+    while busy and moved < A.most and looked < A.most * 4 + 64 do
+      busy = false
+      for _, at in ipairs(tenants) do
+        local before = at.looked
+        if not at.over and moved < A.most then
+          at.over = not take_some(at.q, at)
+          busy = busy or not at.over
+        end
+        looked = looked + at.looked - before
       end
-      looked = looked + at.looked - before
     end
   end
+  return moved
+end
+
+local given, done = A.moves, {}
+for i, one in ipairs(given or { A }) do
+  A = one
+  done[i] = carry_out()
 end
 flush()
-return moved
+return given and done or done[1]
