@@ -39,13 +39,17 @@ async def kept(redis: Redis, records: Sequence[JobRecord], prefix: str = "{hr}:"
     held: dict[str, tuple[int, int]] = {}
     events: dict[str, list[tuple[str, Told]]] = {}
     for record in records:
-        need = await redis.hget(f"{prefix}job:{record.id}", "need")
-        into, out, *_ = (int(each) for each in (need or b"0,0").split(b","))
+        need = _bytes(await redis.hget(f"{prefix}job:{record.id}", "need") or b"0,0")
+        into, out, *_ = (int(each) for each in need.split(b","))
         held[record.id] = into, out
         if record.cost_microusd or record.status is not Status.COMPLETED:
             lines = await redis.lrange(f"{prefix}ev:{record.id}", 0, -1)
-            events[record.id] = [_event(line) for line in lines]
+            events[record.id] = [_event(_bytes(line)) for line in lines]
     return Kept(held, events)
+
+
+def _bytes(text: bytes | str) -> bytes:
+    return text if isinstance(text, bytes) else text.encode()
 
 
 def _event(line: bytes) -> tuple[str, Told]:
@@ -70,6 +74,7 @@ def story(record: JobRecord, kept: Kept, pays: Sequence[Told], plans: Sequence[T
         "used": _used(record),
         "put": [_put(kind, told) for kind, told in kept.events.get(record.id, ()) if _moves(kind)],
         "attempts": [_attempt(one, since) for one in calls],
+        "started_ms": record.started_ms and record.started_ms - since,
         "ended_ms": (record.completed_ms or deadline) - since,
         "begun_by": begun_by(kept.events.get(record.id, ())),
         "plans_ms": [each["at_ms"] - since for each in looks][-10:],
@@ -111,7 +116,7 @@ def _attempt(one: Told, since: int) -> Told:
 
 def _used(record: JobRecord) -> tuple[int, int] | None:
     usage = record.usage
-    return usage and (usage.input_tokens, usage.output_tokens)
+    return None if usage is None else (usage.input_tokens, usage.output_tokens)
 
 
 def _belief(pays: Sequence[Told], begun: int, deadline: int, since: int) -> Told | None:

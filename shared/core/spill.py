@@ -213,7 +213,7 @@ def _watch_s(one: _Promise, room: Room) -> float:
 
 
 def _takes_ms(lane: str, room: Room) -> float:
-    return P99_SERVICE * room.paid_call_ms(lane) + HELD_UP_MS
+    return P99_SERVICE * room.paid_held_ms(lane) + HELD_UP_MS
 
 
 def _notice_ms(snapshot: Snapshot, room: Room, takes: Mapping[str, float]) -> int | None:

@@ -1,4 +1,4 @@
--- uses: prelude lanes quota accepting claiming
+-- uses: prelude lanes quota accepting claiming usage
 -- Moves waiting jobs to another lane; a running job is never moved. Their scores are kept.
 -- ARGS[1]: {to, reason, ids}, or {to, reason, from, class (nil: all, bulk first), most, fence,
 --   sig (nil: any), due (ms, nil: any), after (ms)}: from the back of each tenant's queue, so that what is about
@@ -22,9 +22,27 @@ local function may(sig)
   return false
 end
 
--- The free lane where a job would be the next and fits now: windows are reckoned with average calls,
--- and what is too little for one of those may do for this one. One job a lane: the next sees what is left.
-local TRIES = 8
+-- How many average calls of a lane its keys take now, as far as windows say; no more than `most` each.
+local function takes_now(l, c, class, most)
+  local p, sum = read_pace(deployment_of(l.name)), 0
+  local out = math.max(p.out, 0)
+  local each = { i = math.max(p['in'], 0), o = out, m = out, a = math.max(p.audio, 0) }
+  for _, cred in ipairs(c.creds) do
+    local shut = #cred.win == 0 or resting(l.name, cred) > NOW or crowded(l.name, cred, class)
+    local room = shut and 0 or most
+    for _, w in ipairs(cred.win) do
+      local amount = Q.amount(w, each)
+      if amount > 0 then room = math.min(room, math.floor(Q.free(w) / amount)) end
+    end
+    sum = sum + room
+  end
+  return sum
+end
+
+-- The free lane that can start a job now, together with all that stands before it there: windows are
+-- reckoned with average calls, and what is too little for one of those may do for this one; and what a
+-- plan reckoned to be started by now may still wait for a worker's turn. The next job sees what is left.
+local TRIES = 16
 local tried = {}
 local function free_now(h)
   local class = tonumber(h.priority)
@@ -32,9 +50,9 @@ local function free_now(h)
     local l, c, ahead = lane_of(name), config(name), 0
     for k = 0, class do ahead = ahead + l['n' .. k] end
     tried[name] = tried[name] or 0
-    if name ~= h.lane and c and not c.free and not l.full and l.reason ~= 'cooldown' and ahead == 0 and tried[name] < TRIES then
+    if c and not c.free and not l.full and l.reason ~= 'cooldown' and tried[name] < TRIES then
       tried[name] = tried[name] + 1
-      if fit(l, c, need_of(h.need), class) then
+      if fit(l, c, need_of(h.need), class) and (ahead == 0 or takes_now(l, c, class, ahead + 1) > ahead) then
         unpark(l)
         return name
       end
@@ -53,7 +71,7 @@ local function shift(id)
   local free = A.pays and where == 'lane' and free_now(h)
   local to, reason = free or A.to, free and 'room' or A.reason or 'moved'
   call('HSET', job_key(id), 'lane', to, unpack(free and { 'spared', 1 } or {}))
-  event(id, h.watch, 'job.moved', cjson.encode({ from = from, to = to, reason = reason }))
+  if to ~= from then event(id, h.watch, 'job.moved', cjson.encode({ from = from, to = to, reason = reason })) end
   if where == 'delay' then wait_until(id, to, tonumber(due))
   elseif where == 'quarantine' then call('ZADD', P .. 'quarantine', h.score, id)
   else enter(id, to, h) end

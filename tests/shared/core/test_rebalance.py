@@ -239,6 +239,18 @@ class TestLastMoment:
         assert self.look(self.late(61, 60), replace(self.paid(), dead=True)).look_ms is None
         assert self.look(self.late(61, 60), paid_left_microusd=0).moves == ()
 
+    def test_what_holds_calls_up_makes_the_last_moment_earlier_and_a_free_lane_slower(self):
+        held = replace(self.paid(), pace=Pace(9, total_ms=1_000, held_ms=3_000))
+        sooner_ms = 1_000 * P99_SERVICE * 2
+        assert self.look(self.late(61, 60), held).look_ms == pytest.approx(
+            self.look(self.late(61, 60)).look_ms - sooner_ms, abs=2
+        )
+        assert self.look(self.late(30, 2), held).moves, "it may still do: it is paid for"
+        busy = replace(lane(A), pace=Pace(9, total_ms=10, held_ms=10_000))
+        late = Snapshot(NOW_MS, (busy, self.paid()), (self.late(20, 40),), self.costs)
+        (move,) = plan(replace(late, lead_ms=NEVER_AGAIN_MS)).moves
+        assert move.count == 10, "29.96 s are taken off: ten start in time"
+
     def test_past_the_last_moment_it_is_still_paid_for_while_an_average_call_ends_in_time(self):
         (move,) = self.look(self.late(30, 2)).moves
         assert move.count == 28
