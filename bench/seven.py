@@ -4,6 +4,11 @@ The providers are the simulator's preset `seven`: seven wires, two keys each, wi
 caps of days. A backlog waits for free quota; callers hold chats; then a crowd comes in a hurry,
 more than free quota starts in time: only of these may any be paid. Judged are what callers got and,
 after the run, by the providers' own rules, whether any paid call was needless (`bench/spare.py`).
+
+`needless_paid_calls` is judged by hindsight: by what every call did use. `needless_knowably` counts
+those of them where a key had room also by what could be known when the paid call began: what had
+not ended by then, and what was begun later, counts what it held. Each is told with its story
+(`bench/seven_trace.py`), as is each job that was not done.
 """
 
 from collections import Counter

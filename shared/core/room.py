@@ -23,14 +23,14 @@ class Seen:
 class Room:
     """The lanes' tanks, less what was handed out, and what may still be promised of the cap."""
 
-    __slots__ = ("_calls_ms", "_held_ms", "_slowest_ms", "budget", "now_ms", "tanks", "used")
+    __slots__ = ("_calls_ms", "_held_up_ms", "_slowest_ms", "budget", "now_ms", "tanks", "used")
 
     def __init__(self, snapshot: Snapshot, tanks: Mapping[str, Tank]) -> None:
         self.tanks = {**tanks, **_unmeasured(snapshot, tanks)}
         self.budget = _budget(snapshot)
         self.now_ms = snapshot.now_ms
         self._calls_ms = {one.lane: _call_ms(one) for one in snapshot.lanes}
-        self._held_ms = {one.lane: _held_ms(one) for one in snapshot.lanes}
+        self._held_up_ms = {one.lane: _held_up_ms(one) for one in snapshot.lanes}
         self._slowest_ms = max(self._calls_ms.values(), default=0.0) or UNKNOWN_CALL_MS
         self.used: dict[str, int] = {}
 
@@ -46,7 +46,8 @@ class Room:
 
     def spare(self, lane: str, by_ms: int) -> int:
         """What a free lane can still start so that 95 of 100 of its calls end by then."""
-        return self._spare(lane, by_ms - P95_SERVICE * self._held_ms.get(lane, 0.0))
+        takes_ms = P95_SERVICE * self._calls_ms.get(lane, 0.0) + self.held_up_ms(lane)
+        return self._spare(lane, by_ms - takes_ms)
 
     def seen(self, lanes: Iterable[str], by_ms: int) -> tuple[Seen, ...]:
         """What free lanes had and have for jobs due then; those set aside are left out."""
@@ -65,9 +66,9 @@ class Room:
         """How long its calls take; where that was not measured, as long as the slowest lane's."""
         return self._calls_ms.get(lane) or self._slowest_ms
 
-    def paid_held_ms(self, lane: str) -> float:
-        """The same with what holds them up before and after."""
-        return max(self._held_ms.get(lane, 0.0), self.paid_call_ms(lane))
+    def held_up_ms(self, lane: str) -> float:
+        """How long its jobs are held before and after the call, as measured."""
+        return self._held_up_ms.get(lane, 0.0)
 
     def pay(self, jobs: int, cost_microusd: int) -> int:
         """How many of the jobs the cap allows; they are paid."""
@@ -99,9 +100,10 @@ def _call_ms(reading: LaneReading) -> float:
     return (reading.pace.total_ms or 0.0) if reading.pace else 0.0
 
 
-def _held_ms(reading: LaneReading) -> float:
-    """How long its jobs are held: a busy machine is late with a call, and with telling its end."""
-    return max(_call_ms(reading), (reading.pace.held_ms or 0.0) if reading.pace else 0.0)
+def _held_up_ms(reading: LaneReading) -> float:
+    """How much longer than their calls its jobs are held: what a busy machine costs."""
+    pace = reading.pace
+    return max((pace.held_ms or 0.0) - (pace.total_ms or 0.0), 0.0) if pace else 0.0
 
 
 def _budget(snapshot: Snapshot) -> int | None:

@@ -19,7 +19,7 @@ from shared.core.backlog import Due, Group, Move, Snapshot
 from shared.core.candidates import is_free
 from shared.core.cost import cost_microusd
 from shared.core.eta import P99_SERVICE
-from shared.core.last_moment import HELD_UP_MS, Owed, cannot_wait, takes_s, waits_s
+from shared.core.last_moment import HELD_UP_MS, HELD_UP_TIMES, Owed, cannot_wait, takes_s, waits_s
 from shared.core.model import CredentialRef, Deployment, Priority, Usage, lane_id
 from shared.core.room import Room, Seen
 from shared.core.tank import Tank
@@ -213,7 +213,8 @@ def _watch_s(one: _Promise, room: Room) -> float:
 
 
 def _takes_ms(lane: str, room: Room) -> float:
-    return P99_SERVICE * room.paid_held_ms(lane) + HELD_UP_MS
+    held_up_ms = max(HELD_UP_MS, HELD_UP_TIMES * room.held_up_ms(lane))
+    return P99_SERVICE * room.paid_call_ms(lane) + held_up_ms
 
 
 def _notice_ms(snapshot: Snapshot, room: Room, takes: Mapping[str, float]) -> int | None:

@@ -6,7 +6,7 @@ import pytest
 
 from shared.core.backlog import Due, Group, LaneEvent, LaneEventKind, Snapshot, parse_event
 from shared.core.eta import P99_SERVICE
-from shared.core.last_moment import HELD_UP_MS, STARTS_PER_S
+from shared.core.last_moment import HELD_UP_MS, HELD_UP_TIMES, STARTS_PER_S
 from shared.core.model import Priority
 from shared.core.pace import Pace
 from shared.core.rebalance import plan
@@ -241,15 +241,15 @@ class TestLastMoment:
 
     def test_what_holds_calls_up_makes_the_last_moment_earlier_and_a_free_lane_slower(self):
         held = replace(self.paid(), pace=Pace(9, total_ms=1_000, held_ms=3_000))
-        sooner_ms = 1_000 * P99_SERVICE * 2
+        sooner_ms = HELD_UP_TIMES * 2_000 - HELD_UP_MS  # of those 3 s the call is one
         assert self.look(self.late(61, 60), held).look_ms == pytest.approx(
             self.look(self.late(61, 60)).look_ms - sooner_ms, abs=2
         )
         assert self.look(self.late(30, 2), held).moves, "it may still do: it is paid for"
-        busy = replace(lane(A), pace=Pace(9, total_ms=10, held_ms=10_000))
-        late = Snapshot(NOW_MS, (busy, self.paid()), (self.late(20, 40),), self.costs)
+        busy = replace(lane(A), pace=Pace(9, total_ms=0, held_ms=10_000))
+        late = Snapshot(NOW_MS, (busy, self.paid()), (self.late(40, 40),), self.costs)
         (move,) = plan(replace(late, lead_ms=NEVER_AGAIN_MS)).moves
-        assert move.count == 10, "29.96 s are taken off: ten start in time"
+        assert move.count == 10, "30 start in the 30 s that are left"
 
     def test_past_the_last_moment_it_is_still_paid_for_while_an_average_call_ends_in_time(self):
         (move,) = self.look(self.late(30, 2)).moves
