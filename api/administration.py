@@ -98,7 +98,11 @@ def now_ms() -> int:
 
 def no_such(noun: str, id_: str) -> Refused:
     """The 404 of an administration route."""
-    return not_found(f"there is no {noun} {id_[:100]}", param="id", code=f"{noun}_not_found")
+    return not_found(
+        f"there is no {noun} {id_[:100]}: GET /v1/{noun}s shows all",
+        param="id",
+        code=f"{noun}_not_found",
+    )
 
 
 def fixed(noun: str, source: str) -> Refused:

@@ -17,6 +17,7 @@ from api.webhooks import tell_again
 from api.wiring import Service
 from shared.batch_endpoints import ENDPOINTS
 from shared.core.batch import Batch, BatchStatus
+from shared.core.model import Priority
 from shared.errors import Refused
 from shared.store.batches import NewBatch
 from shared.wire.batches import BatchRequest, batch_request
@@ -68,6 +69,7 @@ async def create(service: Service, call: Call) -> None:
     wishes = options.read(call)
     key = options.idempotency_key(call)
     asked = batch_request(parse(raw))
+    _heeded(wishes)
     await _check(service, call, asked)
     lives = asked.output_expires_after
     new = NewBatch(
@@ -85,6 +87,21 @@ async def create(service: Service, call: Call) -> None:
         idempotency=None if key is None else (_digest(key.encode()), _digest(raw)),
     )
     await call.json(200, batch_view(await service.bulk.batches.create(new)))
+
+
+def _heeded(wishes: options.Options) -> None:
+    """Refused: a wish that no line of a batch would be granted; it is not dropped in silence."""
+    bulk = (None, Priority.BULK)
+    for name, said, why in (
+        ("priority", wishes.priority not in bulk, "lines run as bulk: hand in jobs for the rest"),
+        ("deadline-s", wishes.deadline_s is not None, "completion_window says until when"),
+        ("max-cost-usd", wishes.max_cost_usd is not None, "x-headrace-paid: never spends nothing"),
+        ("mode", wishes.mode is not None, "say it with the model: auto:fast, auto:cheap"),
+        ("type", wishes.request_type is not None, "each line's own is found by its content"),
+    ):
+        if said:
+            header = f"x-headrace-{name}"
+            raise Refused(f"{header} is not heeded by batches: {why}", param=header)
 
 
 async def _check(service: Service, call: Call, asked: BatchRequest) -> None:

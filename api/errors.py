@@ -32,8 +32,9 @@ def error_object(
 
 
 def body_of(refused: Refused) -> bytes:
-    """The body of a refusal."""
-    return orjson.dumps(error_object(refused.message, refused.type, refused.param, refused.code))
+    """The body of a refusal; a field that is wrong has OpenAI's code for that, if no other."""
+    code = refused.code or ("invalid_value" if refused.param and refused.status == 400 else None)  # noqa: PLR2004 - HTTP
+    return orjson.dumps(error_object(refused.message, refused.type, refused.param, code))
 
 
 def headers_of(refused: Refused) -> Headers:

@@ -27,6 +27,7 @@ JOB_ID: Final = re.compile(r"job_[A-Za-z0-9_-]{1,60}")
 MAX_WAIT_S: Final = 20.0
 MAX_LIMIT: Final = 100
 DEFAULT_LIMIT: Final = 20
+SLOWER: Final = 2  # so many times the likely rest of a job of several parts is its p95
 CURSOR: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 STATUSES: Final = {status.value: status for status in Status}
 KINDS: Final = {kind.value: kind for kind in Kind if kind is not Kind.TASK}
@@ -81,12 +82,24 @@ async def shown(service: Service, record: JobRecord) -> dict[str, Any]:
     if record.status.final:
         return job_view(record) | {"deliveries": await deliveries(service, record)}
     waiting = await service.jobs.waiting(record)
-    if record.status is not Status.QUEUED:
-        return job_view(record, waiting)
     now_ms = service.clock.now_ms()
+    if record.status is not Status.QUEUED:
+        return job_view(record, waiting, _at_its_pace(record, now_ms))
     position = None if waiting is None else waiting.position
     eta = service.router.eta_ms(record, position, await service.lanes.lane_states(), now_ms)
     return job_view(record, waiting, None if eta is None else (now_ms + eta[0], now_ms + eta[1]))
+
+
+def _at_its_pace(record: JobRecord, now_ms: int) -> tuple[int, int] | None:
+    """When a job of several parts should be done (moments p50, p95), by the parts that have ended.
+
+    A summary finds more of them while it reads: that makes it later, not the estimate wrong.
+    """
+    parts, began_ms = record.progress, record.started_ms
+    if parts is None or began_ms is None or not 0 < parts.ended < parts.total:
+        return None
+    left_ms = max(0, now_ms - began_ms) * (parts.total - parts.ended) // parts.ended
+    return now_ms + left_ms, now_ms + SLOWER * left_ms
 
 
 async def found(service: Service, call: Call) -> JobRecord:

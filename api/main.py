@@ -16,7 +16,7 @@ from api.live import LiveKeys, LiveRouter
 from api.ports import Bulk
 from api.server import Server, config
 from api.wiring import Bounds, Service, Wiring
-from shared import log, objects, tokens
+from shared import objects
 from shared.clock import SystemClock
 from shared.core.model import Paid, Priority
 from shared.credentials import ApiKeys
@@ -37,12 +37,10 @@ logger = structlog.get_logger(__name__)
 GC_ALLOCATIONS: Final = 10_000
 
 
-def run(settings: Settings) -> None:
+def run(settings: Settings, base: Base) -> None:
     """Serves until SIGTERM or SIGINT. ConfigError for what is set wrong."""
-    log.configure(level=settings.log_level, format_=settings.log_format, keys={"process": "api"})
-    wiring = wire(settings)
+    wiring = wire(settings, base)
     service = Service(wiring)
-    tokens.load()
     gc.collect()
     gc.freeze()  # what is loaded stays: collections need not look at it again
     gc.set_threshold(GC_ALLOCATIONS, 20, 20)
@@ -51,12 +49,11 @@ def run(settings: Settings) -> None:
         runner.run(Server(served, service).serve())
 
 
-def wire(settings: Settings) -> Wiring:
+def wire(settings: Settings, base: Base) -> Wiring:
     """Everything real. Nothing is connected before the server starts."""
     url = settings.redis_url
     if not url:
         raise ConfigError("REDIS_URL is not set: `headrace up` brings its own store")
-    base = Base.of_settings(settings, os.environ)
     clock = SystemClock()
 
     def load_keys() -> ApiKeys:

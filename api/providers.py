@@ -57,7 +57,8 @@ async def create(service: Service, call: Call) -> None:
     def made(was: Row | None, _rows: Rows) -> Row:
         if was is not None or asked.id in taken:
             raise Refused(
-                f"id: there is a provider {asked.id} already",
+                f"id: there is a provider {asked.id} already: PATCH /v1/providers/{asked.id}"
+                " changes one that was added here, another id adds another",
                 status=409,
                 param="id",
                 code="provider_exists",

@@ -195,7 +195,7 @@ async def get(service: Service, call: Call) -> None:
     after = asked.get("starting_after")
     if after is not None and not _NUMBER.fullmatch(after):
         raise Refused("starting_after must be a sequence number", param="starting_after")
-    record = await _found(service, call)
+    record = await found(service, call)
     if streamed == "false":
         return await call.json(200, _view(record), job_headers(record.id))
     if not record.doc.get("stream") or not record.doc["response"]["background"]:
@@ -210,7 +210,7 @@ async def get(service: Service, call: Call) -> None:
 
 async def cancel(service: Service, call: Call) -> None:
     """Cancels a response of the background; one that has ended stays as it is."""
-    record = await _found(service, call)
+    record = await found(service, call)
     if not record.doc["response"]["background"]:
         raise Refused(
             "only a response that was created with background=true can be cancelled; drop the"
@@ -224,7 +224,7 @@ async def cancel(service: Service, call: Call) -> None:
 
 async def delete(service: Service, call: Call) -> None:
     """Removes a response and all that is kept of it; one on its way is cancelled first."""
-    record = await _found(service, call)
+    record = await found(service, call)
     await service.jobs.cancel(record.id, record.tenant)
     await service.jobs.forget(record.id, record.tenant)
     answer = {"id": response_id(record.id), "object": "response", "deleted": True}
@@ -329,7 +329,8 @@ def _view(record: JobRecord) -> Json:
     return made.response("failed", error=job_error(record.status, record.error), at_s=at_s)
 
 
-async def _found(service: Service, call: Call) -> JobRecord:
+async def found(service: Service, call: Call) -> JobRecord:
+    """The job of the response of the path, if the caller may see it. Refused: 404."""
     given = call.param("id")
     if not RESPONSE_ID.fullmatch(given):
         raise not_found(

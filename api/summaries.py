@@ -74,7 +74,8 @@ async def _look_at_addresses(documents: list[dict[str, Any]], fields: list[str])
         host = look.result()
         if host is not None:
             raise Refused(
-                f"{looks[look]}url: {host} is at a private address",
+                f"{looks[look]}url: {host} is at a private address;"
+                " HEADRACE_ALLOW_PRIVATE_URLS allows those",
                 param=f"{looks[look]}url",
                 code="private_address",
             )

@@ -14,13 +14,12 @@ JSON = "application/json"
 
 @dataclass(slots=True)
 class Answer:
-    """One response. On the monotonic clock: `first_s` its first body byte, `at_s` its end."""
+    """One response; `at_s` is its end on the monotonic clock."""
 
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
     parts: list[bytes] = field(default_factory=list)
     at_s: float = 0.0
-    first_s: float = 0.0
 
     @property
     def body(self) -> bytes:
@@ -58,8 +57,6 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         """The parser's: a part of the body."""
-        if not self._answer.parts:
-            self._answer.first_s = time.monotonic()
         self._answer.parts.append(body)
 
     def on_message_complete(self) -> None:

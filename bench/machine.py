@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import ConfigError
-from shared.store.server import find_binary
+from shared.store.server_place import find_binary
 
 
 def machine() -> dict[str, Any]:

@@ -15,7 +15,7 @@ from bench.client import Client
 from bench.figures import Options, Result, judged, percentile, spread
 from bench.stack import KEY, Stack
 from bench.wide import wide
-from shared.store.server import Fsync
+from shared.store.server_place import Fsync
 from simulator import Address, headrace_config, running
 
 P50_MS = 4.0

@@ -18,7 +18,7 @@ import yaml
 from bench import proc
 from cli import address
 from cli.tied import tie
-from shared.store import server
+from shared.store import server_place
 
 KEY = "hr_bench_0123456789abcdef"
 START_S = 90.0
@@ -144,7 +144,7 @@ class Stack:
 
     def store_url(self) -> str:
         """The address of its store."""
-        return self._env.get("REDIS_URL") or server.url_of(self._data / "valkey")
+        return self._env.get("REDIS_URL") or server_place.url_of(self._data / "valkey")
 
     def store(self) -> "redis.Redis":
         """A connection to its store, to ask it for its figures."""

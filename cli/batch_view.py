@@ -1,5 +1,6 @@
 """What is seen of a batch: how far it is, who answers it, what it waits for; then how it went."""
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from rich.progress import (
 )
 
 from cli import show
+from cli.telling import Standing, Teller
 
 SHOWN_ERRORS: Final = 10
 SHOWN_PLACES: Final = 3
@@ -62,8 +64,10 @@ def waits_for(lanes: Sequence[dict[str, Any]]) -> str | None:
     if not with_work or any(lane["running"] or not lane["parked_until"] for lane in with_work):
         return None
     first = min(with_work, key=lambda lane: lane["parked_until"])
-    reason = f" ({first['parked_reason']})" if first["parked_reason"] else ""
-    return f"waits for {first['deployment']} until {show.moment(first['parked_until'])}{reason}"
+    used_up = {w["window"]: None for w in first.get("windows") or () if w["free"] <= 0}
+    reason = ": ".join(filter(None, (first["parked_reason"], ", ".join(used_up))))
+    until = show.moment(first["parked_until"])
+    return f"waits for {first['deployment']} until {until}" + (f" ({reason})" if reason else "")
 
 
 class View:
@@ -72,7 +76,8 @@ class View:
     def __init__(self, *, as_json: bool) -> None:
         self._json = as_json
         self._out, self._err = show.out(), show.err()
-        self._ticks = show.Ticks()
+        self._teller = Teller(self._tell, as_json=as_json)
+        self._pace: tuple[float, int] | None = None
         self._bar: Progress | None = None
         if self._err.is_terminal:
             self._bar = Progress(
@@ -91,10 +96,8 @@ class View:
             bar.add_task("validating", total=None)
             yield
 
-    @property
-    def shown(self) -> bool:
-        """Whether anybody looks at the progress."""
-        return self._bar is not None
+    def _tell(self, line: str) -> None:
+        self._err.print(line, soft_wrap=True)
 
     def refresh(self, found: dict[str, Any], lanes: Sequence[dict[str, Any]]) -> None:
         """The batch as it stands, and the queues as they do."""
@@ -107,12 +110,29 @@ class View:
                 completed=done,
                 description=describe(found, lanes),
             )
-        elif self._ticks.due():
-            told = f"{done} of {counts['total']}: {describe(found, lanes)}"
-            self._err.print(told, soft_wrap=True)
+            return
+        left_s = self._left_s(done, counts["total"])
+        left = "" if left_s is None else f", about {show.span(left_s)} left"
+        state = found["status"]
+        waits = waits_for(lanes) if state == "in_progress" else None
+        by = (found.get("headrace") or {}).get("answered_by") or {}
+        facts = {"batch": found["id"], "counts": counts, "answered_by": by, "left_s": left_s}
+        words = describe(found, lanes) + left
+        self._teller.stands(Standing(done, counts["total"], words, state, waits, facts))
+
+    def _left_s(self, done: int, total: int) -> float | None:
+        """At the pace since the first look; None where nothing was done since."""
+        now_s = time.monotonic()
+        began_s, before = self._pace = self._pace or (now_s, done)
+        if done == before or done >= total:
+            return None
+        return round((now_s - began_s) / (done - before) * (total - done), 1)
 
     def goes_on(self, found: dict[str, Any]) -> None:
         """An earlier call handed it in."""
+        if self._json and self._bar is None:
+            self._teller.event("goes_on", batch=found["id"], state=found["status"])
+            return
         self._err.print(f"goes on with {found['id']} ({found['status']})")
 
     def done_before(self, batch_id: str | None, where: Places) -> None:

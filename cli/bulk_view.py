@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from cli import show
 from cli.bulk import Outcome
+from cli.telling import Standing, Teller
 
 ORDER: Final = ("completed", "skipped", "failed", "expired", "cancelled", "refused")
 SHOWN_PLACES: Final = 3
@@ -40,7 +41,7 @@ class BulkView:
         self._counts: Counter[str] = Counter()
         self._unit, self._amount, self._cost = "", 0.0, 0.0
         self._began = time.monotonic()
-        self._ticks = show.Ticks()
+        self._teller = Teller(self._tell, as_json=manner.as_json)
         self._bar: Progress | None = None
         if self._err.is_terminal and not manner.quiet:
             self._bar = Progress(
@@ -61,8 +62,19 @@ class BulkView:
 
     def remark(self, text: str | None) -> None:
         """Something worth knowing, where there is something."""
-        if text and not self._manner.quiet:
-            self._err.print(text, soft_wrap=True)
+        if text and self._events:
+            self._teller.event("remark", text=text)
+        elif text:
+            self._tell(text)
+
+    @property
+    def _events(self) -> bool:
+        """Whether a script reads what is told beside the results."""
+        return self._manner.as_json and self._bar is None
+
+    def _tell(self, line: str) -> None:
+        if not self._manner.quiet:
+            self._err.print(line, soft_wrap=True)
 
     def changed(self, outcome: Outcome) -> None:
         """A work stands differently."""
@@ -86,20 +98,25 @@ class BulkView:
         else:
             for path in outcome.written:
                 self._out.out(str(path))
-        if not outcome.good:
+        if self._events and not outcome.good:
+            self._teller.event("failed", input=outcome.work.label, error=row(outcome)["error"])
+        elif not outcome.good:
             why = f": {outcome.why}" if outcome.why else ""
             self._err.print(f"{outcome.status}: {outcome.work.label}{why}", soft_wrap=True)
 
     def _refresh(self) -> None:
-        if not (self._bar.task_ids if self._bar else self._ticks.due()):
+        if self._bar is not None and not self._bar.task_ids:
             return
-        done = self._counts.total()
-        words = [self._states(), self._measured(), self._places(), self._waits(), self._left(done)]
+        done, waits, left_s = self._counts.total(), self._waits(), self._left_s()
+        left = "" if left_s is None else f"{show.span(left_s)} left"
+        words = [self._states(), self._measured(), self._places(), waits, left]
         text = "  ".join(filter(None, words))
-        if self._bar is None:
-            self.remark(f"{done} of {self._total}: {text}")
-        else:
+        if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], completed=done, description=text)
+            return
+        facts = {"running_on": dict(self._parts), "left_s": left_s, "counts": dict(self._counts)}
+        standing = Standing(done, self._total, text, waits=waits or None, facts=facts)
+        self._teller.stands(standing)
 
     def _states(self) -> str:
         states = Counter(one.status for one in self._live.values())
@@ -115,8 +132,8 @@ class BulkView:
 
     @property
     def shows_places(self) -> bool:
-        """Whether anybody sees where work runs."""
-        return self._bar is not None
+        """Whether anybody is told where work runs."""
+        return not self._manner.quiet
 
     def running(self) -> list[str]:
         """The jobs that run, for who looks where."""
@@ -137,21 +154,28 @@ class BulkView:
         )
         return f"waits: {waits.most_common(1)[0][0]}" if waits else ""
 
-    def _left(self, done: int) -> str:
+    def _left_s(self) -> float | None:
         """How long it takes at the pace so far, else as the jobs themselves expect."""
+        done = self._counts.total()
         worked = done - self._counts["skipped"]
         if worked:
             pace_s = (time.monotonic() - self._began) / worked
-            return f"{show.span(pace_s * (self._total - done))} left"
+            return round(pace_s * (self._total - done), 1)
         etas = [
             eta
             for one in self._live.values()
             if (eta := show.eta_s((one.job.get("waiting") or {}).get("eta"))) is not None
         ]
-        return f"{show.span(max(etas))} left" if etas else ""
+        return round(max(etas), 1) if etas else None
 
     def summary(self) -> None:
         """How it went, in one line."""
+        if self._events and not self._manner.quiet:
+            took_s = round(time.monotonic() - self._began, 1)
+            counts, cost = dict(self._counts), round(self._cost, 6)
+            amount = {"amount": round(self._amount, 1), "unit": self._unit or None}
+            self._teller.event("ended", counts=counts, took_s=took_s, cost_usd=cost, **amount)
+            return
         words = [f"{self._total} in {show.span(time.monotonic() - self._began)}"]
         words += [show.tally(self._counts, ORDER), self._measured(), f"US$ {self._cost:.4f}"]
         self.remark(": ".join((words[0], ", ".join(filter(None, words[1:])))))
@@ -165,6 +189,10 @@ class BulkView:
         rest = "what was handed in goes on" if goes_on else "nothing of the rest was handed in"
         command = shlex.join(["headrace", *sys.argv[1:]])
         done = self._counts.total()
+        if self._events:
+            facts = {"done": done, "total": self._total, "goes_on": goes_on, "resume": command}
+            self._teller.event("interrupted", **facts)
+            return
         told = f"interrupted after {done} of {self._total}; {rest}; resume with: {command}"
         self._err.print(told, soft_wrap=True)
 

@@ -17,7 +17,7 @@ from cli.engines import found as engines
 from cli.home import Home
 from shared.errors import GatewayError
 from shared.settings import Settings
-from shared.store import connect, server
+from shared.store import connect, server_look, server_place
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 Level = Literal["ok", "note", "warning", "error"]
@@ -135,11 +135,11 @@ def _data_dir(settings: Settings) -> Finding:
 
 async def _store(settings: Settings) -> list[Finding]:
     if settings.redis_url is None:
-        store = server.ServerOptions(Home(settings.data_dir).store_dir)
-        url = server.running_url(store)
+        store = server_place.ServerOptions(Home(settings.data_dir).store_dir)
+        url = server_look.running_url(store)
         if url is None:
             try:
-                server.find_binary()
+                server_place.find_binary()
             except GatewayError as exc:
                 return [Finding("error", "store", str(exc), "set REDIS_URL")]
             return [Finding("note", "store", "embedded Valkey, not running: `headrace up`")]

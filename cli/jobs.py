@@ -14,6 +14,7 @@ from cli.codes import Unreachable
 from cli.reading import delta, payload, remark
 from cli.sse import ServerEvent
 from cli.tracker import cursor
+from cli.watching import told
 from shared.errors import Refused
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
@@ -88,11 +89,14 @@ def watch(
 ) -> None:
     """Watch jobs until they end: every event once, over broken connections.
 
+    While one lasts, stderr tells what it waits for, where it or its parts run, and how long yet.
+
     Exit code 0: all completed; 1: some did not.
     """
 
     async def one(api: Api, job_id: str) -> int:
-        return await _watch(api, job_id, after, as_json=as_json)
+        async with told(api, job_id, as_json=as_json):
+            return await _watch(api, job_id, after, as_json=as_json)
 
     try:
         raise typer.Exit(asyncio.run(_each(ids, url, one)))

@@ -31,6 +31,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "transcribe": ("cli.transcribe", "turn audio and video into text and subtitles"),
     "jobs": ("cli.jobs", "list, show, watch, cancel and replay jobs"),
     "providers": ("cli.providers", "list, test, add and remove providers and their keys"),
+    "import": ("cli.importing", "bring providers and keys over from the Lambda LLM Proxy"),
     "keys": ("cli.callers", "list, create, rotate and revoke API keys"),
     "engine": ("cli.engine", "serve one small model on this machine, without a key"),
     "usage": ("cli.usage", "show calls, tokens, audio, cost and what was free"),

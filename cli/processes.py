@@ -1,13 +1,17 @@
 """`headrace api|workers|scheduler`: one process of one kind, for production or under `up`."""
 
 import importlib
+import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
 from shared import settings
 from shared.errors import ConfigError
+
+NEEDLESS = ("opentelemetry", "rich", "watchfiles")
+"""What structlog, redis-py and uvicorn load where it is installed, and no server of ours uses."""
 
 Config = Annotated[Path | None, typer.Option(help="a YAML file laid over the catalog")]
 LogLevel = Annotated[str | None, typer.Option(help="debug, info, warning or error")]
@@ -27,7 +31,7 @@ def api(
 ) -> None:
     """Run one API process. Its store is at REDIS_URL."""
     found = load(host=host, port=port, config=config, log_level=log_level)
-    entry("api.main")(found)
+    begin("api", "api.main", found, counting=True)
 
 
 @workers_app.command()
@@ -44,14 +48,14 @@ def workers(
     names = tuple(part.strip() for part in (providers or "").split(",") if part.strip())
     if providers is not None and not names:
         raise ConfigError("--providers names none: give their names, as in --providers groq,gemini")
-    entry("workers.pool")(found, providers=names or None)
+    begin("workers", "workers.pool", found, providers=names or None)
 
 
 @scheduler_app.command()
 def scheduler(*, config: Config = None, log_level: LogLevel = None) -> None:
     """Run one scheduler process. Several are safe: one leads. Its store is at REDIS_URL."""
     found = load(config=config, log_level=log_level)
-    entry("scheduler.main")(found)
+    begin("scheduler", "scheduler.main", found)
 
 
 def load(**given: Any) -> settings.Settings:
@@ -59,6 +63,11 @@ def load(**given: Any) -> settings.Settings:
     return settings.load(**given)
 
 
-def entry(module: str) -> Any:
-    """The `run` of a process kind."""
-    return importlib.import_module(module).run
+def begin(
+    process: str, module: str, found: settings.Settings, *, counting: bool = False, **more: Any
+) -> None:
+    """Runs a process kind in this process, small from its start: see `shared.starting`."""
+    for name in NEEDLESS:
+        sys.modules.setdefault(name, cast("Any", None))  # an import fails as if it were not there
+    base = importlib.import_module("shared.starting").begun(found, process, counting=counting)
+    importlib.import_module(module).run(found, base, **more)

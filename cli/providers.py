@@ -213,7 +213,8 @@ async def _tests(name: str | None, url: str | None) -> list[dict[str, Any]]:
         held = (await api.get("/v1/credentials"))["data"]
         wanted = [each for each in held if name in (None, each["provider"], each["id"])]
         if not wanted:
-            raise ConfigError(f"there is no credential of {name}" if name else "no credentials yet")
+            missing = f"there is no credential of {name}" if name else "there are no credentials"
+            raise ConfigError(f"{missing}: headrace providers add PROVIDER adds one")
 
         async def one(credential: Mapping[str, Any]) -> dict[str, Any]:
             named = quote(str(credential["id"]), safe="")

@@ -23,7 +23,6 @@ COLOURS = {
 MINUTE_S = 60
 HOUR_S = 3600
 WIDE_COLUMNS = 240
-TOLD_EVERY_S = 30.0
 
 
 def out() -> Console:
@@ -37,21 +36,6 @@ def out() -> Console:
 def err() -> Console:
     """Progress and remarks, on stderr."""
     return Console(stderr=True, highlight=False, markup=False)
-
-
-class Ticks:
-    """When progress is told where no terminal shows it: every 30 s, for logs."""
-
-    def __init__(self) -> None:
-        self._next = time.monotonic() + TOLD_EVERY_S
-
-    def due(self) -> bool:
-        """Whether it is time; then the next time is later."""
-        now = time.monotonic()
-        if now < self._next:
-            return False
-        self._next = now + TOLD_EVERY_S
-        return True
 
 
 def span(seconds: float | None) -> str:
@@ -115,7 +99,9 @@ def waiting(job: Mapping[str, Any]) -> str:
     found = job.get("waiting")
     if not isinstance(found, dict):
         return ""
-    words = [str(found.get("reason") or "behind others")]
+    words = []
+    if found.get("reason") or found.get("position") is not None:
+        words.append(str(found.get("reason") or "behind others"))
     if found.get("window"):
         words.append(f"window {found['window']}")
     if found.get("position") is not None:

@@ -10,21 +10,6 @@ import typer
 
 from cli import bulk_run
 from cli.bulk import AT_ONCE, Reference, Task
-from cli.bulk_run import (
-    AtOnce,
-    Call,
-    Deadline,
-    Force,
-    Json,
-    Model,
-    Out,
-    Paid,
-    Paths,
-    Priority,
-    Quiet,
-    Url,
-    Webhook,
-)
 from cli.bulk_view import Manner
 from cli.inputs import Input, Kinds, find
 from cli.results import Target, Work, distinct, single
@@ -52,9 +37,9 @@ KINDS: Final = Kinds(
 
 @app.command()
 def summarize(  # noqa: PLR0913 - a command's options are its parameters
-    paths: Paths,
+    paths: bulk_run.Paths,
     *,
-    model: Model = "auto",
+    model: bulk_run.Model = "auto",
     style: Annotated[str | None, typer.Option(help=", ".join(STYLES))] = None,
     length: Annotated[str | None, typer.Option(help="short, medium, long, or words")] = None,
     language: Annotated[str | None, typer.Option(help="to write in; else the document's")] = None,
@@ -66,16 +51,16 @@ def summarize(  # noqa: PLR0913 - a command's options are its parameters
     combined: Annotated[
         bool, typer.Option("--combined", help="one summary over all as well")
     ] = False,
-    out: Out = None,
-    force: Force = False,
-    priority: Priority = "bulk",
-    deadline: Deadline = None,
-    paid: Paid = None,
-    webhook: Webhook = None,
-    at_once: AtOnce = AT_ONCE,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    url: Url = None,
+    out: bulk_run.Out = None,
+    force: bulk_run.Force = False,
+    priority: bulk_run.Priority = "bulk",
+    deadline: bulk_run.Deadline = None,
+    paid: bulk_run.Paid = None,
+    webhook: bulk_run.Webhook = None,
+    at_once: bulk_run.AtOnce = AT_ONCE,
+    as_json: bulk_run.Json = False,
+    quiet: bulk_run.Quiet = False,
+    url: bulk_run.Url = None,
 ) -> None:
     """Summarise documents: files, folders with all below, globs, addresses.
 
@@ -105,7 +90,9 @@ def summarize(  # noqa: PLR0913 - a command's options are its parameters
         force=force,
     )
     manner = Manner(tokens, as_json=as_json, quiet=quiet)
-    raise typer.Exit(bulk_run.run(works, task, Call(manner, url, at_once, found.remark(KINDS))))
+    raise typer.Exit(
+        bulk_run.run(works, task, bulk_run.Call(manner, url, at_once, found.remark(KINDS)))
+    )
 
 
 def _length(length: str | None) -> dict[str, Any]:

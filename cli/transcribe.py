@@ -7,21 +7,6 @@ import typer
 
 from cli import bulk_run
 from cli.bulk import AT_ONCE, Reference, Task
-from cli.bulk_run import (
-    AtOnce,
-    Call,
-    Deadline,
-    Force,
-    Json,
-    Model,
-    Out,
-    Paid,
-    Paths,
-    Priority,
-    Quiet,
-    Url,
-    Webhook,
-)
 from cli.bulk_view import Manner
 from cli.inputs import Kinds, find
 from cli.results import Work, single
@@ -53,7 +38,7 @@ FORMS: Final = {"txt": "text"} | {name: name for name in ENDINGS if name != "txt
 
 @app.command()
 def transcribe(  # noqa: PLR0913 - a command's options are its parameters
-    paths: Paths,
+    paths: bulk_run.Paths,
     *,
     formats: Annotated[
         list[str] | None,
@@ -63,22 +48,22 @@ def transcribe(  # noqa: PLR0913 - a command's options are its parameters
             help="txt (unless told), srt, vtt, json, verbose_json; several: repeat",
         ),
     ] = None,
-    model: Model = "auto",
+    model: bulk_run.Model = "auto",
     language: Annotated[str | None, typer.Option(help="of what is said: en, de …")] = None,
     prompt: Annotated[str | None, typer.Option(help="names and words to expect")] = None,
     words: Annotated[
         bool, typer.Option("--words", help="the time of each word, in verbose_json")
     ] = False,
-    out: Out = None,
-    force: Force = False,
-    priority: Priority = "bulk",
-    deadline: Deadline = None,
-    paid: Paid = None,
-    webhook: Webhook = None,
-    at_once: AtOnce = AT_ONCE,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    url: Url = None,
+    out: bulk_run.Out = None,
+    force: bulk_run.Force = False,
+    priority: bulk_run.Priority = "bulk",
+    deadline: bulk_run.Deadline = None,
+    paid: bulk_run.Paid = None,
+    webhook: bulk_run.Webhook = None,
+    at_once: bulk_run.AtOnce = AT_ONCE,
+    as_json: bulk_run.Json = False,
+    quiet: bulk_run.Quiet = False,
+    url: bulk_run.Url = None,
 ) -> None:
     """Transcribe audio and video: files, folders with all below, globs, addresses.
 
@@ -107,7 +92,9 @@ def transcribe(  # noqa: PLR0913 - a command's options are its parameters
         shapes=shapes,
     )
     manner = Manner(minutes, as_json=as_json, quiet=quiet)
-    raise typer.Exit(bulk_run.run(works, task, Call(manner, url, at_once, found.remark(KINDS))))
+    raise typer.Exit(
+        bulk_run.run(works, task, bulk_run.Call(manner, url, at_once, found.remark(KINDS)))
+    )
 
 
 def _options(

@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
@@ -17,7 +17,7 @@ from shared import catalog, vault
 from shared.credentials import Secret
 from shared.errors import ConfigError
 from shared.settings import Settings
-from shared.store import server
+from shared.store import server, server_look, server_place
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 READY_S = 60.0
@@ -93,7 +93,7 @@ class Serving:
     ) -> None:
         self._settings, self._home, self._out, self._own = settings, home, out, own
         self._base_url = address.base_url(settings.host, settings.port)
-        self._redis_url = settings.redis_url or server.url_of(home.store_dir)
+        self._redis_url = settings.redis_url or server_place.url_of(home.store_dir)
         workers = ["workers", *(f"workers-{n}" for n in range(2, settings.workers + 1))]
         self._stop_order = ("api", *workers, "scheduler", *own.names, "valkey")
         self._workers = workers
@@ -128,7 +128,7 @@ class Serving:
         if self._settings.redis_url is None:
             self._boss.start(self._valkey())
             url = self._redis_url
-            if not self._boss.wait_until(lambda: server.ping(url), STORE_READY_S):
+            if not self._boss.wait_until(lambda: server_look.ping(url), STORE_READY_S):
                 return False
         else:
             address.check_store(self._settings.redis_url)
@@ -155,8 +155,7 @@ class Serving:
         return True
 
     def _valkey(self) -> Program:
-        fsync = cast("server.Fsync", self._settings.appendfsync)
-        argv = server.command(self._home.store_dir, fsync=fsync)
+        argv = server.command(self._home.store_dir, fsync=self._settings.appendfsync)
         return Program("valkey", argv, os.environ, stop_s=30.0)
 
     def _engine(self, kind: str) -> Program:

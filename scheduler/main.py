@@ -27,7 +27,7 @@ from scheduler.rebalance import Rebalance
 from scheduler.retention import Retention
 from scheduler.spending import Spending
 from scheduler.store import Store
-from shared import log, objects
+from shared import objects
 from shared.core.model import Paid
 from shared.core.spill import paid_costs
 from shared.errors import ConfigError
@@ -91,19 +91,15 @@ def duties_of(
     return duties
 
 
-def run(settings: Settings) -> None:
+def run(settings: Settings, base: Base) -> None:
     """Schedules until SIGTERM or SIGINT. ConfigError where something is missing or wrong."""
-    log.configure(
-        level=settings.log_level, format_=settings.log_format, keys={"process": "scheduler"}
-    )
-    asyncio.run(serve(settings))
+    asyncio.run(serve(settings, base))
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: Settings, base: Base) -> None:
     """Wires one process and runs it until it is asked to stop; then gives its lease up."""
     if settings.redis_url is None:
         raise ConfigError("REDIS_URL is not set: say where the store is, or run `headrace up`")
-    base = Base.of_settings(settings, os.environ)
     client = connect.commands(settings.redis_url)
     listener = connect.pubsub(settings.redis_url)
     producer = connect.producer(settings.redis_url)

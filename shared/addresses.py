@@ -1,4 +1,4 @@
-"""Which addresses may be called for a provider that was added through the API."""
+"""Which addresses may be called where strangers name them: of providers, webhooks, documents."""
 
 import asyncio
 import ipaddress

@@ -3,8 +3,7 @@
 GatewayError
 ├── ConfigError   a catalog, setting or environment value is wrong: names it and says what to do
 ├── Refused       a caller's request cannot be accepted: becomes OpenAI's error shape
-├── StoreError    Redis cannot be reached or answered wrongly
-└── LeaseLost     this worker no longer holds the job it works on
+└── StoreError    Redis cannot be reached or answered wrongly
 """
 
 
@@ -40,7 +39,3 @@ class Refused(GatewayError):  # noqa: N818 - the word of our vocabulary
 
 class StoreError(GatewayError):
     """The store did not answer as it should; what was asked may or may not have happened."""
-
-
-class LeaseLost(GatewayError):  # noqa: N818 - the word of our vocabulary
-    """Another worker holds the job now; whatever this one found out changes nothing."""

@@ -1,17 +1,20 @@
 """What is too large for the store: files, in a folder or a bucket. The only user of obstore.
 
 Objects are written whole or not at all, and replaced at once: a reader never sees half of one.
-obstore is imported where the first file is touched: 5 MB that an API process without files saves.
+obstore is imported for buckets only: its runtime takes 13 MB of every process that has touched one
+file with it, and a folder needs none of it.
 """
 # ruff: noqa: PLC0415 - for that reason
 
+import asyncio
+import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, BinaryIO, Final, Protocol
 
-from shared.errors import ConfigError, Refused, StoreError
+from shared.errors import ConfigError, StoreError
 from shared.settings import Settings
 
 CHUNK_BYTES: Final = 256 * 1024
@@ -90,19 +93,83 @@ class Bucket:
             pass
 
 
-def folder(path: Path) -> Bucket:
+class Folder:
+    """Objects as files below a folder; bytes are read and written by threads, 256 KiB at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def put(self, name: str, parts: AsyncIterator[bytes]) -> None:
+        """Writes them under the name; whatever `parts` raises is raised, and nothing is written."""
+        with file_errors("writing a file"):
+            place = self._place(name)
+            half = place.with_name(f".{place.name}.{secrets.token_hex(8)}")
+            file = _made(half)
+            try:
+                await _written(file, parts)
+                half.replace(place)
+            except BaseException:
+                file.close()  # it waits for a thread that is still writing
+                half.unlink(missing_ok=True)
+                raise
+
+    async def get(self, name: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """The bytes from `start` up to `end`, in parts. NoSuchObject."""
+        if end is not None and end <= start:
+            return
+        # the file's end waits for a thread that is still reading
+        with file_errors("reading a file"), self._place(name).open("rb") as file:
+            file.seek(start)
+            left = None if end is None else end - start
+            while left is None or left > 0:
+                most = CHUNK_BYTES if left is None else min(CHUNK_BYTES, left)
+                part = await asyncio.to_thread(file.read, most)
+                if not part:
+                    return
+                left = None if left is None else left - len(part)
+                yield part
+
+    async def delete(self, name: str) -> None:
+        """Removes it, if it is there."""
+        with file_errors("removing a file"):
+            await asyncio.to_thread(self._place(name).unlink, missing_ok=True)
+
+    def _place(self, name: str) -> Path:
+        if not {"", ".", ".."}.isdisjoint(name.split("/")):
+            raise StoreError(f"no object can have the name {name[:100]!r}")
+        return self._path / name
+
+
+def _made(path: Path) -> BinaryIO:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return path.open("xb")
+
+
+async def _written(file: BinaryIO, parts: AsyncIterator[bytes]) -> None:
+    """Writes all parts and closes the file."""
+    gathered: list[bytes] = []
+    size = 0
+    async for part in parts:
+        gathered.append(part)
+        size += len(part)
+        if size >= CHUNK_BYTES:
+            await asyncio.to_thread(file.writelines, gathered)
+            gathered, size = [], 0
+    await asyncio.to_thread(_ended, file, gathered)
+
+
+def _ended(file: BinaryIO, rest: list[bytes]) -> None:
+    with file:
+        file.writelines(rest)
+
+
+def folder(path: Path) -> Folder:
     """Objects in a folder, made where it is not there. ConfigError where it cannot be."""
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as exc:
         raise ConfigError(f"{path}: files cannot be kept there: {exc}") from exc
-
-    def local() -> Any:
-        from obstore.store import LocalStore
-
-        return LocalStore(path)
-
-    return Bucket(local)
+    return Folder(path)
 
 
 def memory() -> Bucket:
@@ -112,7 +179,7 @@ def memory() -> Bucket:
     return Bucket(MemoryStore)
 
 
-def of_settings(settings: Settings) -> Bucket:
+def of_settings(settings: Settings) -> Objects:
     """Where files are kept: HEADRACE_OBJECTS_URL, else the data directory's `objects`."""
     url = settings.objects_url
     if url is None:
@@ -130,15 +197,25 @@ def of_settings(settings: Settings) -> Bucket:
 
 
 @contextmanager
-def object_errors(doing: str) -> Iterator[None]:
-    """Raises StoreError, naming what was being done, for whatever obstore raises."""
-    from obstore.exceptions import BaseError
-
+def file_errors(doing: str) -> Iterator[None]:
+    """Raises StoreError, naming what was being done, for whatever a file system raises."""
     try:
         yield
     except FileNotFoundError as exc:
         raise NoSuchObject(f"{doing}: there is none of that name") from exc
-    except (Refused, StoreError):
-        raise
-    except (BaseError, OSError) as exc:
+    except OSError as exc:
         raise StoreError(f"{doing}: {str(exc)[:300]}") from exc
+
+
+@contextmanager
+def object_errors(doing: str) -> Iterator[None]:
+    """The same for whatever obstore raises."""
+    from obstore.exceptions import BaseError
+
+    with file_errors(doing):
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except BaseError as exc:
+            raise StoreError(f"{doing}: {str(exc)[:300]}") from exc

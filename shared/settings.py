@@ -95,15 +95,21 @@ class Settings(BaseSettings):
         le=64 * 1024**3,
         description="audio in a worker process that is being sent; more waits",
     )
-    max_body_bytes: int = Field(default=32 * 1024 * 1024, ge=1024, le=1024**3)
-    max_file_bytes: int = Field(default=512 * 1024 * 1024, ge=1024, le=8 * 1024**3)
+    max_body_bytes: int = Field(
+        default=32 * 1024 * 1024, ge=1024, le=1024**3, description="one request"
+    )
+    max_file_bytes: int = Field(
+        default=512 * 1024 * 1024, ge=1024, le=8 * 1024**3, description="one upload to /v1/files"
+    )
     max_audio_bytes: int = Field(
         default=2 * 1024**3, ge=1024, le=64 * 1024**3, description="one upload to transcribe"
     )
     max_audio_s: Annotated[float, Field(ge=1, le=7 * 86_400)] = Field(
         default=86_400, description="one recording to transcribe"
     )
-    max_batch_bytes: int = Field(default=200 * 1024 * 1024, ge=1024, le=8 * 1024**3)
+    max_batch_bytes: int = Field(
+        default=200 * 1024 * 1024, ge=1024, le=8 * 1024**3, description="the input of one batch"
+    )
     max_batch_lines: Count = Field(default=50_000, description="requests in one batch")
     max_document_bytes: int = Field(
         default=64 * 1024 * 1024, ge=1024, le=1024**3, description="read of one document"
@@ -131,18 +137,22 @@ class Settings(BaseSettings):
         default=5.0, description="without a heartbeat its jobs go back"
     )
 
-    # Deadlines: from acceptance to the end; None is none
-    deadline_interactive_s: Seconds | None = 600
-    deadline_normal_s: Seconds | None = 86_400
-    deadline_bulk_s: Seconds | None = None
+    # Deadlines: from acceptance to the end
+    deadline_interactive_s: Seconds | None = Field(
+        default=600, description="of held requests, and jobs of that priority"
+    )
+    deadline_normal_s: Seconds | None = Field(default=86_400, description="of other jobs")
+    deadline_bulk_s: Seconds | None = Field(default=None, description="of bulk work")
 
     # Attempts
     attempt_timeout_s: Seconds = Field(default=300, description="one upstream call")
     connect_timeout_s: Seconds = Field(default=10, description="until connected")
-    max_response_bytes: int = Field(default=64 * 1024 * 1024, ge=1024, le=1024**3)
-    max_attempts: int = Field(default=3, ge=1, le=100)
-    backoff_base_s: Seconds = Field(default=0.5, description="doubled with each retry")
-    backoff_cap_s: Seconds = Field(default=30, description="never longer than this")
+    max_response_bytes: int = Field(
+        default=64 * 1024 * 1024, ge=1024, le=1024**3, description="a provider's answer"
+    )
+    max_attempts: int = Field(
+        default=3, ge=1, le=100, description="calls of one job that count; it may ask for others"
+    )
     breaker_failures: Count = Field(default=5, description="in a row open the breaker")
     breaker_open_s: Seconds = Field(default=60, description="until it lets one probe through")
     hedge_share: Share = Field(
@@ -179,7 +189,6 @@ class Settings(BaseSettings):
     )
 
     # Quotas and shares
-    bulk_share: Share = Field(default=0.05, description="of claims, so that bulk never starves")
     bulk_reserve: Share = Field(
         default=0.10, description="of a window, left for interactive work that comes"
     )
@@ -189,8 +198,6 @@ class Settings(BaseSettings):
     context_margin: Share = Field(
         default=0.2, description="added to our count of the input, for what it is off"
     )
-    quota_margin: Share = Field(default=0.0, description="of a window, never used")
-    quota_guard_s: Seconds = Field(default=0.05, description="added to a window's span")
 
     # Money
     paid: Literal["never", "deadline", "always"] = Field(
@@ -211,9 +218,17 @@ class Settings(BaseSettings):
     cache_entries: Count = Field(default=100_000, description="answers that are known so")
 
     # The embedded store and the logs
-    appendfsync: Literal["always", "everysec", "no"] = "always"
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["auto", "json", "console"] = "auto"
+    appendfsync: Literal["always", "everysec"] = Field(
+        default="always",
+        description="when the embedded store syncs to disk; everysec: the last seconds of accepted"
+        " work may be lost with the machine",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="what is less is not told: debug, info, warning or error"
+    )
+    log_format: Literal["auto", "json", "console"] = Field(
+        default="auto", description="json, or console for people; auto: as stdout is a terminal"
+    )
 
     @field_validator("redis_url")
     @classmethod

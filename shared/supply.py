@@ -43,7 +43,7 @@ class Base:
     """What a process is given at its start and never changes.
 
     `ours` None: our own catalog.yaml, with the files `refreshed` and `engines` over it, read when
-    it is needed.
+    it is needed. `first` is its supply without any row, where that has been assembled already.
     """
 
     config: Config
@@ -53,6 +53,7 @@ class Base:
     engines: Path | None = None
     vault: Vault | None = None
     allow_private: bool = False
+    first: "Supply | None" = field(default=None, repr=False)
 
     @classmethod
     def of_settings(cls, settings: Settings, env: Mapping[str, str]) -> Self:
@@ -283,7 +284,7 @@ class Live:
     def __init__(self, base: Base, tables: Tables, listener: Tables | None = None) -> None:
         self.base = base
         self.tables = tables
-        self.current = assemble(base, NO_ROWS)
+        self.current = base.first or assemble(base, NO_ROWS)
         self._listener = listener or tables
         self._hear: list[Callable[[Supply], None]] = []
         self._lock = asyncio.Lock()

@@ -1,31 +1,27 @@
 """How an admitted call is answered: at the provider's pace, whole, streamed, or broken."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
 from simulator.dialects import Headers
+from simulator.exchange import Exchange
+from simulator.faults import FaultSpec
+from simulator.ledger import Account
 from simulator.personalities import Stream, Turn
 from simulator.replies import Reply
 from simulator.requests import ChatCall, EmbeddingCall
 from simulator.transcripts import TranscriptionCall
-
-if TYPE_CHECKING:
-    from simulator.exchange import Exchange
-    from simulator.faults import FaultSpec
-    from simulator.ledger import Account
-    from simulator.provider import Provider
+from simulator.voice import Voice
 
 _TICK_S = 0.004
 _HARMLESS = frozenset({"slow", "filtered"})
 
 
 async def deliver(
-    provider: Provider,
+    voice: Voice,
     exchange: Exchange,
     account: Account,
     call: ChatCall | EmbeddingCall | TranscriptionCall,
@@ -37,37 +33,37 @@ async def deliver(
         await exchange.until_gone()
         return "fault:stall"
     slow = fault.factor if fault is not None and fault.kind == "slow" else 1.0
-    rate = provider.tokens_per_real_s()
+    rate = voice.tokens_per_real_s()
     rate = rate / slow if rate else None
-    wait_s = provider.latency_s() * slow
+    wait_s = voice.latency_s() * slow
     if isinstance(call, TranscriptionCall):
-        wait_s += call.heard.seconds * provider.s_per_audio_s() * slow
+        wait_s += call.heard.seconds * voice.s_per_audio_s() * slow
     elif not call.stream and rate:
         wait_s += reply.tokens / rate
     if wait_s > 0:
         await asyncio.sleep(wait_s)
     if exchange.client_gone:
         return "aborted"
-    number, now_us = next(provider.numbers), provider.now_us()
-    speaks, model = provider.personality, account.model
+    number, now_us = next(voice.numbers), voice.now_us()
+    speaks, model = voice.personality, account.model
     headers = speaks.limit_headers(account, now_us) + speaks.own_headers(account, number)
     if isinstance(call, EmbeddingCall):
         body = speaks.embeddings(call, model)
-        return await _whole(provider, exchange, account, body, headers, fault)
+        return await _whole(voice, exchange, account, body, headers, fault)
     if isinstance(call, TranscriptionCall):
         body = speaks.transcript(call, model, number)
         plain = call.response_format not in ("json", "verbose_json")
-        return await _whole(provider, exchange, account, body, headers, fault, text=plain)
+        return await _whole(voice, exchange, account, body, headers, fault, text=plain)
     turn = Turn(call, reply, model, number, created_s=now_us // 1_000_000)
     if call.stream:
         stream = speaks.stream(turn)
-        return await _stream(provider, exchange, account, stream, headers, fault, rate)
+        return await _stream(voice, exchange, account, stream, headers, fault, rate)
     body = speaks.whole(turn)
-    return await _whole(provider, exchange, account, body, headers, fault)
+    return await _whole(voice, exchange, account, body, headers, fault)
 
 
 async def _whole(
-    provider: Provider,
+    voice: Voice,
     exchange: Exchange,
     account: Account,
     body: bytes,
@@ -91,15 +87,15 @@ async def _whole(
         case "empty_body":
             await exchange.answer(200, b"", headers)
         case "empty_choices":
-            emptied = b"" if text else _changed(provider.personality.emptied, body)
+            emptied = b"" if text else _changed(voice.personality.emptied, body)
             await exchange.answer(200, emptied, headers)
         case "empty_stream":
-            silenced = b"" if text else _changed(provider.personality.silenced, body)
+            silenced = b"" if text else _changed(voice.personality.silenced, body)
             await exchange.answer(200, silenced, headers)
         case "malformed_json":
             await exchange.answer(200, body[: len(body) // 2], headers)
         case _:
-            await exchange.answer(200, provider.error_of(fault, account)[1], headers)
+            await exchange.answer(200, voice.error_of(fault, account)[1], headers)
     return _named(fault)
 
 
@@ -108,7 +104,7 @@ def _changed(change: Callable[[dict[str, Any]], dict[str, Any]], body: bytes) ->
 
 
 async def _stream(
-    provider: Provider,
+    voice: Voice,
     exchange: Exchange,
     account: Account,
     stream: Stream,
@@ -144,8 +140,8 @@ async def _stream(
         case "malformed_json":
             await exchange.end(begun + half + b"\n\n" + stream.end)
         case _:
-            body = provider.error_of(fault, account)[1]
-            await exchange.end(begun + provider.personality.stream_error(body))
+            body = voice.error_of(fault, account)[1]
+            await exchange.end(begun + voice.personality.stream_error(body))
     return _named(fault)
 
 

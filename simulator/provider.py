@@ -1,15 +1,11 @@
 """One running provider: its ledger, faults and counts, and the calls it takes."""
 
 import asyncio
-import math
-import random
 from dataclasses import dataclass, replace
-from itertools import count
 
 from simulator import delivery
 from simulator.clock import NowUs
 from simulator.config import Key, Model, ModelKind, SimulatedProvider
-from simulator.dialects import organisation_of
 from simulator.exchange import BodyTooLargeError, ClientGoneError, Exchange
 from simulator.faults import (
     AFTER_QUOTA,
@@ -23,10 +19,11 @@ from simulator.faults import (
 from simulator.forms import parse_form
 from simulator.ledger import Account, Counters, Ledger, Spend
 from simulator.markers import Markers, Seen, marker_in
-from simulator.personalities import Answer, Asked, Call, Route, personality_of
+from simulator.personalities import Answer, Asked, Call, Route
 from simulator.replies import Reply, compose
 from simulator.requests import BadRequestError, ChatCall, EmbeddingCall, check_size, parse_object
 from simulator.transcripts import TranscriptionCall, billed_seconds, check_audio
+from simulator.voice import Voice
 
 _NO_REPLY = Reply("", "", 0, "stop")
 _LONG_BYTES = 256 * 1024
@@ -67,11 +64,11 @@ class Provider:
         self, spec: SimulatedProvider, speed: float, now_us: NowUs, markers: Markers
     ) -> None:
         self.spec = spec
-        self.personality = personality_of(spec)
+        self.voice = Voice(spec, speed, now_us)
+        self.personality = self.voice.personality
         self.speed = speed
         self.now_us = now_us
         self.markers = markers
-        self.numbers = count(1)
         self.models: dict[str, Model] = {model.id: model for model in spec.models}
         self._keys: dict[str, Key] = {key.key: key for key in spec.keys}
         self.reset()
@@ -81,7 +78,7 @@ class Provider:
         self.ledger = Ledger(self.spec, self.speed)
         self.faults = FaultBook(self.now_us)
         self.strangers = Counters()
-        self._latency = random.Random(self.spec.latency.seed)
+        self.voice.reset()
 
     def key_of(self, exchange: Exchange) -> Key | None:
         """The key a request shows, if it is one of this provider's."""
@@ -102,24 +99,6 @@ class Provider:
         if name is not None and name not in self.models:
             raise KeyError(f"no model {name!r}; there are {list(self.models)}")
         return name
-
-    def latency_s(self) -> float:
-        """Real seconds to the first token of the next answer."""
-        latency = self.spec.latency
-        if not latency.median_ms:
-            return 0.0
-        factor = math.exp(latency.sigma * self._latency.gauss(0, 1)) if latency.sigma else 1.0
-        return latency.median_ms * factor / 1_000 / self.speed
-
-    def tokens_per_real_s(self) -> float | None:
-        """How fast output comes in real time; None is all at once."""
-        rate = self.spec.output.tokens_per_s
-        return None if rate is None else rate * self.speed
-
-    def s_per_audio_s(self) -> float:
-        """Real seconds that hearing a second of sound takes."""
-        times = self.spec.output.audio_x
-        return 1 / (times * self.speed) if times else 0.0
 
     async def serve(self, exchange: Exchange, route: Route) -> None:
         """Take one call from its first byte to its last."""
@@ -177,7 +156,7 @@ class Provider:
         """Whose call it is and what it asks, or what is answered without asking the quota."""
         speaks = self.personality
         if self.faults.armed and (fault := self.faults.draw(ON_ARRIVAL, None, None)):
-            return Turned(self.error_of(fault, None), "fault:outage")
+            return Turned(self.voice.error_of(fault, None), "fault:outage")
         if key is None:
             return Turned(speaks.trouble("unauthorized"), "unauthorized")
         if len(body) > speaks.max_body_bytes:
@@ -224,7 +203,7 @@ class Provider:
             )
             fault = self._draw(BEFORE_QUOTA, account)
         if fault is not None:
-            await self._refuse(exchange, self.error_of(fault, account), account)
+            await self._refuse(exchange, self.voice.error_of(fault, account), account)
             return f"fault:{fault.kind}"
         reply = (
             compose(call, account.model, self.spec.output)
@@ -249,7 +228,7 @@ class Provider:
                     await self._refuse(exchange, answer, account)
                     return "fault:filtered"
                 reply = replace(_NO_REPLY, finish_reason="content_filter")
-            outcome = await delivery.deliver(self, exchange, account, call, reply, fault)
+            outcome = await delivery.deliver(self.voice, exchange, account, call, reply, fault)
         finally:
             account.leave()
         if outcome == "ok":
@@ -285,29 +264,6 @@ class Provider:
         if seen is not None:
             seen.admitted += 1
 
-    def error_of(self, fault: FaultSpec, account: Account | None) -> Answer:
-        """The error a fault stands for, in the provider's own words."""
-        speaks = self.personality
-        facts = {"model": account.model.id, "org": organisation_of(account)} if account else {}
-        match fault.kind:
-            case "rate_limited" | "model_gone":
-                name: str = fault.kind
-            case "key_revoked":
-                name = "unauthorized"
-            case _:
-                name = fault.row or speaks.row_of_status(fault.status)
-        if fault.code in speaks.rows:
-            name = str(fault.code)
-        plain = fault.kind in ("error", "error_in_200", "outage") and fault.row is None
-        return speaks.trouble(
-            name,
-            status=fault.status if plain else None,
-            message=fault.message,
-            code=fault.code,
-            wait_us=fault.retry_after_us,
-            **facts,
-        )
-
     async def _look_up(self, exchange: Exchange, route: Route) -> None:
         """Answer what is asked about models and keys; it spends nothing."""
         key, speaks = self.key_of(exchange), self.personality
@@ -315,7 +271,7 @@ class Provider:
         if self.faults.armed:
             outage = self.faults.draw(ON_ARRIVAL, None, None)
             if outage is not None:
-                await self._say(exchange, self.error_of(outage, None))
+                await self._say(exchange, self.voice.error_of(outage, None))
                 return
             if key is not None and self.faults.draw(("key_revoked",), None, key.id):
                 key = account = None
@@ -335,7 +291,7 @@ class Provider:
         self, exchange: Exchange, answer: Answer, account: Account | None = None
     ) -> None:
         status, body, headers = answer
-        own = self.personality.own_headers(account, next(self.numbers))
+        own = self.personality.own_headers(account, next(self.voice.numbers))
         await exchange.answer(status, body, headers + own)
 
     async def _refuse(self, exchange: Exchange, answer: Answer, account: Account) -> None:

@@ -15,7 +15,6 @@ from simulator.requests import ChatCall, EmbeddingCall
 from simulator.schemas import satisfy
 
 _PIECE_CHARS = 16
-_INT16_MAX = 32_768
 DONE = b"data: [DONE]\n\n"
 
 

@@ -21,7 +21,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from shared.errors import StoreError
-from shared.store.server import Fsync, Server, socket_path
+from shared.store.server import Server
+from shared.store.server_place import Fsync, socket_path
 
 DEBIAN_REDIS = Path("/usr/bin/redis-server")
 START_TIMEOUT_S = 30.0

@@ -14,6 +14,7 @@ from shared.catalog import build
 from shared.catalog_schema import Config
 from shared.core.features import Features
 from shared.core.model import CredentialRef, Kind, Priority, Usage
+from shared.core.sharing import Wish
 from shared.kept import Kept
 from shared.objects import memory
 from shared.queue.types import Claim, NewJob, Report, Verdict
@@ -117,7 +118,9 @@ class SummaryWorld:
         await self.files.put(File(file_id, tenant, "user_data", name, len(content), now))
         return file_id
 
-    async def accept(self, job_id: str = "job_sum", **request: Any) -> str:
+    async def accept(
+        self, job_id: str = "job_sum", wish: Wish | None = None, **request: Any
+    ) -> str:
         """Hands in a summary as the API does."""
         checked = summary_request({"model": "sim"} | request)
         policy = {"policy": {"max_attempts": 2, "max_cost_usd": 5.0}}
@@ -125,7 +128,7 @@ class SummaryWorld:
         features = Features(kind=Kind.SUMMARY, model="sim", request_type="summarization")
         lanes = await self.lanes.lane_states()
         choice = routed(self.router, features, made.need, "t1", lanes, 0)
-        doc = document(made, choice, 3)
+        doc = document(made, choice, 3, wish)
         job = NewJob(
             id=job_id, tenant="t1", kind=Kind.SUMMARY, priority=Priority.BULK, lane=LANE,
             candidates=choice.route.lanes, need=choice.need, doc=orjson.dumps(doc),

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.__main__ import BENCHES
+from cli.main import VERBS
+
 ROOT = Path(__file__).parent.parent
 OURS = {"api", "bench", "cli", "scheduler", "shared", "simulator", "workers"}
 MAY_IMPORT = {
@@ -64,3 +67,51 @@ def test_the_core_reads_no_clock_and_no_environment():
         if name.partition(".")[0] in forbidden
     ]
     assert not wrong
+
+
+def modules() -> dict[str, Path]:
+    """Every module of ours by its name."""
+    return {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for house in OURS
+        for path in files(house)
+    }
+
+
+def named(path: Path, known: dict[str, Path]) -> set[str]:
+    """The modules of ours that a file imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= inner & set(known) or {node.module}
+    return found & set(known)
+
+
+def test_no_module_imports_itself_in_a_circle():
+    known = modules()
+    left = {name: named(path, known) for name, path in known.items()}
+    while free := {name for name, wants in left.items() if not wants & set(left)}:
+        left = {name: wants for name, wants in left.items() if name not in free}
+    assert not sorted(left)
+
+
+BEGUN = {"api.main", "bench.__main__", "cli.main", "scheduler.main", "workers.main"}
+BEGUN |= {"cli.demo.__main__", "cli.engines.__main__", "simulator.__main__", "simulator.child"}
+PARSERS = {f"workers.sandboxed.{name}" for name in ("child", "documents", "audio")}
+TWINS = {"shared.core.breaker", "shared.core.fairness"}
+"""What begins a process, what a child process is told to run, and the twins of Lua scripts."""
+
+
+def test_every_module_is_reached_from_a_process_or_by_name():
+    known = modules()
+    reached: set[str] = set()
+    todo = BEGUN | PARSERS | {verb for verb, _ in VERBS.values()} | set(BENCHES.values())
+    while todo:
+        name = todo.pop()
+        reached.add(name)
+        todo |= named(known[name], known) - reached
+    packages = {name for name, path in known.items() if path.name == "__init__.py"}
+    assert not sorted(set(known) - reached - packages - TWINS)

@@ -1,4 +1,4 @@
-"""Requests of a caller, for the contracts of native wires."""
+"""Requests of a caller, for the contracts of every wire of chats."""
 
 from hypothesis import strategies as st
 
@@ -68,7 +68,16 @@ JSON = st.recursive(
             st.sampled_from(
                 [
                     *("role", "content", "tool_calls", "id", "function", "type", "name"),
-                    *("reasoning_details", "index", "text", "image_url", "url", "file", "data"),
+                    *(
+                        "reasoning",
+                        "reasoning_details",
+                        "index",
+                        "text",
+                        "image_url",
+                        "url",
+                        "file",
+                        "data",
+                    ),
                     *("json_schema", "schema", "properties", "anyOf", "items", "message", "usage"),
                     *("thinking", "arguments", "parameters", "stop_reason", "finish_reason"),
                 ]

@@ -1,6 +1,6 @@
-"""Keeps calls to providers that were added through the API off private addresses.
+"""Keeps calls to what strangers name off private addresses: providers, webhooks, documents.
 
-The API looks once, when a provider is added; names can mean something else later. So every
+The API looks once, when it is told of one; names can mean something else later. So every
 connection resolves through here, and what it resolves to is what is connected to.
 """
 

@@ -2,10 +2,10 @@
 
 import dramatiq
 
-from shared import log, settings
+from shared import settings
+from shared.starting import begun
 from workers.pool import build
 
 found = settings.load()
-log.configure(level=found.log_level, format_=found.log_format, keys={"process": "workers"})
-broker = build(found)
+broker = build(found, begun(found, "workers", counting=False))
 dramatiq.set_broker(broker)

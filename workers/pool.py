@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import os
 import random
 import signal
 import threading
@@ -15,7 +14,7 @@ import dramatiq
 import orjson
 import structlog
 
-from shared import log, objects, tokens
+from shared import objects, tokens
 from shared.core.model import Kind, lane_deployment
 from shared.core.outcome import TABLE, Blame, FailureKind
 from shared.core.plans import detected
@@ -34,7 +33,7 @@ from shared.store.jobs import Jobs
 from shared.store.lanes import Lanes, publish_catalog
 from shared.store.tables import Rows, Tables
 from shared.submission import SUMMARIES
-from shared.supply import Base, Live, Supply, assemble
+from shared.supply import NO_ROWS, Base, Live, Supply, assemble
 from workers import attempt, checking
 from workers.checking import Check
 from workers.hedger import Hedger
@@ -274,12 +273,12 @@ def _health(report: Report) -> str:
     return "bad" if report.attempt.get("outcome") in BLAMED_ON_DEPLOYMENT else ""
 
 
-def build(settings: Settings, providers: Sequence[str] | None = None) -> EventBroker:
+def build(settings: Settings, base: Base, providers: Sequence[str] | None = None) -> EventBroker:
     """The broker of a worker process, with its actors; ConfigError for what is set wrong."""
     if not settings.redis_url:
         raise ConfigError("REDIS_URL is not set: `headrace up` brings its own store")
-    base = Base.of_settings(settings, os.environ)
-    supply = assemble(base, _rows(settings.redis_url) if providers else Rows())
+    rows = _rows(settings.redis_url) if providers else NO_ROWS
+    supply = base.first if base.first and rows == NO_ROWS else assemble(base, rows)
     unknown = sorted(set(providers or ()) - set(supply.providers))
     if unknown:
         raise ConfigError(
@@ -326,12 +325,9 @@ def _rows(url: str) -> Rows:
         return Rows()
 
 
-def run(settings: Settings, providers: Sequence[str] | None = None) -> None:
+def run(settings: Settings, base: Base, providers: Sequence[str] | None = None) -> None:
     """Works until SIGTERM or SIGINT, then lets calls end and gives the rest back."""
-    log.configure(
-        level=settings.log_level, format_=settings.log_format, keys={"process": "workers"}
-    )
-    broker = build(settings, providers)
+    broker = build(settings, base, providers)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

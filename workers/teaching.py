@@ -62,6 +62,7 @@ class Look:
 
     now_ms: int
     running: int
+    admitted_ms: int
     trail: Trail
     used: Mapping[str, int]
     free: Mapping[str, int]
@@ -177,7 +178,9 @@ class Teacher:
                 windows = belief.known
                 if not _informed(report.learned):
                     windows = self._estimated(belief, look, retry_ms, echo=echo)
-                trail = estimate.refused(look.trail, look.now_ms, retry_ms, sent_ms)
+                trail = estimate.refused(
+                    look.trail, look.now_ms, retry_ms, sent_ms, look.admitted_ms
+                )
                 if await self._teach(place, belief, windows, trail=trail):
                     return
 
@@ -201,11 +204,12 @@ class Teacher:
             return belief.known  # one that contradicts what was declared or told may be a stray
         sent = look.sent.get(log_key) or look.sent.get(known.key, ())
         free = look.free.get(known.key, 0)
-        trouble = Trouble(look.now_ms, retry_ms, sent, since_ms, look.running, free)
+        shut_ms = trail.shut(look.admitted_ms)
+        trouble = Trouble(
+            look.now_ms, retry_ms, sent, since_ms, look.running, free, shut_ms=shut_ms
+        )
         if trail.chained(look.now_ms):
-            trouble = replace(
-                trouble, chain_ms=trail.chain_ms, last_ms=trail.at_ms, refusals=trail.refusals
-            )
+            trouble = replace(trouble, chain_ms=trail.chain_ms, refusals=trail.refusals)
         lower = estimate.lowered(known, trouble)
         return tuple(lower if k is known else k for k in belief.known)
 
@@ -257,6 +261,7 @@ class Teacher:
         return Look(
             now_ms=int(raw["now"]),
             running=int(raw["run"]),
+            admitted_ms=int(raw["admitted"]),
             trail=Trail(**orjson.loads(raw["trail"])) if raw["trail"] else Trail(),
             used={key: int(row[0]) for key, row in windows.items()},
             free={key: int(row[1]) for key, row in windows.items()},

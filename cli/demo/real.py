@@ -37,7 +37,6 @@ class Chat:
     queue_s: int | None
     first_token_s: float
     total_s: float
-    queued_before: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +136,7 @@ async def _talk(api: Api, started: asyncio.Event, say: Say) -> Chat | None:
     say(f"  chat   {QUESTION} → {show.span(first)} to the first word, before {waiting} bulk jobs")
     waited = measure.waits_s([await api.job(headers["x-headrace-job-id"])])
     queue_s = int(waited[0]) if waited else None
-    return Chat(text.strip(), queue_s, first, total_s, waiting) if text else None
+    return Chat(text.strip(), queue_s, first, total_s) if text else None
 
 
 def report(outcome: Outcome, say: Say) -> list[str]:

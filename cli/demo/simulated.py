@@ -26,18 +26,9 @@ SPEED = 10.0
 FAILING = "gamma"
 PER_MINUTE = {"alpha": (20, "sliding"), "beta": (30, "fixed"), "gamma": (60, "bucket")}
 RETRY_AFTER = "10m"  # simulated: 60 s of ours, so it does not come back in time
-LOOK_EVERY_S = 0.5
+LOOK_EVERY_S = 1.5
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What was queued where, so many seconds after the beginning."""
-
-    at_s: float
-    done: int
-    queued: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +37,6 @@ class Outcome:
 
     jobs: tuple[Tracked, ...]
     planned: Mapping[str, str]
-    looks: tuple[Look, ...]
     fault_at_s: float | None
     wall_s: float
     refused: int
@@ -81,7 +71,6 @@ def asks() -> list[Ask]:
 async def run(place: Place, address: Address, say: Say) -> Outcome:
     """Hands in the work, breaks one provider at half of it, and waits for its end."""
     half = asyncio.Event()
-    looks: list[Look] = []
     async with Api(place) as api, httpx2.AsyncClient(trust_env=False) as admin:
         work = asks()
 
@@ -94,7 +83,7 @@ async def run(place: Place, address: Address, say: Say) -> Outcome:
         await tracker.submit()
         planned = {str(j.id): measure.provider(show.deployment(j.doc)) for j in tracker.jobs}
         say(f"  {len(work)} bulk jobs handed in, in {show.span(time.monotonic() - began)}")
-        watching = asyncio.create_task(_watch(api, tracker, began, looks, say))
+        watching = asyncio.create_task(_watch(api, tracker, began, say))
         breaking = asyncio.create_task(_break(admin, address, half, began, say))
         try:
             await tracker.follow()
@@ -110,7 +99,6 @@ async def run(place: Place, address: Address, say: Say) -> Outcome:
         return Outcome(
             jobs=tuple(tracker.jobs),
             planned=planned,
-            looks=tuple(looks),
             fault_at_s=fault_at_s,
             wall_s=wall_s,
             refused=api.statuses[429],
@@ -132,19 +120,16 @@ async def _break(
     return at_s
 
 
-async def _watch(api: Api, tracker: Tracker, began: float, looks: list[Look], say: Say) -> None:
-    """Every half second: what is queued where; says every second one."""
+async def _watch(api: Api, tracker: Tracker, began: float, say: Say) -> None:
+    """Says now and then what is queued where."""
     while True:
         with contextlib.suppress(GatewayError):
             queued = measure.depths(await api.get("/v1/queues"))
-            look = Look(time.monotonic() - began, tracker.done, queued)
-            looks.append(look)
-            if len(looks) % 3 == 1:
-                rows = "  ".join(f"{name} {queued.get(name, 0):>3}" for name in PER_MINUTE)
-                say(
-                    f"  {look.at_s:5.1f} s  {look.done:>3}/{len(tracker.jobs)} done"
-                    f"   queued: {rows}"
-                )
+            rows = "  ".join(f"{name} {queued.get(name, 0):>3}" for name in PER_MINUTE)
+            say(
+                f"  {time.monotonic() - began:5.1f} s  {tracker.done:>3}/{len(tracker.jobs)} done"
+                f"   queued: {rows}"
+            )
         await asyncio.sleep(LOOK_EVERY_S)
 
 

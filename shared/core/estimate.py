@@ -3,10 +3,11 @@
 Three observations carry it. When a provider refuses, its window is full; when it says how long to
 wait, its window will then have room for one; and what was admitted since the last refusal's wait
 ended fits into one window. Where nothing is admitted for longer than a window's span, that window
-is not why, and a declared limit is again what it was. An estimate may be wrong, so it is raised
-again by probing: after `QUIET_CALLS` calls without a refusal, twice as many after each probe that
-was refused, by little at first: what probing costs stays under 1 % of the calls, and falls every
-time.
+is not why, and a declared limit is again what it was: this is judged by what the store knows to be
+answered, so it holds however many workers died with their answers untold. An estimate may be wrong,
+so it is raised again by probing: after `QUIET_CALLS` calls without a refusal, twice as many after
+each probe that was refused, by little at first: what probing costs stays under 1 % of the calls,
+and falls every time.
 """
 
 from dataclasses import dataclass, replace
@@ -22,7 +23,6 @@ UNKNOWN_SPAN_MS = 60_000
 LEAST_SPAN_MS = 1_000
 CHAIN_MS = 2_000
 CHAIN_LEAST_MS = 250
-LOG_GRAINS = 1_000  # a sliding ledger's, a span
 _FEW = 3
 
 
@@ -32,8 +32,8 @@ class Trouble:
 
     `since_ms` is when the last refusal's wait ended, `running` what is in flight, `free` what our
     ledger of the window had left. `chain_ms` is when refusals began to follow each other (0: this
-    is the first), `last_ms` when the last of them came, and `refusals` how many of `sent` were
-    refused since.
+    is the first), and `refusals` how many of `sent` were refused since. `shut_ms` is the first
+    refusal after which nothing was answered (0: this may be it).
     """
 
     now_ms: int
@@ -43,8 +43,8 @@ class Trouble:
     running: int = 0
     free: int = 0
     chain_ms: int = 0
-    last_ms: int = 0
     refusals: int = 0
+    shut_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,7 @@ class Trail:
     `at_ms` the last one that was no echo, `since_ms` when its wait ended, `quiet` calls without
     one since, `fails` probes refused, `probed` whether a probe is out, `step_pc` the next raise.
     `chain_ms` is the first of refusals that followed each other closely, `refusals` their number.
+    `shut_ms` is the first of refusals between which nothing was answered, however far apart.
     """
 
     at_ms: int = 0
@@ -64,13 +65,23 @@ class Trail:
     step_pc: int = 2
     chain_ms: int = 0
     refusals: int = 0
+    shut_ms: int = 0
 
     def chained(self, now_ms: int) -> bool:
         """Whether a refusal now follows the last one closely."""
         return 0 <= now_ms - self.since_ms <= CHAIN_MS and self.chain_ms > 0
 
+    def shut(self, admitted_ms: int) -> int:
+        """Since when nothing was answered; 0: unknown. `admitted_ms` is the newest call that was.
 
-def refused(trail: Trail, now_ms: int, retry_ms: int | None, sent_ms: int) -> Trail:
+        What is still out, or was lost with its worker, is not known to be admitted.
+        """
+        return self.shut_ms if admitted_ms <= self.shut_ms else 0
+
+
+def refused(
+    trail: Trail, now_ms: int, retry_ms: int | None, sent_ms: int, admitted_ms: int = 0
+) -> Trail:
     """The trail after a refusal; one sent before the last was known is its echo."""
     if sent_ms <= trail.at_ms:
         later = sent_ms > trail.chain_ms
@@ -82,6 +93,7 @@ def refused(trail: Trail, now_ms: int, retry_ms: int | None, sent_ms: int) -> Tr
         fails=min(trail.fails + trail.probed, MOST_DOUBLINGS),
         chain_ms=trail.chain_ms if chained else now_ms,
         refusals=trail.refusals + 1 if chained else 0,
+        shut_ms=trail.shut(admitted_ms) or now_ms,
     )
 
 
@@ -129,15 +141,8 @@ def lowered(known: Known, trouble: Trouble) -> Known:
 
 
 def _not_it(window: Window, trouble: Trouble) -> bool:
-    """Whether a whole span went by in refusals: then the window is empty, and cannot be why.
-
-    What was sent after the last of them may have been answered and not yet been told of.
-    """
-    if not trouble.chain_ms or trouble.now_ms - trouble.chain_ms <= window.span_ms:
-        return False
-    from_ms = trouble.chain_ms + max(1, window.span_ms // LOG_GRAINS)
-    calls = sum(n for at, n in trouble.sent if from_ms < at <= trouble.last_ms)
-    return 0 < calls <= trouble.refusals
+    """Whether a whole span went by in refusals: then the window is empty, and cannot be why."""
+    return 0 < trouble.shut_ms < trouble.now_ms - window.span_ms
 
 
 def _restored(known: Known) -> Known:

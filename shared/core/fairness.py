@@ -18,7 +18,6 @@ from shared.core.model import Priority
 SHARE_EVERY = 20
 BULK_TURN = 19
 NORMAL_TURN = 9
-BULK_SHARE = 1 / SHARE_EVERY
 NO_DEADLINE_MS = 365 * 24 * 3_600_000
 
 

@@ -35,7 +35,7 @@ class Kind(StrEnum):
 
 
 class Priority(IntEnum):
-    """Strict between classes, but for bulk's share (`fairness.BULK_SHARE`)."""
+    """Strict between classes, but for bulk's share (`fairness.SHARE_EVERY`)."""
 
     INTERACTIVE = 0
     NORMAL = 1

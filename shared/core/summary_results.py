@@ -26,7 +26,7 @@ def entry(
     if work.index == COMBINED:
         return shown
     about = {"index": work.index, "title": title, "source": dict(source or {}), "type": work.type}
-    return about | shown
+    return about | {"warnings": [work.warning] if work.warning else []} | shown
 
 
 def result(

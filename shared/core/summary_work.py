@@ -59,6 +59,7 @@ class Work:
     cuts: int = 0  # how often its text was cut anew, each time smaller
     type: str | None = None
     title: str | None = None
+    warning: str | None = None
     error: Mapping[str, Any] | None = None
 
     @property

@@ -257,6 +257,7 @@ class Engine:
     def _ended(self, hand: Hand) -> None:
         """Also where the task was cancelled before its first step."""
         del self._hands[hand.claim.job_id, hand.claim.fence]
+        hand.task = None  # its context holds the hand: a cycle that would stay until a collection
         self.emitter.forget(hand.claim)
         if not hand.dropped:
             report = hand.report or _given_back(was_sent=hand.was_sent)

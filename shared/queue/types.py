@@ -16,7 +16,7 @@ from shared.core.sharing import Sharing
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A job to accept. `doc` is JSON that never changes afterwards (see `JobDoc` in store/jobs).
+    """A job to accept. `doc` is JSON that never changes afterwards (see `shared.submission`).
 
     `candidates` are lanes in order of preference, `lane` the first of them; the worker of any of
     them may run the job. `paid_lanes` are candidates that cost more: no lane steals a job for them,

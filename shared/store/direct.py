@@ -78,9 +78,10 @@ async def _send(connection: AbstractConnection, command: tuple[Any, ...]) -> Non
     if writer is None:
         raise RedisConnectionError("the connection was closed as it was made")
     try:
-        async with asyncio.timeout(connection.socket_timeout):
-            writer.writelines(connection.pack_command(*command))
-            await writer.drain()
+        writer.writelines(connection.pack_command(*command))
+        if writer.transport.get_write_buffer_size():  # else it is with the kernel already
+            async with asyncio.timeout(connection.socket_timeout):
+                await writer.drain()
     except TimeoutError as exc:
         raise RedisTimeoutError("Timeout writing to socket") from exc
     except OSError as exc:

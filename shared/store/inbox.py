@@ -18,7 +18,7 @@ from shared.errors import StoreError
 from shared.queue.scripts import Scripts
 from shared.queue.types import Event
 from shared.store.connect import messages, store_errors
-from shared.store.jobs import events_of
+from shared.store.job_rows import events_of
 
 log = structlog.get_logger(__name__)
 
@@ -181,10 +181,6 @@ class Inbox:
             watch.close()
             return None
         return watch
-
-    def watchers(self, job_id: str) -> int:
-        """How many watches of a job this process holds."""
-        return len(self._watches.get(job_id, ()))
 
     def forget(self, watch: Watch) -> None:
         """Ends a watch."""

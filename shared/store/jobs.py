@@ -1,30 +1,25 @@
 """Jobs: accepted, read, listed, cancelled, replayed. Every change is one atomic script."""
 
-import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Sequence
 
-import orjson
 from redis.asyncio import Redis
-from redis.exceptions import ConnectionError as RedisConnectionError
 
-from shared.core.model import Kind, Priority, Status
+from shared.core.model import Kind, Status
 from shared.errors import Refused, StoreError
-from shared.queue.claims import job_header, signatures, usage_of
 from shared.queue.scripts import Scripts
-from shared.queue.types import Acceptance, Accepted, Event, NewJob
+from shared.queue.types import Accepted, Event, NewJob
+from shared.store.accepting import Acceptor
 from shared.store.connect import store_errors
-from shared.store.types import Family, JobRecord, Page, Progress, Waiting
+from shared.store.families import Families
+from shared.store.job_rows import events_of, led, record_of
+from shared.store.types import Family, JobRecord, Page, Waiting
 
-MOST_A_BATCH = 128
+MOST_A_LOOK = 128
 LOOK_PER_PAGE = 1000
 FAR = 10_000
 MOST_DELTA_PAGES = 200
 _LOOKED_AT = 50
 _ENDS = frozenset(f"job.{status.value}" for status in Status if status.final)
-
-_Waiting = tuple[NewJob, asyncio.Future[Accepted]]
 
 
 class Jobs:
@@ -34,67 +29,14 @@ class Jobs:
         self._scripts = Scripts(writes, prefix)
         self._reads = reads
         self._prefix = prefix
-        self._queue: list[_Waiting] = []
-        self._flusher: asyncio.Task[None] | None = None
+        self._acceptor = Acceptor(self._scripts)
+        self._families = Families(reads, prefix)
 
     # -- writing
 
     async def accept(self, job: NewJob) -> Accepted:
-        """Writes the job and puts it in its lane; when this returns, it is durable.
-
-        Calls that come together share one script call, so that one sync to disk serves them all.
-        """
-        future: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
-        self._queue.append((job, future))
-        if self._flusher is None or self._flusher.done():
-            self._flusher = asyncio.get_running_loop().create_task(self._flush())
-        return await future
-
-    async def _flush(self) -> None:
-        while self._queue:
-            batch, self._queue = self._queue[:MOST_A_BATCH], self._queue[MOST_A_BATCH:]
-            try:
-                await self._settle(batch)
-            except BaseException as error:  # every waiting caller must hear of it
-                for _, future in batch:
-                    if not future.done():
-                        future.set_exception(error)
-                if not isinstance(error, Exception):
-                    raise
-
-    async def _settle(self, batch: "Sequence[_Waiting]") -> None:
-        try:
-            rows = await self._accept([job for job, _ in batch])
-        except StoreError as error:
-            # the store answered, and not as it should: one of them is at fault, not all
-            if len(batch) == 1 or isinstance(error.__cause__, RedisConnectionError | OSError):
-                raise
-            await self._one_by_one(batch)
-        except Exception:
-            if len(batch) == 1:
-                raise
-            await self._one_by_one(batch)
-        else:
-            for (_, future), how in zip(batch, rows, strict=True):
-                if not future.done():
-                    future.set_result(how)
-
-    async def _one_by_one(self, batch: "Sequence[_Waiting]") -> None:
-        for job, future in batch:
-            try:
-                (how,) = await self._accept([job])
-            except Exception as error:  # noqa: BLE001 - its caller hears of it
-                if not future.done():
-                    future.set_exception(error)
-            else:
-                if not future.done():
-                    future.set_result(how)
-
-    async def _accept(self, jobs: Sequence[NewJob]) -> "Sequence[Accepted]":
-        header = {"jobs": [job_header(job) for job in jobs], "sigs": signatures(jobs)}
-        with store_errors("accept"):
-            rows = await self._scripts("accept", header, *(job.doc for job in jobs))
-        return [_accepted(row) for row in rows]
+        """Writes the job and puts it in its lane; when this returns, it is durable."""
+        return await self._acceptor.accept(job)
 
     async def cancel(
         self, job_id: str, tenant: str | None, reason: str = "cancelled"
@@ -155,32 +97,6 @@ class Jobs:
             what = await self._scripts("forget", {"id": job_id, "tenant": tenant})
         return bool(what == b"forgotten")
 
-    # -- parents and children
-
-    async def family(self, job_id: str) -> Family:
-        """What a parent's step goes on from."""
-        pipe = self._reads.pipeline(transaction=True)
-        pipe.get(self._key("state", job_id))
-        pipe.lrange(self._key("kids", job_id), 0, -1)
-        pipe.hget(self._key("job", job_id), "kids_ended")
-        with store_errors("family"):
-            state, children, ended = await pipe.execute()
-        ids = tuple(child.decode() for child in children)
-        return Family(orjson.loads(state) if state else None, ids, int(ended or 0))
-
-    async def many(self, ids: Sequence[str]) -> Sequence[JobRecord | None]:
-        """Jobs as they stand, in the order asked for; None where one is no longer kept."""
-        found: list[JobRecord | None] = []
-        for at in range(0, len(ids), MOST_A_BATCH):
-            found += await self._load(ids[at : at + MOST_A_BATCH], None)
-        return found
-
-    async def _children(self, parent: str, most: int = 0) -> "Sequence[str]":
-        """The ids of a parent's children, newest first; the last `most` of them (0: all)."""
-        with store_errors("children"):
-            found: list[bytes] = await self._reads.lrange(self._key("kids", parent), -most, -1)  # type: ignore[assignment]
-        return [child.decode() for child in reversed(found)]
-
     # -- reading
 
     def _key(self, noun: str, job_id: str) -> str:
@@ -189,6 +105,17 @@ class Jobs:
     async def get(self, job_id: str, tenant: str | None) -> JobRecord | None:
         """The job as it stands; None where this tenant has none of that id (None: any tenant)."""
         return (await self._load([job_id], tenant))[0]
+
+    async def many(self, ids: Sequence[str]) -> Sequence[JobRecord | None]:
+        """Jobs as they stand, in the order asked for; None where one is no longer kept."""
+        found: list[JobRecord | None] = []
+        for at in range(0, len(ids), MOST_A_LOOK):
+            found += await self._load(ids[at : at + MOST_A_LOOK], None)
+        return found
+
+    async def family(self, job_id: str) -> Family:
+        """What a parent's step goes on from."""
+        return await self._families.of(job_id)
 
     async def _load(self, ids: Sequence[str], tenant: str | None) -> list[JobRecord | None]:
         pipe = self._reads.pipeline(transaction=True)
@@ -200,7 +127,7 @@ class Jobs:
         with store_errors("get"):
             rows = await pipe.execute()
         found = [
-            _record(job_id, rows[at * 4 : at * 4 + 4], tenant) for at, job_id in enumerate(ids)
+            record_of(job_id, rows[at * 4 : at * 4 + 4], tenant) for at, job_id in enumerate(ids)
         ]
         return await self._as_led(found)
 
@@ -215,7 +142,7 @@ class Jobs:
             pipe.hmget(self._key("job", name), "status", "stepped", "started", "lane")
         with store_errors("get"):
             rows = dict(zip(names, await pipe.execute(), strict=True))
-        return [one and _led(one, rows.get(one.shared_with or "")) for one in found]
+        return [one and led(one, rows.get(one.shared_with or "")) for one in found]
 
     async def list(
         self,
@@ -234,7 +161,7 @@ class Jobs:
         """
         wanted = (status, kind, batch)
         if parent is not None:
-            ids = await self._children(parent)
+            ids = await self._families.children(parent)
             ids = ids[ids.index(after) + 1 :] if after in ids else ids
             return await self._page([(0, child) for child in ids], tenant, wanted, limit)
         tenants = [tenant] if tenant is not None else await self._tenants()
@@ -323,7 +250,7 @@ class Jobs:
         Of a parent that rests: what the first of its last 50 children that is queued waits for.
         """
         if record.status is Status.IN_PROGRESS and record.progress is not None:
-            found = await self.many(await self._children(record.id, _LOOKED_AT))
+            found = await self.many(await self._families.children(record.id, _LOOKED_AT))
             queued = [one for one in found if one and one.status is Status.QUEUED]
             return await self.waiting(queued[-1]) if queued else None
         if record.status is not Status.QUEUED:
@@ -355,15 +282,6 @@ class Jobs:
         return True
 
 
-def _accepted(row: Sequence[Any]) -> Accepted:
-    """One row of accept.lua; the fifth field is there only where an answer is another job's."""
-    how, job_id, at, status, *of = row
-    found = of[0].decode() if of else None
-    return Accepted(
-        Acceptance(how.decode()), job_id.decode(), int(at), Status(status.decode()), found
-    )
-
-
 def _shelf(status: Status) -> str:
     """The index that holds jobs of this status; a job changes it once, at its end."""
     return status.value if status.final else "live"
@@ -377,87 +295,3 @@ def _matches(
     if kind and record.kind is not kind:
         return False
     return not batch or record.doc.get("batch") == batch
-
-
-def events_of(first: int, lines: Sequence[bytes]) -> tuple[Event, ...]:
-    """The stored lines of an event list, numbered from `first`."""
-    return tuple(
-        Event(first + at, kind.decode(), data)
-        for at, (kind, _, data) in enumerate(line.partition(b"\n") for line in lines)
-    )
-
-
-def _text(value: bytes | None) -> str | None:
-    return value.decode() if value else None
-
-
-def _int(value: bytes | None) -> int | None:
-    return int(value) if value else None
-
-
-def _attempts(h: Mapping[bytes, bytes]) -> tuple[dict[str, Any], ...]:
-    """The records a1, a2, … in order; a claim that left none leaves a gap."""
-    most = int(h.get(b"attempts", 0)) + int(h.get(b"requeues", 0)) + 1
-    found = (h.get(b"a%d" % n) for n in range(1, min(most, 1000) + 1))
-    return tuple(orjson.loads(text) for text in found if text)
-
-
-def _led(record: JobRecord, leader: Sequence[bytes | None] | None) -> JobRecord:
-    """A job that follows another, as that one stands. It may have ended since: then as it was."""
-    status, stepped, started, lane = leader or (None,) * 4
-    if record.status.final or not status or not lane or Status(status.decode()).final:
-        return record
-    shown = Status.IN_PROGRESS if stepped else Status(status.decode())
-    began = None if started is None else max(int(started), record.created_ms)
-    return replace(record, status=shown, started_ms=began, lane=lane.decode())
-
-
-def _record(job_id: str, row: Sequence[Any], tenant: str | None) -> JobRecord | None:
-    h: Mapping[bytes, bytes] = row[0]
-    if not h or b"status" not in h or (tenant is not None and h[b"tenant"].decode() != tenant):
-        return None
-    return JobRecord(
-        id=job_id,
-        tenant=h[b"tenant"].decode(),
-        kind=Kind(h[b"kind"].decode()),
-        status=_status(h),
-        priority=Priority(int(h[b"priority"])),
-        created_ms=int(h[b"created"]),
-        started_ms=_int(h.get(b"started")),
-        completed_ms=_int(h.get(b"ended")),
-        deadline_ms=_int(h.get(b"deadline")),
-        lane=h[b"lane"].decode(),
-        due_ms=_int(h.get(b"due")),
-        attempts=_attempts(h),
-        requeues=int(h.get(b"requeues", 0)),
-        uncertain_repeats=int(h.get(b"uncertain", 0)),
-        doc=orjson.loads(row[1]) if row[1] else {},
-        result=row[2][1:] if row[2] and row[2][:1] == b"R" else None,
-        error=orjson.loads(row[2][1:]) if row[2] and row[2][:1] == b"E" else None,
-        usage=usage_of(h.get(b"usage")),
-        cost_microusd=int(h.get(b"cost", 0)),
-        events=int(row[3]),
-        parent=parent.decode() if (parent := h.get(b"parent")) else None,
-        progress=_progress(h),
-        shared_with=_text(h.get(b"lead")),
-        cached_from=_text(h.get(b"from")),
-    )
-
-
-def _status(h: Mapping[bytes, bytes]) -> Status:
-    """A parent between two steps is in progress, though no worker holds it."""
-    status = Status(h[b"status"].decode())
-    return Status.IN_PROGRESS if status is Status.QUEUED and b"stepped" in h else status
-
-
-def _progress(h: Mapping[bytes, bytes]) -> Progress | None:
-    if b"stepped" not in h:
-        return None
-    step = h.get(b"progress")
-    return Progress(
-        total=int(h.get(b"kids", 0)),
-        ended=int(h.get(b"kids_ended", 0)),
-        completed=int(h.get(b"kids_completed", 0)),
-        audio_seconds=int(h.get(b"kids_audio", 0)),
-        step=orjson.loads(step) if step else None,
-    )

@@ -18,7 +18,6 @@ MAX_MESSAGES = 10_000
 MAX_TOOLS = 1_024
 MAX_EMBEDDING_INPUTS = 2_048
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
-PART_TYPES = ("text", "image_url", "input_audio", "file", "refusal")
 
 _CONFIG = ConfigDict(strict=True, extra="allow", hide_input_in_errors=True)
 

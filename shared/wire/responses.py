@@ -116,6 +116,9 @@ class _Request(TypedDict):
     previous_response_id: NotRequired[Annotated[str, StringConstraints(pattern=ID)] | None]
     user: NotRequired[str | None]
     truncation: NotRequired[Literal["auto", "disabled"] | None]
+    include: NotRequired[Annotated[list[str], Field(max_length=100)] | None]
+    top_logprobs: NotRequired[Annotated[int, Field(ge=0, le=20)] | None]
+    max_tool_calls: NotRequired[Annotated[int, Field(ge=1)] | None]
 
 
 _REQUEST = TypeAdapter(_Request)
@@ -123,6 +126,8 @@ _REQUEST = TypeAdapter(_Request)
 
 def responses_request(body: object) -> dict[str, Any]:
     """`body` itself, if it is a request we can serve; else Refused (400) that names the field."""
+    if problem := _not_served(body):
+        raise refused(problem)
     try:
         _REQUEST.validate_python(body)
     except ValidationError as exc:
@@ -134,13 +139,22 @@ def responses_request(body: object) -> dict[str, Any]:
     return request
 
 
+def _not_served(body: object) -> Problem | None:
+    """Said first: who sends a stored prompt need not hear that `input` is missing."""
+    for name in _NOT_SERVED if isinstance(body, dict) else ():
+        if cast("dict[str, Any]", body).get(name) is not None:
+            return Problem(name, "is not served here; send the input itself")
+    return None
+
+
 def _problem(request: Mapping[str, Any]) -> Problem | None:
     """What is not served, or wrong only together with something else."""
-    for name in _NOT_SERVED:
-        if request.get(name) is not None:
-            return Problem(name, "is not served here; send the input itself")
     if request.get("background") and request.get("store") is False:
         return Problem("store", "must not be false with background: the answer has to be kept")
+    told = "message.output_text.logprobs" in (request.get("include") or ())
+    if request.get("top_logprobs") or told:
+        name = "top_logprobs" if request.get("top_logprobs") else "include"
+        return Problem(name, "asks for logprobs: /v1/chat/completions gives them, responses do not")
     return _tools_problem(request) or _format_problem(request)
 
 
@@ -202,6 +216,8 @@ def chat_of(request: Mapping[str, Any], before: Sequence[Json]) -> dict[str, Any
     shape = (request.get("text") or {}).get("format")
     if shape and shape["type"] != "text":
         chat["response_format"] = _shape(shape)
+    if (request.get("text") or {}).get("verbosity") is not None:
+        chat["verbosity"] = request["text"]["verbosity"]
     effort = (request.get("reasoning") or {}).get("effort")
     if effort is not None:
         chat["reasoning_effort"] = effort
@@ -339,21 +355,29 @@ def _text(item: Json, name: str, path: str) -> str:
 
 
 def echo(request: Mapping[str, Any]) -> Json:
-    """What of a request its response repeats, with OpenAI's defaults."""
+    """What of a request its response repeats, with OpenAI's defaults; null is not having said."""
+    said = {name: value for name, value in request.items() if value is not None}
     return {
         "background": bool(request.get("background")),
         "instructions": request.get("instructions"),
         "max_output_tokens": request.get("max_output_tokens"),
+        "max_tool_calls": request.get("max_tool_calls"),
         "metadata": request.get("metadata") or {},
         "parallel_tool_calls": request.get("parallel_tool_calls") is not False,
         "previous_response_id": request.get("previous_response_id"),
         "reasoning": request.get("reasoning") or {"effort": None, "summary": None},
         "store": request.get("store") is not False,
-        "temperature": request.get("temperature", 1.0),
-        "text": request.get("text") or {"format": {"type": "text"}},
+        "service_tier": "default",
+        "temperature": said.get("temperature", 1.0),
+        "text": {"format": {"type": "text"}} | _said_of(said.get("text")),
         "tool_choice": request.get("tool_choice") or "auto",
         "tools": request.get("tools") or [],
-        "top_p": request.get("top_p", 1.0),
+        "top_logprobs": 0,
+        "top_p": said.get("top_p", 1.0),
         "truncation": request.get("truncation") or "disabled",
         "user": request.get("user"),
-    }
+    } | {name: said[name] for name in ("prompt_cache_key", "safety_identifier") if name in said}
+
+
+def _said_of(value: Json | None) -> Json:
+    return {name: said for name, said in (value or {}).items() if said is not None}

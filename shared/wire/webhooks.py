@@ -31,10 +31,6 @@ LEAST_BYTES, MOST_BYTES = 24, 64
 LEAST_CHARS: Final = 16
 MOST_SECRETS: Final = 4
 JOB_EVENTS: Final = ("job.completed", "job.failed", "job.cancelled", "job.expired")
-OPENAI_EVENTS: Final = (
-    "batch.completed", "batch.failed", "batch.expired", "batch.cancelled",
-    "response.completed", "response.failed", "response.cancelled", "response.incomplete",
-)  # fmt: skip
 _PORTS: Final = range(1, 65_536)
 
 

@@ -62,6 +62,24 @@ async def test_what_is_wrong_is_named_and_nothing_is_accepted(
     assert not store.bulk.batches.rows
 
 
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [("priority", "normal"), ("deadline-s", "60"), ("max-cost-usd", "0.1"), ("mode", "fastest"),
+     ("type", "code")],
+)  # fmt: skip
+async def test_a_wish_that_no_line_would_be_granted_is_refused(client, store, header, value):
+    name = f"x-headrace-{header}"
+    answer = await client.post("/v1/batches", json=await wanted(client), headers={name: value})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, name), answer.text
+    assert not store.bulk.batches.rows
+
+
+async def test_bulk_may_be_said_of_a_batch(client):
+    bulk = {"x-headrace-priority": "bulk"}
+    answer = await client.post("/v1/batches", json=await wanted(client), headers=bulk)
+    assert answer.status_code == 200
+
+
 async def test_a_file_of_another_purpose_or_tenant_is_refused(client, store):
     app, _ = application(store)
     other = (await post(client, upload("user_data"))).json()["id"]

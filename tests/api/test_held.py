@@ -1,6 +1,7 @@
 """Held and streamed requests: their answers, their errors, and what a dropped client means."""
 
 import asyncio
+import gc
 import socket
 
 import orjson
@@ -19,6 +20,7 @@ from api_fakes import (
 )
 from api_servers import running
 
+from api.departure import Departure
 from shared.core.model import Priority, Status
 
 PATH = "/v1/chat/completions"
@@ -44,6 +46,17 @@ async def test_a_held_chat_is_the_providers_answer_with_what_it_took(client, ser
     assert (job.priority, job.deadline_ms) == (Priority.INTERACTIVE, 600_000)
     assert job.watcher == served.id
     assert served.watches[job.id] == set()
+
+
+async def test_a_held_chat_leaves_nothing_behind_for_a_collection(client, served):
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            assert (await client.post(PATH, json=CHAT)).status_code == 200
+        await until(lambda: not any(isinstance(one, Departure) for one in gc.get_objects()))
+    finally:
+        gc.enable()
 
 
 async def test_a_result_that_did_not_come_along_is_read_from_the_store(client, served):

@@ -1,6 +1,7 @@
 """/v1/jobs: accepted durably, seen truly, followed without a gap, cancelled, replayed."""
 
 import asyncio
+from dataclasses import replace
 
 import orjson
 import pytest
@@ -17,7 +18,7 @@ from api_fakes import (
 )
 
 from shared.core.model import Status
-from shared.store.types import LaneState
+from shared.store.types import LaneState, Progress
 
 JOB = {"kind": "chat", "request": CHAT}
 
@@ -77,6 +78,27 @@ async def test_what_waits_is_told_why_and_until_when(client, store):
     assert (waiting["reason"], waiting["position"]) == ("quota", 3)
     assert waiting["until"] == (START_MS + 5_500 + 999) // 1000
     assert waiting["until"] < waiting["eta"]["p50"] < waiting["eta"]["p95"]
+
+
+@pytest.mark.parametrize(("ended", "left_s"), [(0, None), (1, 18), (4, 3), (6, 1), (7, None)])
+async def test_a_job_of_several_parts_says_when_it_should_be_done_at_its_pace(
+    client, store, ended, left_s
+):
+    job_id = (await submit(client)).json()["id"]
+    row = store.rows[job_id]
+    row.record = replace(
+        row.record,
+        status=Status.IN_PROGRESS,
+        started_ms=store.clock.now_ms() - 3_000,
+        progress=Progress(7, ended, ended, 0, None),
+    )
+    waiting = (await client.get(f"/v1/jobs/{job_id}")).json()["waiting"]
+    if left_s is None:
+        assert waiting is None
+    else:
+        now_s = store.clock.now_ms() / 1000
+        assert waiting["eta"]["p50"] - now_s == pytest.approx(left_s, abs=2)
+        assert waiting["eta"]["p95"] - now_s == pytest.approx(2 * left_s, abs=3)
 
 
 async def test_the_same_key_and_body_name_the_same_job(client, store):

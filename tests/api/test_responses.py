@@ -198,6 +198,43 @@ def test_what_is_not_to_be_stored_is_not_given_out_again(server, sdk):
     assert caught.value.param == "store"
 
 
+def test_what_a_response_was_asked_is_listed_a_page_at_a_time(server, sdk):
+    Worker(server.store)
+    client = sdk(server)
+    first = client.responses.create(model="sim", input="one", instructions="Be brief.")
+    second = client.responses.create(model="sim", input="two", previous_response_id=first.id)
+
+    def texts(**more):
+        page = client.responses.input_items.list(second.id, **more)
+        return [item.content[0].text for item in page]
+
+    assert texts(order="asc") == texts(order="asc", limit=1) == ["one", "Hello.", "two"]
+    assert texts() == ["two", "Hello.", "one"]
+    page = client.responses.input_items.list(second.id, limit=1)
+    assert (page.has_more, page.first_id) == (True, page.data[0].id)
+    for bad in ({"order": "up"}, {"limit": 101}):
+        with pytest.raises(openai.BadRequestError) as caught:
+            client.responses.input_items.list(second.id, **bad)
+        assert (caught.value.param, caught.value.code) == (next(iter(bad)), "invalid_value")
+    for given, after in ((second.id, "msg_x"), ("resp_nope", openai.omit)):
+        with pytest.raises(openai.NotFoundError):
+            client.responses.input_items.list(given, after=after)
+    with pytest.raises(openai.NotFoundError):
+        sdk(server, BOB).responses.input_items.list(second.id)
+
+
+def test_what_was_not_said_is_shown_as_openais_defaults(server, sdk):
+    Worker(server.store)
+    found = sdk(server).responses.create(
+        model="sim", input="x", text={"verbosity": "low"}, max_tool_calls=3, prompt_cache_key="k",
+        extra_body={"temperature": None, "top_p": None},
+    )  # fmt: skip
+    assert (found.temperature, found.top_p, found.service_tier) == (1.0, 1.0, "default")
+    assert (found.max_tool_calls, found.top_logprobs, found.prompt_cache_key) == (3, 0, "k")
+    assert (found.text.format.type, found.text.verbosity) == ("text", "low")
+    assert asked(server.store)["verbosity"] == "low"
+
+
 def test_another_tenants_response_is_not_there(server, sdk):
     Worker(server.store)
     found = sdk(server).responses.create(model="sim", input="hi")
@@ -372,6 +409,11 @@ async def dropped(app, store, body):
         ({"model": "sim", "input": "hi", "max_output_tokens": 401}, "max_output_tokens"),
         ({"model": "sim", "input": "word " * 2000}, "input"),
         ({"model": "sim", "input": "hi", "conversation": "conv_1"}, "conversation"),
+        ({"model": "sim", "prompt": {"id": "pmpt_1"}}, "prompt"),
+        ({"model": "sim", "input": "hi", "top_logprobs": 2}, "top_logprobs"),
+        ({"model": "sim", "input": "hi", "include": ["message.output_text.logprobs"]}, "include"),
+        ({"model": "sim", "input": "hi", "max_tool_calls": 0}, "max_tool_calls"),
+        ({"model": "sim", "input": "hi", "text": {"verbosity": "some"}}, "text.verbosity"),
         ({"model": "sim", "input": "hi", "previous_response_id": "x"}, "previous_response_id"),
         (
             {"model": "sim", "input": "hi", "text": {"format": {"type": "json_schema"}}},

@@ -223,9 +223,26 @@ def test_a_batch_that_is_no_longer_known_is_handed_in_anew(fake, headrace, file)
     assert len(fake.uploads) == 2
 
 
-def test_without_a_terminal_progress_is_a_line_from_time_to_time(fake, headrace, file, monkeypatch):
-    monkeypatch.setattr("cli.show.TOLD_EVERY_S", 0.0)
-    assert "2 of 2: in_progress" in headrace("batch", str(file)).err
+def test_without_a_terminal_a_log_has_a_line_for_each_change(fake, headrace, file):
+    fake.script = ["validating", "in_progress", "in_progress", "finalizing", "completed"]
+    told = [line.partition(",")[0] for line in headrace("batch", str(file)).err.splitlines()]
+    assert told == [
+        "2 of 2: in_progress",
+        "2 of 2: finalizing",
+        "2 of 2: completed",
+        "batch_1 completed: 2 of 2 completed",
+    ]
+
+
+def test_with_json_stderr_has_events_and_stdout_the_batch(fake, headrace, file):
+    fake.script = ["validating", "in_progress", "completed"]
+    ran = headrace("batch", str(file), "--json")
+    events = [json.loads(line) for line in ran.err.splitlines()]
+    assert [(one["event"], one["why"], one["state"]) for one in events] == [
+        ("progress", "begins", "in_progress"),
+        ("progress", "state", "completed"),
+    ]
+    assert json.loads(ran.out)["status"] == "completed"
 
 
 def test_an_interrupt_leaves_the_batch_running_and_the_same_command_waits_for_it(

@@ -29,6 +29,8 @@ def test_what_it_waits_for_is_the_lane_that_reopens_first():
     lanes = [lane("a/m", until=2_000_000_060, reason="quota"), lane("b/m", until=2_000_000_000)]
     assert waits_for(lanes).startswith("waits for b/m until 2033-05-1")
     assert waits_for([lanes[0]]).endswith("(quota)")
+    windows = [{"window": "rpm", "free": 3}, {"window": "rpd", "free": 0}]
+    assert waits_for([lanes[0] | {"windows": windows}]).endswith("(quota: rpd)")
     assert "waits for" in describe(BATCH, lanes)
     assert "waits for" not in describe(BATCH | {"status": "finalizing"}, lanes)
 

@@ -201,12 +201,27 @@ def test_a_folder_where_a_result_belongs_is_told_before_anything_is_sent(fake, h
     assert "talks/a.txt is a folder" in ran.err
 
 
-def test_without_a_terminal_progress_is_a_line_from_time_to_time(
-    fake, headrace, talks, monkeypatch
-):
-    monkeypatch.setattr("cli.show.TOLD_EVERY_S", 0.0)
-    assert "2 of 2: " in headrace("transcribe", "talks").err
+def test_without_a_terminal_a_log_has_its_beginning_tenths_and_end(fake, headrace, talks):
+    told = headrace("transcribe", "talks/a.mp3", "talks/deep").err.splitlines()
+    assert told[0].startswith("0 of 2")
+    assert any(line.startswith("2 of 2") for line in told)
+    assert told[-1].startswith("2 in ")
     assert headrace("transcribe", "talks", "--force", "--quiet").err == ""
+
+
+def test_with_json_stderr_has_events_and_stdout_a_row_for_each_input(fake, headrace, talks):
+    fake.ends = {"a.mp3": "failed"}
+    ran = headrace("transcribe", "talks/a.mp3", "talks/deep", "--json")
+    events = [json.loads(line) for line in ran.err.splitlines()]
+    assert events[0] | {"left_s": None} == {
+        "event": "progress", "why": "begins", "done": 0, "total": 2, "state": None,
+        "waits_for": None, "running_on": {}, "left_s": None, "counts": {},
+    }  # fmt: skip
+    failed = [one for one in events if one["event"] == "failed"]
+    assert [(one["input"], one["error"]) for one in failed] == [("talks/a.mp3", "nobody could")]
+    assert events[-1]["event"] == "ended"
+    assert events[-1]["counts"] == {"failed": 1, "completed": 1}
+    assert len(ran.out.splitlines()) == 2
 
 
 def test_a_job_that_is_no_longer_known_is_handed_in_anew(fake, headrace, talks):

@@ -16,6 +16,7 @@ from raw_server import COMPLETION, always, json_reply, serving
 from recorded_hosts import BROKEN_CHOICE, PROVIDER_ERROR, REPLIES, STREAMS, Recorded, Reply, answer
 from recorded_streams import PIECES, chunk, sse
 from sdk_types import unknown_to, valid
+from wire_talks import EVERYTHING, JSON, LONG_ID, TALK
 from worker_claims import catalog as catalog_of
 from worker_claims import claim, context, deployment
 
@@ -37,63 +38,6 @@ STRICT = ConfigDict(extra="forbid")
 OPENAI = TypeAdapter(list[openai_params.CompletionCreateParamsNonStreaming], config=STRICT)
 OPENAI_STREAM = TypeAdapter(list[openai_params.CompletionCreateParamsStreaming], config=STRICT)
 GROQ = TypeAdapter(list[groq_params.CompletionCreateParams], config=STRICT)
-LONG_ID = "call_" + "x" * 43
-SCHEMA = {"type": "object", "properties": {"q": {"type": "string"}}}
-TALK = [
-    {"role": "developer", "content": "Be brief."},
-    {"role": "user", "name": "ada", "content": "Look a up."},
-    {
-        "role": "assistant",
-        "content": None,
-        "refusal": None,
-        "function_call": None,
-        "reasoning_content": "Hm",
-        "annotations": [],
-        "tool_calls": [
-            {
-                "id": LONG_ID,
-                "type": "function",
-                "function": {"name": "look", "arguments": '{"q":"a"}'},
-            }
-        ],
-    },
-    {"role": "tool", "tool_call_id": LONG_ID, "content": "42"},
-    {"role": "user", "content": "And?"},
-    {"role": "user", "content": [{"type": "text", "text": "Say it."}]},
-]
-EVERYTHING = {
-    "model": "auto",
-    "messages": TALK,
-    "tools": [
-        {"type": "function", "function": {"name": "look", "parameters": SCHEMA, "strict": False}},
-        {"type": "function", "function": {"name": "stop", "description": "Ends it."}},
-    ],
-    "tool_choice": "required",
-    "parallel_tool_calls": False,
-    "response_format": {
-        "type": "json_schema",
-        "json_schema": {"name": "s", "schema": SCHEMA, "strict": True},
-    },
-    "max_completion_tokens": 50,
-    "temperature": 0.5,
-    "top_p": 0.9,
-    "seed": 7,
-    "stop": ["END"],
-    "n": 2,
-    "logprobs": True,
-    "top_logprobs": 2,
-    "logit_bias": {"1": 2},
-    "frequency_penalty": 0.1,
-    "presence_penalty": 0.1,
-    "user": "u1",
-    "store": True,
-    "metadata": {"a": "b"},
-    "service_tier": "flex",
-    "reasoning_effort": "low",
-    "verbosity": "low",
-    "prompt_cache_key": "k",
-    "safety_identifier": "s",
-}
 DROPPED = {
     "openai": (),
     "azure-openai": (),
@@ -310,22 +254,6 @@ def test_our_own_catalog_and_types_named_after_it_speak_the_hosts_dialects():
     assert "verbosity" not in known.quirks("groq").takes
     assert known.quirks("groq").rate_dialect == "groq"
     assert known.quirks("openai").max_tokens_field == "max_completion_tokens"
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=3),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(
-                ["role", "content", "tool_calls", "id", "function", "type", "reasoning", "name"]
-            ),
-            inner | st.sampled_from(["user", "assistant", "tool", "developer"]),
-            max_size=4,
-        )
-    ),
-    max_leaves=15,
-)
 
 
 @given(JSON, JSON, st.sampled_from(sorted(WIRES)))

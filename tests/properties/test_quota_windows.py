@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from least_time import least_time_ms
 
 from shared.core import quota
-from shared.core.least_time import least_time_ms
 from shared.core.ledger import Fixed, Rule
 from shared.core.ledger_timed import FirstUse
 from shared.core.model import Dimension, Window, WindowKind

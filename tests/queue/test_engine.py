@@ -1,6 +1,8 @@
 """The engine as a process sees it: wakes, timers, drains, and silence where nothing is to do."""
 
 import asyncio
+import gc
+from contextvars import ContextVar
 
 import pytest
 from conserved import assert_at_rest, assert_conserved
@@ -43,6 +45,23 @@ async def test_an_idle_engine_sends_its_heartbeat_and_nothing_else(world: World)
     assert 1 <= after["scripts"] - before["scripts"] <= 11
     assert after["blpop"] == before["blpop"]
     assert after["lpush"] == before["lpush"]
+
+
+async def test_an_attempt_leaves_nothing_behind_for_a_collection(world: World) -> None:
+    async def run(hand: Hand) -> Report:
+        kept.set(hand)
+        return DONE
+
+    kept: ContextVar[Hand] = ContextVar("kept")
+    async with engine(world.url, run):
+        gc.collect()
+        gc.disable()
+        try:
+            await world.accept(*(world.job() for _ in range(3)))
+            await until(lambda: _completed(world, 3), "all are done")
+            await until(lambda: not any(type(one) is Hand for one in gc.get_objects()), "all gone")
+        finally:
+            gc.enable()
 
 
 async def _quiet(one: object) -> bool:

@@ -21,7 +21,7 @@ from shared.core.sharing import Sharing, Terms
 from shared.queue.engine import Engine, Hand
 from shared.queue.types import NewJob, Report
 from shared.store.connect import commands
-from shared.store.server import socket_path
+from shared.store.server_place import socket_path
 
 ROOT = Path(__file__).parents[2]
 LEASE_MS = 2000

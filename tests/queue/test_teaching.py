@@ -87,6 +87,23 @@ async def test_a_new_ledger_begins_with_the_calls_that_were_logged(each_world):
     assert used == 4
 
 
+async def test_the_newest_call_that_was_answered_is_remembered_whoever_made_it(each_world):
+    world = each_world
+    await world.set_clock(START)
+    await world.configure({LANE: lane_of(window(limit=10))})
+    older, *_ = await claimed(world, 1)
+    assert (await look(world))["admitted"] == 0
+    world.now_ms += 1_000
+    newer, refused = await claimed(world, 2)
+    world.now_ms += 1_000
+    await world.finish(newer, OK)
+    await world.finish(older, OK)  # sent before: it says nothing of later
+    (last,) = await claimed(world, 1)
+    await world.finish(refused, REFUSED)
+    await world.finish(last, REFUSED)
+    assert (await look(world))["admitted"] == START + 1_000
+
+
 async def test_a_providers_own_count_is_believed_where_it_is_clearly_higher(world):
     spec = window(limit=100)
     await world.configure({LANE: lane_of(spec)})

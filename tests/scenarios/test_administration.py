@@ -1,5 +1,6 @@
 """Providers and keys come and go while the whole system runs: no restart, no lost work."""
 
+import json
 import os
 import subprocess
 
@@ -87,3 +88,26 @@ def test_an_api_key_is_made_on_the_command_line_and_revoked(system):
         client.models.list()
     assert "alpha" in headrace("providers", "test")
     assert "alpha" in headrace("providers", "list")
+
+
+@pytest.mark.timeout(300)
+def test_old_settings_are_imported_and_their_provider_answers_at_once(system, tmp_path):
+    provider = {
+        "type": "openai-compatible",
+        "apiEndpoint": system.address.base_urls["beta"] + "/chat/completions",
+        "apiKey": "sk-sim-beta-1",
+        "modelName": "sim-small",
+        "rateLimitTPM": 1_000_000,
+    }
+    file = tmp_path / "app_settings.json"
+    file.write_text(json.dumps({"version": "2.0.0", "providers": [provider]}), encoding="utf-8")
+    env = {**os.environ, "HEADRACE_URL": system.url, "HEADRACE_API_KEY": KEY}
+    command = [*address.headrace_command(), "import", str(file), "--json"]
+    for status in ("added", "there"):
+        done = subprocess.run(command, capture_output=True, text=True, env=env, check=True)
+        assert json.loads(done.stdout)["status"] == status
+        assert "sk-sim-beta-1" not in done.stdout + done.stderr
+    with system.http() as http:
+        listed = http.get("/v1/providers").json()["data"]
+    (name,) = [one["id"] for one in listed if one["source"] == "api"]
+    assert chat(system, f"{name}/sim-small").choices

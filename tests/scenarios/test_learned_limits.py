@@ -13,6 +13,7 @@ JOBS = 700  # more than all windows together admit at once
 HEADERLESS = {"headers": False}
 WORDLESS = {"headers": False, "body": False}
 BETA = "beta/sim-small@shared"
+MOST_KILLS = 20
 
 
 def announcing(announce):
@@ -125,3 +126,26 @@ def test_a_limit_that_falls_to_a_tenth_is_adopted_at_once(start, announced, sour
     # what has left in one burst of the old limit, 120 calls, cannot be recalled
     assert refused(system) <= 120
     assert windows(system)[BETA] == [(12, source)]
+
+
+@pytest.mark.timeout(300)
+def test_a_provider_that_refused_everything_is_believed_in_again_though_its_workers_died(start):
+    def alone(mapping):
+        mapping["providers"] = {"beta": mapping["providers"]["beta"]}
+
+    system = start("makespan", change=alone)
+    ids = submit(system, 40)
+    until(lambda: answered(system) == len(ids))
+    system.fault(kind="rate_limited", provider="beta", retry_after="5s")
+    submit(system, 200)
+    until(lambda: windows(system)[BETA] != [(120, "catalog")])
+    kills = 0
+    while windows(system)[BETA] != [(120, "catalog")]:  # its 6 s pass, whatever the machine does
+        assert kills < MOST_KILLS, "the limit comes back by probing only"
+        before = refused(system)
+        until(lambda: system.stack.pids("workers"))
+        system.kill("workers")
+        kills += 1
+        until(lambda seen=before: refused(system) > seen)
+    assert kills
+    assert answered(system) == len(ids)  # no call had to prove it

@@ -46,6 +46,8 @@ def typed(line: str, system: Whole, folder: Path) -> "subprocess.CompletedProces
     (folder / "papers" / "one.md").write_text("# One\n\nWater turns the wheel.\n", encoding="utf-8")
     (folder / "talks").mkdir(exist_ok=True)
     write(talk_of(1, 20), folder / "talks" / "one.flac")
+    old = {"version": "2.0.0", "providers": [{"type": "groq-free", "apiKey": "gsk-nobodys"}]}
+    (folder / "app_settings.json").write_text(json.dumps(old), encoding="utf-8")
     (folder / "FILE").write_text("providers: {}\n", encoding="utf-8")
     with system.http() as http:
         request = {"model": "auto", "messages": [{"role": "user", "content": "Say hello"}]}

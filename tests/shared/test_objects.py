@@ -1,3 +1,7 @@
+import asyncio
+import subprocess
+import sys
+
 import pytest
 
 from shared import objects
@@ -59,6 +63,46 @@ async def test_a_folder_that_cannot_be_written_is_a_store_error(tmp_path):
     (tmp_path / "o" / "files").write_text("in the way")
     with pytest.raises(StoreError):
         await bucket.put("files/a", parts(b"x"))
+
+
+async def test_of_a_write_that_is_cancelled_nothing_stays(tmp_path):
+    bucket = objects.folder(tmp_path / "o")
+    begun = asyncio.Event()
+
+    async def endless():
+        yield b"x" * objects.CHUNK_BYTES
+        begun.set()
+        await asyncio.Event().wait()
+
+    writing = asyncio.create_task(bucket.put("files/a", endless()))
+    await begun.wait()
+    writing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    assert list((tmp_path / "o" / "files").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["../a", "files/../../a", "/a", "files//a", ""])
+async def test_a_name_never_leaves_the_folder(tmp_path, name):
+    bucket = objects.folder(tmp_path / "o")
+    (tmp_path / "a").write_bytes(b"mine")
+    with pytest.raises(StoreError):
+        await read(bucket, name)
+    with pytest.raises(StoreError):
+        await bucket.put(name, parts(b"x"))
+    with pytest.raises(StoreError):
+        await bucket.delete(name)
+    assert (tmp_path / "a").read_bytes() == b"mine"
+
+
+def test_files_in_a_folder_do_without_obstore(tmp_path):
+    done = (
+        "import asyncio, sys; from pathlib import Path; from shared import objects\n"
+        "async def parts(): yield b'x'\n"
+        "asyncio.run(objects.folder(Path(sys.argv[1])).put('files/a', parts()))\n"
+        "assert 'obstore' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", done, str(tmp_path / "o")], check=True)
 
 
 async def test_they_are_kept_in_the_data_directory_or_where_the_settings_say(tmp_path):

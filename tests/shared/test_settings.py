@@ -1,12 +1,16 @@
 """Settings from the environment."""
 
 import os
+import re
+from pathlib import Path
 
 import pytest
 
 from shared import settings
 from shared.core.sharing import Policy, ShareMode
 from shared.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +27,7 @@ def test_the_defaults_are_the_documented_ones():
     assert (found.deadline_interactive_s, found.deadline_normal_s) == (600, 86_400)
     assert found.deadline_bulk_s is None
     assert (found.heartbeat_s, found.dead_after_s) == (1, 5)
-    assert (found.bulk_share, found.bulk_reserve, found.paid) == (0.05, 0.10, "deadline")
+    assert (found.bulk_reserve, found.paid) == (0.10, "deadline")
     assert found.sharing == Policy(ShareMode.AUTO, 0, 3 * 86_400_000)
 
 
@@ -57,7 +61,7 @@ def test_the_store_is_at_redis_url_and_is_not_shown(monkeypatch):
         ("HEADRACE_PORT", "70000", "HEADRACE_PORT: should be less than or equal to 65535"),
         ("HEADRACE_HOLD_S", "nan", "HEADRACE_HOLD_S: should be"),
         ("HEADRACE_HOLD_S", "-1", "HEADRACE_HOLD_S: should be greater than or equal to 0"),
-        ("HEADRACE_BULK_SHARE", "5", "HEADRACE_BULK_SHARE: should be less than or equal to 1"),
+        ("HEADRACE_BULK_RESERVE", "5", "HEADRACE_BULK_RESERVE: should be less than or equal to 1"),
         ("HEADRACE_PAID", "sometimes", "HEADRACE_PAID: should be 'never', 'deadline' or 'always'"),
         ("HEADRACE_DEAD_AFTER_S", "1.5", "HEADRACE_DEAD_AFTER_S must be at least twice"),
         ("REDIS_URL", "http://x", "REDIS_URL: should begin with redis://"),
@@ -101,3 +105,25 @@ def test_every_number_says_its_unit():
     for name, field in settings.Settings.model_fields.items():
         if isinstance(field.default, (int, float)) and not isinstance(field.default, bool):
             assert name.endswith(units) or name in counts, name
+
+
+def shown(field):
+    """A default as a person reads it."""
+    if field.default_factory is not None:
+        return "`~/.local/share/headrace`"
+    if field.default is None:
+        return "none"
+    plain = str(field.default).lower() if isinstance(field.default, bool) else field.default
+    return f"`{plain}`"
+
+
+def test_the_page_of_settings_is_what_the_settings_say():
+    page = (ROOT / "docs" / "SETTINGS.md").read_text(encoding="utf-8")
+    told = [line for line in page.splitlines() if re.match(r"\| `(HEADRACE_|REDIS_URL)", line)]
+    wanted = []
+    for name, field in settings.Settings.model_fields.items():
+        variable = "REDIS_URL" if name == "redis_url" else f"HEADRACE_{name.upper()}"
+        assert field.description, f"{name}: say what it is"
+        what = field.description.replace("None:", "none:")
+        wanted.append(f"| `{variable}` | {what} | {shown(field)} |")
+    assert told == wanted, "docs/SETTINGS.md should hold:\n" + "\n".join(wanted)

@@ -1,6 +1,7 @@
 """What a process serves: environment and configuration with the store's rows over them."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -109,6 +110,11 @@ def test_an_allow_list_names_deployments_models_families_or_a_provider(allowed, 
     rows = Rows(1, row("cred_1", allowed_models=allowed and sorted(allowed)))
     deployment = Deployment("alpha/m", "alpha", "m", "x", "http://x", frozenset({Kind.CHAT}), "f")
     assert assemble(base(), rows).ref("cred_1").serves(deployment) is serves
+
+
+def test_what_a_process_has_assembled_at_its_start_is_not_assembled_again():
+    first = assemble(base(), Rows())
+    assert Live(replace(base(), first=first), None).current is first
 
 
 async def test_a_change_reaches_every_process_without_a_poll(valkey):

@@ -26,6 +26,7 @@ _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "logit_bias": ({},),
     "metadata": ({},),
     "modalities": (["text"],),
+    "verbosity": ("medium",),
 }
 
 

@@ -15,7 +15,7 @@ MOST_TITLE_CHARS: Final = 300
 
 
 def read(request: Mapping[str, Any], files: Mapping[str, Path], _out: Path) -> dict[str, Any]:
-    """`{type, text, title, pages}` of the file `document`.
+    """`{type, text, title, pages, warning}` of the file `document`.
 
     `request` may say its `name`, `content_type` and `charset`; what it holds counts for more.
     Refused: it is no document we read, is encrypted, damaged or too large, or holds no text.
@@ -30,7 +30,13 @@ def read(request: Mapping[str, Any], files: Mapping[str, Path], _out: Path) -> d
     if not text:
         raise Refused("it holds no text", code="no_text")
     title = " ".join((found.title or "").split())[:MOST_TITLE_CHARS]
-    return {"type": found.type, "text": text, "title": _tidy(title) or None, "pages": found.pages}
+    return {
+        "type": found.type,
+        "text": text,
+        "title": _tidy(title) or None,
+        "pages": found.pages,
+        "warning": found.warning,
+    }
 
 
 def _parsed(path: Path, name: str, content_type: str, charset: str | None) -> Parsed:

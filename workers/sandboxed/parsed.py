@@ -10,12 +10,16 @@ MOST_CHARS: Final = 12_000_000  # some three million tokens
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A document as text. `title` is what it calls itself, `pages` None where it has none."""
+    """A document as text. `title` is what it calls itself, `pages` None where it has none.
+
+    `warning` says what of it was not read, where its reader would not expect that.
+    """
 
     type: str
     text: str
     title: str | None = None
     pages: int | None = None
+    warning: str | None = None
 
 
 class TextBound:

@@ -7,16 +7,17 @@ import trafilatura
 from lxml import etree, html
 from trafilatura.settings import use_config
 
+from workers.sandboxed.landmarks import UNSHOWN, main_part
 from workers.sandboxed.parsed import Parsed, TextBound
 
-UNSHOWN: Final = ("script", "style", "noscript", "template", "head", "svg")
 BLOCKS: Final = frozenset(
     {"p", "div", "section", "article", "main", "header", "footer", "nav", "aside", "pre", "br"}
     | {"h1", "h2", "h3", "h4", "h5", "h6", "li", "ul", "ol", "tr", "table", "blockquote", "hr"}
     | {"dt", "dd", "figure", "figcaption", "address", "form"}
 )
 LEAST_SHARE: Final = 0.05  # of all the text: less is a mistake of the extraction, not the content
-MOST_SEARCHED_CHARS: Final = 1_000_000  # the search for the main content is slow: 15 s
+MOST_SEARCHED_CHARS: Final = 1_000_000  # by trafilatura, whose search is slow: 15 s
+MOST_TAGS: Final = 2_000_000  # in which landmarks are looked for: 8 s
 MOST_ATTRIBUTES: Final = 2_000  # of one tag: libxml2 compares each with all before it
 _TAG: Final = re.compile(r"<([a-zA-Z][a-zA-Z0-9]*)[^<>]*")
 _SPACES: Final = re.compile(r"[ \t\r\f\v\u00a0]+")
@@ -24,17 +25,28 @@ _LINES: Final = re.compile(r"\s*\n\s*")
 
 
 def parsed(page: str) -> Parsed:
-    """The page's main content as Markdown, by trafilatura; else all the text it shows."""
+    """The page's main content as Markdown, by trafilatura; else all the text it shows.
+
+    What is too long for that is searched by its landmarks, and `warning` says what was taken.
+    """
     page = trimmed(page)
     tree = _tree(page)
     if tree is None:
         return Parsed("html", "")
     title = " ".join((tree.findtext(".//title") or "").split())
     whole = _all_text(tree)
-    main = _main(page) if len(page) <= MOST_SEARCHED_CHARS else ""
+    long = len(page) > MOST_SEARCHED_CHARS
+    main, taken = _by_landmarks(page, tree) if long else (_main(page), "")
+    if len(main) < len(whole) * LEAST_SHARE:
+        main, taken = whole, "all it shows, navigation included"
     text = TextBound()
-    text.add(main if len(main) >= len(whole) * LEAST_SHARE else whole)
-    return Parsed("html", text.joined(""), title or None)
+    text.add(main)
+    warning = f"the page has {len(page)} characters: {taken} was read" if long else None
+    return Parsed("html", text.joined(""), title or None, warning=warning)
+
+
+def _by_landmarks(page: str, tree: html.HtmlElement) -> tuple[str, str]:
+    return main_part(tree) if page.count("<") <= MOST_TAGS else ("", "")
 
 
 def trimmed(page: str) -> str:

@@ -10,6 +10,8 @@ from shared import submission
 from shared.core.features import Features
 from shared.core.model import Kind, Paid
 from shared.core.rooms import Room
+from shared.core.sharing import Policy, ShareMode, Sharing, Wish
+from shared.likeness import sharing
 from shared.queue.types import Claim, NewJob
 from shared.routing import CatalogRouter
 from shared.store.types import LaneState
@@ -21,17 +23,30 @@ LARGER: Final = 3  # a call that thought all its tokens away gets so many times 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """What the children of a summary have of their parent: `doc` is the parent's document."""
+    """What the children of a summary have of their parent: `doc` is the parent's document.
+
+    `sharing` is what the settings say of equal calls.
+    """
 
     claim: Claim
     doc: Mapping[str, Any]
     spent_microusd: int
     cost_cap_microusd: int | None = None  # of any one call
+    sharing: Policy = Policy()  # noqa: RUF009 - it is frozen
 
     @property
     def wishes(self) -> Mapping[str, Any]:
         """What else the caller's key and body said."""
         return self.doc.get("family") or {}
+
+    def shares(self, request: Mapping[str, Any], features: Features) -> Sharing | None:
+        """What a call may share: equal pieces of two documents are read once, as summaries are."""
+        share = ShareMode(self.wishes.get("share") or self.sharing.share)
+        if share is ShareMode.AUTO:
+            share = ShareMode.ALWAYS
+        wish = Wish(share, self.wishes.get("cache_s"))
+        asked = submission.CHAT
+        return sharing(self.sharing, wish, asked, request, self.claim.tenant, features)
 
     def features(self, capabilities: frozenset[str] = frozenset(), **more: Any) -> Features:
         """What selection is to know of every call."""
@@ -78,8 +93,11 @@ class Calls:
         asked = self._family.features(input_tokens=1)
         self._router.route(asked, self._family.claim.tenant, self._lanes, self._now_ms)
 
-    def job(self, child_id: str, request: dict[str, Any]) -> NewJob:
-        """A call as a job. Refused where nothing can serve it."""
+    def job(self, child_id: str, request: dict[str, Any], *, anew: bool = False) -> NewJob:
+        """A call as a job, `anew` where an answer that is kept will not do.
+
+        Refused where nothing can serve it.
+        """
         family, claim = self._family, self._family.claim
         raw = orjson.dumps(request)
         asked = submission.chat(request, raw)
@@ -111,4 +129,5 @@ class Calls:
             weight=int(family.wishes.get("weight") or 1),
             deadline_ms=deadline_ms,
             parent=claim.job_id,
+            sharing=None if anew else family.shares(request, features),
         )

@@ -33,7 +33,7 @@ async def _read(draft: Draft, work: Work) -> None:
         called = title or await draft.tools.reader.called(document, draft.claim.tenant)
         draft.fail(replace(work, title=called), refused.message, refused.code or "unreadable")
         return
-    work = replace(work, type=found.type, title=title or found.title)
+    work = replace(work, type=found.type, title=title or found.title, warning=found.warning)
     await _begin(draft, work, found.text)
 
 

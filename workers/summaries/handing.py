@@ -27,7 +27,7 @@ async def hand_out(draft: Draft) -> None:
         child_id = f"{draft.claim.job_id}-{draft.state.made}"
         try:
             request = await _request(draft, work, call)
-            job = await asyncio.to_thread(draft.calls.job, child_id, request)
+            job = await asyncio.to_thread(draft.calls.job, child_id, request, anew=call.tries > 1)
         except Refused as refused:
             if refused.code in TOO_LONG:
                 await smaller(draft, work, refused.message)

@@ -31,6 +31,7 @@ class Read:
     type: str
     title: str | None = None
     pages: int | None = None
+    warning: str | None = None
 
 
 class Reader:
@@ -108,7 +109,7 @@ class Reader:
         bounds = TEXT_BOUNDS if await asyncio.to_thread(_may_be_text, path) else BOUNDS
         found = await self._sandbox.run(PARSER, told, files={"document": path}, bounds=bounds)
         title = found["title"] or called[:300]
-        return Read(found["text"], found["type"], title, found["pages"])
+        return Read(found["text"], found["type"], title, found["pages"], found["warning"])
 
 
 def _may_be_text(path: Path) -> bool:

@@ -82,7 +82,8 @@ class Summaries:
         (me,) = await self._tools.jobs.many([claim.job_id])
         spent = me.cost_microusd if me is not None else 0
         lanes = await self._tools.lanes.lane_states()
-        family = Family(claim, asked.doc, spent, self._tools.cost_cap_microusd)
+        tools = self._tools
+        family = Family(claim, asked.doc, spent, tools.cost_cap_microusd, tools.sharing)
         return Calls(family, self._tools.router(), lanes, now_ms)
 
     async def _end(self, draft: Draft) -> Report:

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from shared.core.sharing import Policy
 from shared.core.summary import Wish
 from shared.kept import Kept
 from shared.queue.types import Claim
@@ -27,6 +28,7 @@ class Tools:
     router: Callable[[], CatalogRouter]
     count: Callable[[str], int]
     cost_cap_microusd: int | None = None
+    sharing: Policy = Policy()  # noqa: RUF009 - it is frozen
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,4 +38,5 @@ def summaries_of(
     )
     reader = Reader(files, objects, kept, fetcher, sandbox, settings.max_document_bytes)
     cap = settings.paid_cap_microusd
-    return Summaries(Tools(jobs, lanes, kept, reader, router, tokens.count, cap))
+    tools = Tools(jobs, lanes, kept, reader, router, tokens.count, cap, settings.sharing)
+    return Summaries(tools)

@@ -95,6 +95,22 @@ local function adapt(h, r)
   call('HSET', P .. 'cap', key, string.format('%.0f|%.0f|%.0f|%.0f|%.0f', c.cap, c.done, c.ceiling, c.fails, c.at))
 end
 
+-- admitted hash "<lane>|<cred>" -> ms: when the newest call that was answered was sent. What a provider
+-- refused since then it refused to everybody, as far as anybody lives to tell (core/estimate.py).
+local ADMITTED
+fresh[#fresh + 1] = function() ADMITTED = {} end
+local function admitted(h)
+  local me = h.lane .. '|' .. h.cred
+  ADMITTED[me] = math.max(ADMITTED[me] or 0, tonumber(h.reserved))
+end
+later[#later + 1] = function()
+  for me, at in pairs(ADMITTED) do
+    if at > tonumber(call('HGET', P .. 'admitted', me) or '0') then
+      call('HSET', P .. 'admitted', me, string.format('%.0f', at))
+    end
+  end
+end
+
 local SCOPES = {
   lane = function(h) return 'l:' .. h.lane .. '|' .. h.cred end,
   credential = function(h) return 'c:' .. h.cred end,
@@ -234,6 +250,7 @@ local function finish(r, worker)
   settle(h, r)
   tally(h, r)
   adapt(h, r)
+  if r.health == 'ok' and h.cred ~= '' then admitted(h) end
   release(id, h)
   for _, pause in ipairs(r.cools or {}) do cool(h, pause) end
   for _, pause in ipairs(other and r.hedge.cools or {}) do cool(other, pause) end

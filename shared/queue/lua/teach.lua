@@ -5,7 +5,7 @@
 --   was, now (texts of cfg <lane>), trail (text), keep {field of `learned`: text, '' removes},
 --     seed [{w: window spec, from: spec of the log or window it takes over, used}],
 --     shared {window key: its spec, for every other lane that has it}}
--- Returns: look: JSON {now, raw, trail, run, win {key: [used, free]}, sent {key: [[ms, calls]]}};
+-- Returns: look: JSON {now, raw, trail, run, admitted (ms), win {key: [used, free]}, sent {key: [[ms, calls]]}};
 --   observe: how many windows were raised; else '' where cfg was `was` and now is `now`, or the text
 --   that stands there instead (nothing was changed then).
 -- Promises: one atomic step; a lane whose limits changed is looked at again at once, a cooldown stays.
@@ -37,7 +37,7 @@ local function look()
   local raw = call('HGET', P .. 'cfg', lane) or ''
   local cred = credential_of(config(lane))
   local out = { now = NOW, raw = raw, trail = call('HGET', P .. 'trail', me) or '', run = counter('run', me),
-    win = {}, sent = {} }
+    admitted = tonumber(call('HGET', P .. 'admitted', me) or '0'), win = {}, sent = {} }
   for _, w in ipairs(cred and cred.win or {}) do
     local used, free = Q.view(w)
     out.win[w.k] = { used, free }

@@ -1,8 +1,12 @@
 """What kind of work a request is taken for."""
 
-import pytest
+import re
 
-from shared.core.analysis import EDGE_CHARS, TYPES, Shape, request_type
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.core.analysis import EDGE_CHARS, RULES, TYPES, Shape, request_type
 from shared.core.ranking import CATEGORIES_BY_TYPE
 from shared.needs import chat_need, chat_shape, conversation
 
@@ -107,3 +111,32 @@ class TestConversation:
     def test_what_is_read_of_it_is_bounded(self):
         long = {"role": "user", "content": "x" * 100_000}
         assert len(self.of(*[long] * 50)[0]) < 20_000
+
+
+def as_written(shape):
+    """The rules one by one, their patterns heeding no case."""
+    for name, holds in RULES:
+        patterns = getattr(holds, "patterns", None)
+        if patterns is None:
+            if holds(shape):
+                return name
+        elif re.search("|".join(patterns), shape.words, re.IGNORECASE):
+            return name
+    return "chat"
+
+
+WORDS = """summarize SUMMARY tl;dr tldr condense key points fass es zusammen Résumé RÉSUMÉ resumen
+make me a plan roadmap plan out break it down sub-tasks which steps step-by-step step by step prove
+PROOF think hard logic puzzle solve this root cause poem haiku short story write a song brainstorm
+planes summa \u017fummary \u212aey points, . - the"""
+
+
+@given(
+    st.lists(st.sampled_from(WORDS.split()), max_size=12),
+    st.sampled_from([str.lower, str.upper, str.title, str]),
+    st.sampled_from([" ", "  ", "", "\n"]),
+    st.integers(0, 200),
+)
+def test_the_short_way_through_the_patterns_finds_what_they_say(words, case, between, tokens):
+    shape = Shape(words=case(between.join(words)), input_tokens=tokens, max_output_tokens=64)
+    assert request_type(shape) == as_written(shape)

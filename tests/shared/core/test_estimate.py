@@ -61,17 +61,17 @@ def test_a_declared_limit_is_at_most_halved_and_its_ceiling_stays():
     assert lower.ceiling == 60
 
 
-def refused_for(ms, *, admitted=0, every_ms=1_000, untold=30):
-    """Refusals that follow each other for so long; `admitted` calls went through between them.
+def refused_for(ms, *, every_ms=1_000, untold=30, shut=True):
+    """Refusals that follow each other for so long; nothing was answered meanwhile where `shut`.
 
-    The last burst of `untold` calls was answered just now, and only one of its refusals is told of.
+    Of `untold` calls nobody heard again: their worker died, or they are still out.
     """
     begun = NOW - ms
     refusals = burst(ms // every_ms - 1, begun + every_ms, every_ms)
-    sent = burst(60, begun - 1_000, 10) + refusals + burst(admitted, begun + 500, 1)
+    sent = burst(60, begun - 1_000, 10) + refusals + burst(untold, NOW - untold, 1)
     return Trouble(
-        NOW, 1_000, tuple(sorted(sent + burst(untold, NOW - untold, 1))), NOW - 1, 1, free=50,
-        chain_ms=begun, last_ms=NOW - every_ms, refusals=len(refusals),
+        NOW, 1_000, tuple(sorted(sent)), NOW - 1, 1, free=50,
+        chain_ms=begun, refusals=len(refusals), shut_ms=begun if shut else 0,
     )  # fmt: skip
 
 
@@ -86,9 +86,31 @@ def test_a_provider_that_refuses_everything_for_longer_than_a_window_has_not_low
 
 def test_what_was_admitted_meanwhile_keeps_the_blame_on_the_window():
     lower = known(15, declared=60)
-    assert estimate.lowered(lower, refused_for(7_000, admitted=5)).window.limit < 15
-    silent = replace(refused_for(7_000), sent=())  # no log of the calls: nobody knows
-    assert estimate.lowered(lower, silent).window.limit < 15
+    assert estimate.lowered(lower, refused_for(7_000, shut=False)).window.limit < 15
+
+
+@pytest.mark.parametrize("kind", WindowKind)
+def test_refusals_need_neither_follow_closely_nor_be_told_of_to_clear_a_window_of_any_kind(kind):
+    lower = known(30, declared=60, kind=kind)
+    alone = Trouble(NOW, 1_000, since_ms=NOW - 5_000, shut_ms=NOW - SPAN - 1)  # no log, no chain
+    assert estimate.lowered(lower, alone).window.limit == 60
+    assert estimate.lowered(lower, replace(alone, shut_ms=NOW - SPAN)).window.limit < 60
+
+
+@pytest.mark.parametrize(
+    ("admitted_ms", "shut_ms"),
+    [(0, NOW), (NOW - 1, NOW), (NOW, NOW), (NOW + 1, NOW + 50_000)],
+)
+def test_a_provider_is_shut_since_the_first_refusal_after_which_nothing_was_answered(
+    admitted_ms, shut_ms
+):
+    first = estimate.refused(Trail(), NOW, 20, NOW - 5, admitted_ms=NOW - 9)
+    assert first.shut_ms == NOW
+    echo = estimate.refused(first, NOW + 5, 20, NOW - 4, admitted_ms)
+    assert echo.shut_ms == NOW
+    # long after: whoever was to ask again had died meanwhile
+    later = estimate.refused(echo, NOW + 50_000, 20, NOW + 49_000, admitted_ms)
+    assert (later.shut_ms, later.chain_ms) == (shut_ms, NOW + 50_000)
 
 
 def test_a_window_that_was_only_guessed_is_not_raised_by_refusals():

@@ -5,9 +5,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from least_time import least_time_ms
 
 from shared.core import quota
-from shared.core.least_time import least_time_ms
 from shared.core.ledger import UNLIMITED, Rule
 from shared.core.model import Dimension, Need, TokenCount, Window, WindowKind
 

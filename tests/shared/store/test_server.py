@@ -18,27 +18,18 @@ import pytest
 from redis import Redis
 
 from shared.errors import ConfigError, StoreError
-from shared.store import server as store_server
-from shared.store import server_exec
-from shared.store.server import (
-    Server,
-    ServerOptions,
-    command,
-    find_binary,
-    is_held,
-    ping,
-    ready,
-    running_pid,
-    running_url,
-    socket_path,
-    url_of,
-)
+from shared.store import server_exec, server_place
+from shared.store.server import Server, command
+from shared.store.server_look import is_held, ping, ready, running_pid, running_url
+from shared.store.server_place import ServerOptions, find_binary, socket_path, url_of
 
 READY_S = 30.0
 PARENT = """
 import subprocess, sys, threading
 from pathlib import Path
-from shared.store.server import Server, command, ready, url_of
+from shared.store.server import Server, command
+from shared.store.server_look import ready
+from shared.store.server_place import url_of
 data_dir, how, fsync = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 if how == "server":
     server = Server(data_dir, fsync=fsync)
@@ -306,7 +297,7 @@ def test_a_platform_without_a_binary_is_told_what_to_do(monkeypatch):
 
 
 def test_a_missing_wheel_is_told_what_to_do(monkeypatch, tmp_path):
-    monkeypatch.setattr(store_server.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(server_place.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(ConfigError, match="REDIS_URL"):
         Server(tmp_path).start()
 
@@ -401,7 +392,7 @@ def test_waiting_ends_when_its_time_is_over(tmp_path):
 
 
 def test_a_long_log_is_put_aside(tmp_path, monkeypatch):
-    monkeypatch.setattr(store_server, "MAX_LOG_BYTES", 10)
+    monkeypatch.setattr(server_place, "MAX_LOG_BYTES", 10)
     (tmp_path / "server.log").write_text("from long ago" * 10)
     with Server(tmp_path):
         assert (tmp_path / "server.log.1").read_text().startswith("from long ago")

@@ -93,9 +93,59 @@ def test_a_page_without_main_content_gives_all_that_is_shown(monkeypatch):
     assert not any(word in found.text for word in ("hidden", "color"))
 
 
-def test_a_very_long_page_is_not_searched_for_its_main_content(monkeypatch):
+NAV = "<nav><a>Home</a></nav>"
+MENU = "<ul>" + "<li><a href=x>Entry</a></li>" * 8 + "</ul>"
+TOLD = "The mill race turns seven wheels, and every wheel takes the water it can use."
+ITEMS = "<ul><li>one\n<b>more</b>!<!--c--> yes<li>two</ul><script>x</script>"
+ASIDES = f"<header>Banner</header>{NAV}{MENU}<aside>Advert</aside><footer>Imprint</footer>"
+
+
+@pytest.mark.parametrize(
+    ("body", "text", "taken"),
+    [
+        (
+            f"{ASIDES}<div role=main>{NAV}<h2>Wheels</h2>{PARAGRAPH}</div>",
+            f"## Wheels\n\n{TOLD}",
+            "its main part",
+        ),
+        (
+            f"{ASIDES}<article><header><h1>One</h1></header>{PARAGRAPH}</article><p>x<article>"
+            + PARAGRAPH,
+            f"# One\n\n{TOLD}\n\n{TOLD}",
+            "its articles",
+        ),
+        (
+            f"{ASIDES}<main>teaser</main><div>{PARAGRAPH}{ITEMS}</div>{PARAGRAPH * 2}",
+            f"teaser\n\n{TOLD}\n\n- one more! yes\n- two\n\n{TOLD}\n\n{TOLD}",
+            "all but its navigation, header and footer",
+        ),
+        (
+            f"<nav>{PARAGRAPH * 30}</nav><p>little</p>",
+            "\n".join([TOLD] * 30 + ["little"]),
+            "all it shows, navigation included",
+        ),
+    ],
+)
+def test_of_a_very_long_page_the_main_part_is_found_by_its_landmarks(
+    monkeypatch, body, text, taken
+):
     monkeypatch.setattr(web, "MOST_SEARCHED_CHARS", 100)
-    assert "Imprint" in web.parsed(ARTICLE).text
+    page = f"<html><head><title>T</title></head><body>{body}</body></html>"
+    found = web.parsed(page)
+    assert found.text == text
+    assert found.warning == f"the page has {len(page)} characters: {taken} was read"
+
+
+def test_a_page_of_absurdly_many_tags_is_read_whole_and_that_is_said(monkeypatch):
+    monkeypatch.setattr(web, "MOST_SEARCHED_CHARS", 100)
+    monkeypatch.setattr(web, "MOST_TAGS", ARTICLE.count("<") - 1)
+    found = web.parsed(ARTICLE)
+    assert "Imprint" in found.text
+    assert "navigation included" in found.warning
+
+
+def test_a_short_page_has_no_warning():
+    assert web.parsed(ARTICLE).warning is None
 
 
 def test_a_pdf_gives_its_pages_and_title(read):
@@ -105,6 +155,7 @@ def test_a_pdf_gives_its_pages_and_title(read):
         "text": "First page\nof two\n\nThe last",
         "title": "The Race",
         "pages": 2,
+        "warning": None,
     }
 
 

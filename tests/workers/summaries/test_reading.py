@@ -16,7 +16,7 @@ class OneFile:
 class Sandbox:
     async def run(self, _entry, _request, *, files, bounds):
         self.bounds = bounds
-        return {"title": None, "text": "t", "type": "text", "pages": None}
+        return {"title": None, "text": "t", "type": "text", "pages": None, "warning": None}
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from summary_world import SummaryWorld, asked, briefly, refuses, says, summary_w
 
 from shared import tokens
 from shared.core.model import Priority, Status
+from shared.core.sharing import ShareMode, Wish
 from shared.core.summary_work import of_json
 from shared.errors import Refused
 from shared.queue.types import Verdict
@@ -67,6 +68,7 @@ async def test_a_short_document_is_read_in_one_call(world: SummaryWorld):
                 "title": "The Mill",
                 "source": {"text": True},
                 "type": "text",
+                "warnings": [],
                 "status": "completed",
                 "tokens": tokens.count(STORY),
                 "chunks": 1,
@@ -123,6 +125,33 @@ async def test_no_call_is_larger_than_the_model_takes(small: SummaryWorld):
     for call in small.calls:
         most = asked(call)["max_completion_tokens"]
         assert call.need.input_tokens * 1.2 + most <= 2_000
+
+
+@pytest.mark.parametrize(("share", "calls"), [(None, 1), (ShareMode.NEVER, 2)])
+async def test_equal_pieces_of_two_summaries_are_read_once(world: SummaryWorld, share, calls):
+    for job_id in ("job_a", "job_b"):
+        await world.accept(job_id, Wish(share), input=STORY)
+        await world.take_step()
+    assert await world.answer() == calls
+    first, second = [await world.result(job_id=job_id) for job_id in ("job_a", "job_b")]
+    assert len(world.calls) == calls
+    assert first["documents"] == second["documents"]
+
+
+async def test_a_piece_that_was_read_is_remembered_where_that_is_asked(world: SummaryWorld):
+    for job_id in ("job_a", "job_b"):
+        await world.accept(job_id, Wish(cache_s=3_600), input=STORY)
+        assert (await world.result(job_id=job_id))["documents"][0]["status"] == "completed"
+    assert len(world.calls) == 1
+
+
+async def test_a_call_that_is_made_again_is_given_no_answer_that_is_kept(world: SummaryWorld):
+    await world.accept(wish=Wish(cache_s=3_600), input=STORY)
+    await world.take_step()
+    assert await world.answer(lambda _: says("")) == 1
+    await world.take_step()
+    assert await world.answer() == 1  # by a provider, not from what is kept
+    assert (await world.result())["documents"][0]["status"] == "completed"
 
 
 async def test_a_document_that_fails_does_not_fail_the_others(world: SummaryWorld):

@@ -1,0 +1,48 @@
+"""How a server process begins."""
+
+import os
+import subprocess
+import sys
+
+PROCESS = """
+import sys
+
+def run(found, base, **more):
+    import redis.asyncio, structlog, uvicorn
+    loaded = {"rich", "opentelemetry", "watchfiles"} & {
+        name.partition(".")[0] for name, module in sys.modules.items() if module is not None
+    }
+    assert not loaded, loaded
+    assert base.first is not None and base.first.whole.deployments
+    assert more == {"providers": None}, more
+    tell = structlog.get_logger()
+    try:
+        raise ValueError("of no consequence")
+    except ValueError:
+        tell.exception("told")
+    sys.stdout.write("ran")
+"""
+BEGIN = (
+    "from cli import processes; from shared.settings import Settings;"
+    " processes.begin('workers', 'process_of_a_test',"
+    " Settings(log_format='{form}'), providers=None)"
+)
+
+
+def begun(folder, form):
+    (folder / "process_of_a_test.py").write_text(PROCESS)
+    path = os.pathsep.join([str(folder), *sys.path])
+    return subprocess.run(
+        [sys.executable, "-c", BEGIN.format(form=form)],
+        env={**os.environ, "PYTHONPATH": path, "HEADRACE_DATA_DIR": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_server_loads_nothing_that_only_terminals_and_tracers_need(tmp_path):
+    for form in ("json", "console"):
+        ended = begun(tmp_path, form)
+        assert (ended.returncode, ended.stdout) == (0, "ran"), ended.stderr
+        assert "of no consequence" in ended.stderr
