@@ -8,6 +8,9 @@ SPEECH := $(VENV)/.speech
 # Every pin is named, so pip need not work out what each asks for: quicker, and the same for every pip.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
 
+# A test starts hundreds of Python processes: without kept bytecode each compiles all of ours anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup up engines demo test check lint types bench lock clean
 

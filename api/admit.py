@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from api import conversations, hooks
+from api import conversations, hedging, hooks
 from api.call import Call
 from api.errors import overfull
 from api.options import Options
@@ -68,6 +68,9 @@ async def draft(
     key, features, route = call.key, choice.features, choice.route
     body = hashlib.sha256(call.path.encode() + b"\n" + asked.raw).hexdigest()[:32]
     doc = document(asked, choice, key.weight, options.sharing)
+    policy = hedging.wished(service.bounds, asked, options, features.priority)
+    if policy:
+        doc["policy"] = policy
     hook = None
     if asked.webhook is not None:
         hook, doc["webhook"] = await hooks.own(service, key.tenant, asked.webhook)
@@ -100,7 +103,8 @@ async def draft(
             asked.request,
             key.tenant,
             features,
-            stream=asked.stream,
+            # the text that a transcription streams is the text of its result
+            stream=asked.stream and asked.kind is not Kind.TRANSCRIPTION,
             content=asked.content,
         ),
     )
@@ -145,6 +149,7 @@ def sized(
         model=asked.model,
         input_tokens=asked.need.input_tokens,
         max_output_tokens=asked.max_output_tokens,
+        inputs=asked.need.inputs,
         capabilities=asked.capabilities,
         allowed_models=key.allowed_models,
         paid=bounds.paid_within(options.paid),

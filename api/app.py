@@ -145,6 +145,7 @@ def _routes(service: Service) -> list[Route]:
         at("/v1/jobs/{id}", get=jobs.get),
         at("/v1/embeddings", post=embeddings.create),
         at("/v1/audio/transcriptions", post=transcriptions.create),
+        at("/v1/audio/translations", post=transcriptions.translate),
         at("/v1/responses", post=responses.create),
         at("/v1/responses/{id}", get=responses.get, delete=responses.delete),
         at("/v1/responses/{id}/cancel", post=responses.cancel),

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 import orjson
 
-from api import admit, summaries
+from api import admit
 from api.auth import scope_of
 from api.call import Call, Header
 from api.errors import not_found
@@ -15,6 +15,7 @@ from api.hold import TERMINAL
 from api.hooks import deliveries
 from api.options import Options, seconds
 from api.outcome import common, job_headers
+from api.partial import partial
 from api.views import job_view, new_job_view
 from api.wiring import Service
 from shared.core.model import Kind, Status
@@ -126,7 +127,7 @@ async def get(service: Service, call: Call) -> None:
         record = await _ended_within(service, record, wait_s)
     view = await shown(service, record)
     if partly == "true":
-        view["partial"] = await summaries.partial(service, record)
+        view["partial"] = await partial(service, record)
     await call.json(200, view, job_headers(record.id))
 
 

@@ -95,6 +95,7 @@ def bounds(settings: Settings) -> Bounds:
         inline_body_bytes=settings.inline_body_bytes,
         paid=Paid(settings.paid),
         sharing=settings.sharing,
+        hedging=settings.hedge_share > 0,
         paid_cap_microusd=settings.paid_cap_microusd,
         deadlines_s={
             Priority.INTERACTIVE: settings.deadline_interactive_s,

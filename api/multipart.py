@@ -2,7 +2,8 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from python_multipart.exceptions import FormParserError, MultipartParseError
@@ -15,13 +16,15 @@ QUIET_S: Final = 60.0
 FIELD_BYTES: Final = 4_096
 NAME_CHARS: Final = 255
 FRAME_BYTES: Final = 256 * 1024  # of a body, around its file
+MOST_LARGE: Final = 4  # values of one larger field
 
 
 class Upload:
     """One upload. `parts` is read once; after it, `fields`, `filename` and `size` are complete.
 
     Of the fields only `known` ones are kept; newer SDKs may send others. One whose name ends with
-    `[]` may be given several times: `lists` has its values.
+    `[]` may be given several times: `lists` has its values. `larger` are those that may hold more
+    than `field_bytes`, and how much.
 
     `check` is called when the file begins, with the fields before it, and returns the most bytes it
     may have; what it raises ends the upload.
@@ -35,6 +38,7 @@ class Upload:
         check: Callable[[dict[str, str]], int],
         *,
         field_bytes: int = FIELD_BYTES,
+        larger: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self._receive = receive
         self._known = frozenset(known)
@@ -42,6 +46,8 @@ class Upload:
         self._limit: int | None = None
         self._more = True
         self._field_bytes = field_bytes
+        self._larger = larger
+        self._frame_bytes = FRAME_BYTES + MOST_LARGE * sum(larger.values())
         self._head: dict[str, bytes] = {}
         self._header = (bytearray(), bytearray())
         self._field: tuple[str, bytearray] | None = None
@@ -68,7 +74,7 @@ class Upload:
             frame += len(data) - passed
             if self._limit is not None and self.size > self._limit:
                 await self._drop(f"the file is larger than {self._limit} bytes")
-            if frame > FRAME_BYTES:
+            if frame > self._frame_bytes:
                 await self._drop("the form holds too much beside its file")
             for part in out:
                 self.digest.update(part)
@@ -159,8 +165,10 @@ class Upload:
         elif self._field is not None:
             name, value = self._field
             value.extend(data[start:end])
-            if len(value) > self._field_bytes:
-                raise Refused(f"{name} is longer than {self._field_bytes} bytes", param=name)
+            most = self._larger.get(name, self._field_bytes)
+            if len(value) > most:
+                shown = name.removesuffix("[]")
+                raise Refused(f"{shown} is longer than {most} bytes", param=shown)
 
     def _part_end(self) -> None:
         if self._field is not None:

@@ -18,6 +18,7 @@ MAX_COST_USD: Final = 1e6
 PRIORITIES: Final = {p.name.lower(): p for p in Priority}
 PAID: Final = {p.value: p for p in Paid}
 ON_BREAK: Final = ("fail", "continue")  # chunks have no word for "begin anew"
+HEDGE: Final = ("never", "auto")
 _NUMBER: Final = re.compile(r"\d{1,12}(\.\d{1,30})?([eE][+-]?\d{1,3})?")
 
 
@@ -37,6 +38,7 @@ class Options:
     max_cost_usd: float | None = None
     session: str | None = None
     on_break: str | None = None
+    hedge: tuple[str, str] | None = None  # what is wished, and the field that says so
     sharing: Wish = Wish()  # noqa: RUF009 - it is frozen
 
 
@@ -50,6 +52,7 @@ _MINE: Final = (
     b"x-headrace-max-cost-usd",
     b"x-headrace-session",
     b"x-headrace-on-break",
+    b"x-headrace-hedge",
     b"x-headrace-share",
     b"x-headrace-cache-s",
     b"x-headrace-wait-s",
@@ -77,6 +80,7 @@ def read(call: Call) -> Options:
         max_cost_usd=_cost(call),
         session=_session(call),
         on_break=_word(call, b"x-headrace-on-break", ON_BREAK),
+        hedge=_hedge(call),
         priority=PRIORITIES[priority] if priority else None,
         deadline_s=deadline_s,
         paid=PAID[paid] if paid else None,
@@ -117,6 +121,12 @@ def _sharing(call: Call) -> Wish:
     share = _word(call, b"x-headrace-share", tuple(ShareMode))
     cache_s = _number(call, b"x-headrace-cache-s", MAX_CACHE_S)
     return Wish(None if share is None else ShareMode(share), cache_s)
+
+
+def _hedge(call: Call) -> tuple[str, str] | None:
+    name = b"x-headrace-hedge"
+    wish = _word(call, name, HEDGE)
+    return None if wish is None else (wish, name.decode())
 
 
 def _session(call: Call) -> str | None:

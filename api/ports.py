@@ -94,6 +94,10 @@ class Jobs(Protocol):
         """Removes all that is kept of a job that has ended; False where there is none such."""
         ...
 
+    async def many(self, ids: Sequence[str]) -> Sequence[JobRecord | None]:
+        """Jobs as they stand, of whatever tenant, in the order asked for; None: no longer kept."""
+        ...
+
     async def family(self, job_id: str) -> Family:
         """The state of a job of several steps, and its children."""
         ...

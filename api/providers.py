@@ -168,6 +168,11 @@ async def _views(service: Service, call: Call, only: str | None) -> list[dict[st
                 "status": _status(mine, held, rests),
                 "deployments": len(supply.whole.by_provider.get(provider.name, ())),
                 "credentials": sum(one.enabled and not one.problem for one in held),
+                "plans": [
+                    {"credential": one.ref.id, "plan": one.ref.plan, "source": one.plan_source}
+                    for one in held
+                    if one.enabled and not one.problem
+                ],
                 "health": _health(held, rests, checks),
                 "breakers": _breakers(provider.name, rests, failures),
                 "lanes": [lane_view(lane) for lane in mine],

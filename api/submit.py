@@ -23,7 +23,7 @@ from shared.wire.summaries import summary_request
 _OF_REQUEST: Final = frozenset({"model", "messages", "input", "max_tokens"})
 _WISHES: Final = frozenset(
     {"priority", "deadline_s", "paid", "mode", "request_type", "session", "max_cost_usd"}
-    | {"share", "cache_s"}
+    | {"share", "cache_s", "hedge"}
 )
 _POLICY: Final = frozenset({"max_attempts", "max_cost_usd", "on_uncertain", "on_break"})
 
@@ -57,6 +57,7 @@ async def read(service: Service, call: Call) -> tuple[Submission, Options, str |
             request_type=asked.request_type or wishes.request_type,
             session=asked.session or wishes.session,
             max_cost_usd=asked.max_cost_usd or wishes.max_cost_usd,
+            hedge=(asked.hedge, "hedge") if asked.hedge else wishes.hedge,
             sharing=Wish(
                 ShareMode(asked.share) if asked.share else wishes.sharing.share,
                 wishes.sharing.cache_s if asked.cache_s is None else asked.cache_s,
@@ -90,7 +91,7 @@ def _submission(asked: JobRequest, raw: bytes) -> Submission:
         case Kind.EMBEDDING:
             return submission.embedding(asked.request, raw, **more)
         case Kind.TRANSCRIPTION:
-            return submission.transcription(asked.request, raw, **more)
+            return submission.transcription(asked.request, raw, stream=asked.stream, **more)
         case Kind.SUMMARY:
             return submission.summary(summary_request(asked.request, "request"), raw, **more)
         case Kind.TASK:

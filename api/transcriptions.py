@@ -1,4 +1,4 @@
-"""`POST /v1/audio/transcriptions`: held, streamed, or answered with a job.
+"""`POST /v1/audio/transcriptions`: held, streamed, or answered with a job; and `translations`.
 
 The audio is streamed into the objects and never whole in memory here. What was uploaded is the
 job's alone: it is removed when the job is completed or cancelled, by this process where it waited
@@ -7,7 +7,6 @@ upload is kept as long as it.
 """
 
 import os
-import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -16,39 +15,48 @@ from typing import Any, Final
 import orjson
 import structlog
 
-from api import hold, options, sse
+from api import hold, options, transcript_stream
 from api.admit import new_id
 from api.body import parse
 from api.call import Call, Header
-from api.errors import body_of
-from api.hold import TERMINAL, Hold
 from api.jobs import respond_async
 from api.multipart import Upload
-from api.options import Options
-from api.outcome import job_headers, transparency
 from api.sources import check_sources
 from api.wiring import Service
 from shared.errors import Refused, StoreError
 from shared.store.files import File, object_name
-from shared.submission import Submission
 from shared.submission import transcription as submission
-from shared.wire.transcriptions import MAX_PROMPT, transcription_request
+from shared.wire.transcriptions import (
+    MAX_PROMPT,
+    MAX_REFERENCE,
+    TRANSLATE,
+    transcription_request,
+)
 from shared.wire.transcripts import rendered
 
 log = structlog.get_logger(__name__)
 
 LOOK_AFTER_MS: Final = 300_000  # a job that was never accepted leaves its upload so long
-PLAIN: Final = ("json", "text")  # all that OpenAI streams
+STREAMED: Final = ("json", "text", "diarized_json")  # all that OpenAI streams
 NUMBERS: Final = ("temperature",)
 TRUTHS: Final = {"true": True, "false": False, "1": True, "0": False}
 LISTS: Final = (
     *("timestamp_granularities", "include", "known_speaker_names", "known_speaker_references"),
     *("keywords", "languages"),
 )
+CHUNKING: Final = ("type", "prefix_padding_ms", "silence_duration_ms", "threshold")
 FIELDS: Final = (
     *("model", "file_id", "url", "language", "prompt", "response_format", "temperature", "stream"),
-    *("chunking_strategy", *LISTS, *(f"{name}[]" for name in LISTS)),
+    *("chunking_strategy", *(f"chunking_strategy[{name}]" for name in CHUNKING)),
+    *(*LISTS, *(f"{name}[]" for name in LISTS)),
 )
+SAMPLES: Final = dict.fromkeys(
+    ("known_speaker_references", "known_speaker_references[]"), MAX_REFERENCE
+)
+
+
+Task = dict[str, Any]
+"""What the route adds to the request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,32 +76,42 @@ class Asked:
 
 async def create(service: Service, call: Call) -> None:
     """Answers as OpenAI does."""
+    await _create(service, call, {})
+
+
+async def translate(service: Service, call: Call) -> None:
+    """`POST /v1/audio/translations`: what is said, in English."""
+    await _create(service, call, {"task": TRANSLATE})
+
+
+async def _create(service: Service, call: Call, task: Task) -> None:
     service.admit()
     wishes = options.read(call)
     key = options.idempotency_key(call)
-    async with _read(service, call) as asked:
-        job = replace(submission(asked.request, asked.raw), job_id=asked.job_id)
+    async with _read(service, call, task) as asked:
+        made = submission(asked.request, asked.raw, stream=asked.stream)
+        job = replace(made, job_id=asked.job_id)
         job = replace(job, content=asked.content or job.content)
         if wishes.asynchronous:
             await respond_async(service, call, job, wishes, key)
         elif asked.stream:
-            await _stream(service, call, job, wishes, key)
+            await transcript_stream.answer(service, call, job, wishes, key)
         else:
             render = _render(asked.request)
             await hold.answer(service, call, job, wishes, key, render=render)
 
 
 @asynccontextmanager
-async def _read(service: Service, call: Call) -> AsyncIterator[Asked]:
+async def _read(service: Service, call: Call, task: Task) -> AsyncIterator[Asked]:
     """The request, checked; what it brought along is removed if it is of no use any more."""
     kind = call.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if kind != b"multipart/form-data":
         raw = await call.body(service.bounds.max_body_bytes)
-        request, streamed = _checked(parse(raw))
+        request, streamed = _checked(_told(parse(raw), task))
         content = await check_sources(service, call.key.tenant, request)
         yield Asked(request, raw, streamed, new_id(), content=content)
         return
-    asked = await _uploaded(service, call)
+    asked = await _uploaded(service, call, task)
     content = await check_sources(service, call.key.tenant, asked.request)
     asked = replace(asked, content=asked.content or content)
     try:
@@ -103,17 +121,19 @@ async def _read(service: Service, call: Call) -> AsyncIterator[Asked]:
             await _settle(service, asked.file)
 
 
-async def _uploaded(service: Service, call: Call) -> Asked:
+async def _uploaded(service: Service, call: Call, task: Task) -> Asked:
     """What a form asks for, its file in the objects. Refused names the field."""
     bounds = service.bounds
 
     def check(fields: Mapping[str, str]) -> int:
         _alone(fields)
         if "model" in fields:  # what is wrong is told before the audio comes
-            _checked(_body(fields, upload.lists) | {"file_id": "file-1"}, early=True)
+            _checked(_body(fields, upload.lists) | task | {"file_id": "file-1"}, early=True)
         return bounds.max_audio_bytes
 
-    upload = Upload(call.receive, call.headers, FIELDS, check, field_bytes=4 * MAX_PROMPT)
+    upload = Upload(
+        call.receive, call.headers, FIELDS, check, field_bytes=4 * MAX_PROMPT, larger=SAMPLES
+    )
 
     file_id = f"upload-{os.urandom(12).hex()}"
     name = object_name(file_id)
@@ -123,7 +143,7 @@ async def _uploaded(service: Service, call: Call) -> Asked:
         await upload.drain()
         raise
     try:
-        asked = _asked(upload, name)
+        asked = _asked(upload, name, task)
         file = await _noted(service, call, upload, file_id, asked.job_id)
     except BaseException:
         await service.bulk.objects.delete(name)
@@ -131,8 +151,8 @@ async def _uploaded(service: Service, call: Call) -> Asked:
     return replace(asked, file=file)
 
 
-def _asked(upload: Upload, name: str) -> Asked:
-    body = _body(upload.fields, upload.lists)
+def _asked(upload: Upload, name: str, task: Task) -> Asked:
+    body = _body(upload.fields, upload.lists) | task
     told = orjson.dumps(body, option=orjson.OPT_SORT_KEYS) + b"\n"
     if upload.filename is not None:
         _alone(body)
@@ -150,6 +170,15 @@ def _asked(upload: Upload, name: str) -> Asked:
         )
     request, streamed = _checked(body)
     return Asked(request, told, streamed, new_id())
+
+
+def _told(body: Any, task: Task) -> Any:
+    """The body with the task of its route; Refused where it names one itself there."""
+    if not task or not isinstance(body, dict):
+        return body
+    if "task" in body:
+        raise Refused("task: is told by the route: leave it out", param="task")
+    return body | task
 
 
 def _alone(fields: Mapping[str, Any]) -> None:
@@ -207,7 +236,30 @@ def _body(fields: Mapping[str, str], lists: Mapping[str, list[str]]) -> dict[str
     for name in LISTS:
         if name in body:
             body[name] = [body[name]]
-    return body | {name: list(values) for name, values in lists.items()}
+    return _chunked(body) | {name: list(values) for name, values in lists.items()}
+
+
+def _chunked(body: dict[str, Any]) -> dict[str, Any]:
+    """With `chunking_strategy` as it is in JSON: a form has it as JSON, or a field for each part.
+
+    As the official SDK does.
+    """
+    told = body.get("chunking_strategy")
+    if isinstance(told, str) and told.startswith("{"):
+        body["chunking_strategy"] = parse(told.encode())
+    parts = {
+        name: body.pop(f"chunking_strategy[{name}]")
+        for name in CHUNKING
+        if f"chunking_strategy[{name}]" in body
+    }
+    if not parts:
+        return body
+    for name, kind in (("prefix_padding_ms", int), ("silence_duration_ms", int)):
+        if name in parts and parts[name].isdecimal():
+            parts[name] = kind(parts[name])
+    if "threshold" in parts:
+        parts["threshold"] = _number("chunking_strategy[threshold]", parts["threshold"])
+    return body | {"chunking_strategy": parts}
 
 
 def _number(name: str, text: str) -> float:
@@ -228,17 +280,18 @@ def _checked(
     streamed = body.pop("stream", None)
     if streamed is not None and not isinstance(streamed, bool):
         raise Refused("stream: should be true or false", param="stream", code="invalid_type")
-    transcription_request(body, internal=internal)
+    transcription_request(body, internal=internal, early=early)
     form = body.get("response_format", "json")
-    if body.get("timestamp_granularities") and form != "verbose_json" and not early:
+    if streamed and body.get("task") == TRANSLATE:
         raise Refused(
-            "timestamp_granularities: needs response_format verbose_json",
-            param="timestamp_granularities",
+            "stream: a translation is told whole: leave it out",
+            param="stream",
             code="invalid_value",
         )
-    if streamed and form not in PLAIN and not early:
+    if streamed and form not in STREAMED and not early:
         raise Refused(
-            f"stream: a {form} is told whole; stream json or text, or leave stream out",
+            f"stream: a {form} is told whole; stream json, text or diarized_json, or leave stream"
+            " out",
             param="stream",
             code="invalid_value",
         )
@@ -260,52 +313,3 @@ def _render(request: Mapping[str, Any]) -> hold.Render:
         return made.body, (b"content-type", made.kind.encode())
 
     return render
-
-
-# -- streamed: the text comes whole, for parts are joined before any of it is sure
-
-
-async def _stream(
-    service: Service, call: Call, job: Submission, wishes: Options, key: str | None
-) -> None:
-    """One delta of the whole text, then its end, as OpenAI's events; comments meanwhile."""
-    async with hold.begin(service, call, job, wishes, key) as held:
-        service.metrics.streams.inc()
-        try:
-            await _follow(call, held)
-        finally:
-            service.metrics.streams.dec()
-
-
-async def _follow(call: Call, held: Hold) -> None:
-    bounds = held.service.bounds
-    first_byte_at = held.began + bounds.first_byte_s
-    while (left_s := held.until - time.monotonic()) > 0:
-        quiet_s = bounds.keepalive_s if call.started else first_byte_at - time.monotonic()
-        event = await held.next(min(left_s, quiet_s))
-        if event is not None and event.type in TERMINAL:
-            outcome = await held.end(event)
-            held.departure.settled()
-            if outcome.body is None and not call.started:
-                return await hold.reply(call, outcome, held.held_ms)
-            if outcome.body is None:
-                return await call.end(sse.data(orjson.dumps({"error": outcome.error})))
-            if not call.started:
-                headers = transparency(outcome.way, held.held_ms)
-                await call.start(200, [*sse.HEADERS, *headers])
-            return await call.end(_events(outcome.body))
-        if event is None and not call.started and time.monotonic() >= first_byte_at:
-            await call.start(200, [*sse.HEADERS, *job_headers(held.job_id)])
-        if event is None and call.started:
-            await call.chunk(sse.KEEP_ALIVE)
-    held.departure.settled()
-    if not call.started:
-        return await hold.still_running(call, held)
-    return await call.end(sse.data(body_of(hold.too_late(held))))
-
-
-def _events(result: bytes) -> bytes:
-    told = orjson.loads(rendered(orjson.loads(result), "json").body)
-    delta = {"type": "transcript.text.delta", "delta": told["text"]}
-    done = {"type": "transcript.text.done", "text": told["text"]}
-    return sse.data(orjson.dumps(delta)) + sse.data(orjson.dumps(done)) + sse.DONE

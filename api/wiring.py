@@ -52,6 +52,7 @@ class Bounds:
     paid: Paid = Paid.DEADLINE
     sharing: Policy = Policy()  # noqa: RUF009 - it is frozen
     paid_cap_microusd: int | None = None
+    hedging: bool = False
     deadlines_s: dict[Priority, float | None] = field(default_factory=lambda: dict(DEADLINES_S))
 
     def deadline_ms(self, priority: Priority, given_s: float | None) -> int | None:

@@ -58,6 +58,7 @@ def list_(
             each["id"],
             _coloured(each["status"]),
             _counts(each["health"]["credentials"]) or "-",
+            _plans(each.get("plans") or ()),
             str(each["deployments"]),
             str(sum(sum(lane["queued"].values()) for lane in each["lanes"])),
             str(sum(lane["running"] for lane in each["lanes"])),
@@ -66,7 +67,17 @@ def list_(
         )
         for each in found
     ]
-    names = ("provider", "status", "keys", "models", "queued", "running", "breaker", "test")
+    names = (
+        "provider",
+        "status",
+        "keys",
+        "plans",
+        "models",
+        "queued",
+        "running",
+        "breaker",
+        "test",
+    )
     return show.out().print(_table(names, rows))
 
 
@@ -256,6 +267,15 @@ def _key(variable: str | None) -> str:
     if not found:
         raise ConfigError("no key was given: name its variable with --key-env, or type it")
     return str(found)
+
+
+def _plans(held: Iterable[Mapping[str, Any]]) -> str:
+    """The plans of a provider's keys, each once, with who says so where it was found out."""
+    named = (
+        f"{one['plan']} (detected)" if one["source"] == "detected" else str(one["plan"])
+        for one in held
+    )
+    return ", ".join(dict.fromkeys(named)) or "-"
 
 
 def _in_use(found: Iterable[dict[str, Any]], *, everything: bool) -> list[dict[str, Any]]:

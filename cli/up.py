@@ -78,7 +78,8 @@ def up(  # noqa: PLR0913 - an option each
         out = output.standard(quiet=quiet)
         try:
             with engines.prepared(kinds, home) as own:
-                supply = served.look(settings.config, settings.refreshed, own.file)
+                if own.file is not None:
+                    supply = served.look(settings.config, settings.refreshed, own.file)
                 code = Serving(settings, home, out, own).run(supply, admin, hint)
         finally:
             out.close()

@@ -158,6 +158,7 @@ class Maker:
             asked.model,
             input_tokens=asked.need.input_tokens,
             max_output_tokens=asked.max_output_tokens,
+            inputs=asked.need.inputs,
             capabilities=asked.capabilities,
             deadline_ms=deadline_ms,
             request_type=asked.request_type,

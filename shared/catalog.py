@@ -62,7 +62,8 @@ class Quirks:
     models that go on with an assistant's text which stands last.
 
     Of transcriptions: `audio_takes` are the caller's fields this host takes, `audio_grains` is what
-    it calls timestamp_granularities, `audio_adds` further fields by pattern of the model's id.
+    it calls timestamp_granularities, `audio_adds` further fields by pattern of the model's id,
+    `audio_speakers` the fields that ask who speaks.
     `times_or_language`: it refuses both at once, and then times are what matters.
     """
 
@@ -79,6 +80,7 @@ class Quirks:
     embeddings_path: str = "/embeddings"
     models_path: str = "/models"
     transcription_path: str = "/audio/transcriptions"
+    translation_path: str = "/audio/translations"
     check_path: str = ""
     takes: frozenset[str] = frozenset()
     message_takes: tuple[tuple[str, frozenset[str]], ...] = ()
@@ -94,6 +96,7 @@ class Quirks:
     audio_takes: frozenset[str] = frozenset(AUDIO_FIELDS)
     audio_grains: str = "timestamp_granularities[]"
     audio_adds: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
+    audio_speakers: tuple[tuple[str, str], ...] = (("response_format", "diarized_json"),)
     times_or_language: bool = False
 
 
@@ -310,6 +313,7 @@ def _quirks(name: str, provider: ProviderDoc) -> Quirks:
             "prefill": tuple(said["prefill"]),
             "audio_takes": frozenset(said["audio_takes"]),
             "audio_adds": tuple((k, tuple(v.items())) for k, v in said["audio_adds"].items()),
+            "audio_speakers": tuple(said["audio_speakers"].items()),
         }
     )
 
@@ -340,6 +344,7 @@ def _deployment(
         price=price(model),
         token_count=TokenCount(model.counts or doc.counts or TokenCount.INPUT_MAX_OUTPUT),
         token_factor=model.token_factor or doc.token_factor or 1.0,
+        each_input=doc.embedding_requests == "input",
         status=model.status,
         priority=doc.priority + model.priority,
         last_resort=doc.last_resort,

@@ -15,6 +15,7 @@ OPENAI_COMPATIBLE = "openai-compatible"
 ANCHORS = ("epoch", "first_use")
 _OF_THE_WIRE = frozenset(
     {"type", "base_url", "window_kinds", "scope", "counts", "token_factor", "quirks", "docs"}
+    | {"embedding_requests"}
 )
 _OF_THE_MODELS = frozenset({"models", "limits", "pools"})
 
@@ -129,10 +130,10 @@ def _limits(path: str, doc: ProviderDoc) -> Iterable[tuple[str, Mapping[str, Lim
 
 def _windows(path: str, limits: LimitsDoc) -> None:
     """Two windows of one name would be counted as one."""
-    seen: set[tuple[str, bool, bool]] = set()
+    seen: set[tuple[str, str]] = set()
     for index, window in enumerate(limits.windows):
         _anchor(f"{path}.windows[{index}]", window.anchor)
-        same = (window.per, window.requests is None, window.tokens is None)
+        same = (window.per, window.counts)
         if same in seen:
             raise ConfigError(f"{path}.windows[{index}]: the same span stands here twice; keep one")
         seen.add(same)

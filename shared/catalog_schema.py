@@ -45,11 +45,16 @@ class Doc(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
 
+COUNTED = ("requests", "tokens", "input_tokens", "output_tokens", "audio_seconds")
+
+
 class WindowDoc(Doc):
     """One window of any span: `{requests: 60, per: 6s, kind: bucket}`."""
 
     requests: Amount | None = None
     tokens: Amount | None = None
+    input_tokens: Amount | None = None
+    output_tokens: Amount | None = None
     audio_seconds: Amount | None = None
     per: Span
     kind: WindowKindName = "sliding"
@@ -57,15 +62,21 @@ class WindowDoc(Doc):
 
     @model_validator(mode="after")
     def _counts_one_thing(self) -> "WindowDoc":
-        given = [self.requests, self.tokens, self.audio_seconds]
-        if sum(value is not None for value in given) != 1:
-            raise ValueError("give exactly one of requests, tokens, audio_seconds")
+        if sum(getattr(self, name) is not None for name in COUNTED) != 1:
+            raise ValueError(f"give exactly one of {', '.join(COUNTED)}")
         return self
+
+    @property
+    def counts(self) -> str:
+        """The name of what it counts."""
+        return next(name for name in COUNTED if getattr(self, name) is not None)
 
 
 class LimitsDoc(Doc):
     """The limits of one plan. `tokens_per_month` is kept as tokens in any 31 days.
 
+    `itpm` and `otpm` are of providers that count input (without what a cache answered) and output
+    apart.
     `as_of` and `doubt` where these figures are older or less sure than the rest.
     """
 
@@ -73,6 +84,8 @@ class LimitsDoc(Doc):
     rpd: Amount | None = None
     tpm: Amount | None = None
     tpd: Amount | None = None
+    itpm: Amount | None = None
+    otpm: Amount | None = None
     tokens_per_month: Amount | None = None
     ash: Amount | None = None
     asd: Amount | None = None
@@ -96,6 +109,8 @@ class WindowKindsDoc(Doc):
     rpd: KindDoc | None = None
     tpm: KindDoc | None = None
     tpd: KindDoc | None = None
+    itpm: KindDoc | None = None
+    otpm: KindDoc | None = None
     tokens_per_month: KindDoc | None = None
     ash: KindDoc | None = None
     asd: KindDoc | None = None
@@ -125,6 +140,7 @@ class QuirksDoc(Doc):
     embeddings_path: str = "/embeddings"
     models_path: str = "/models"
     transcription_path: str = "/audio/transcriptions"
+    translation_path: str = "/audio/translations"
     check_path: str = ""
     takes: list[str] = []
     message_takes: dict[str, list[str]] = {}
@@ -140,6 +156,7 @@ class QuirksDoc(Doc):
     audio_takes: list[str] = list(AUDIO_FIELDS)
     audio_grains: str = "timestamp_granularities[]"
     audio_adds: dict[str, dict[str, str]] = {}
+    audio_speakers: dict[str, str] = {"response_format": "diarized_json"}
     times_or_language: bool = False
 
     @field_validator("audio_takes")
@@ -158,7 +175,12 @@ class QuirksDoc(Doc):
         return value
 
     @field_validator(
-        "chat_path", "embeddings_path", "models_path", "transcription_path", "check_path"
+        "chat_path",
+        "embeddings_path",
+        "models_path",
+        "transcription_path",
+        "translation_path",
+        "check_path",
     )
     @classmethod
     def _path(cls, value: str) -> str:
@@ -180,8 +202,9 @@ class ModelDoc(Doc):
     """One model of a provider. Absent values are unknown.
 
     Of those that transcribe: the largest and longest audio of one call, how much of it a short one
-    counts as, what a second of it counts in token windows, the finest times it tells, and whether
-    it must be told the language.
+    counts as, what a second of it counts in token windows, the finest times it tells, whether it
+    tells speakers (`labels`) and knows those of samples (`known`), whether it translates to
+    English, and whether it must be told the language.
     `pool` names one of its provider's pools, whose windows it shares. `ends` is the day from which
     the provider will not serve it.
     """
@@ -199,6 +222,8 @@ class ModelDoc(Doc):
     min_billed_seconds: Annotated[int, Field(ge=0, le=3_600)] | None = None
     audio_tokens_per_second: Annotated[float, Field(ge=0, le=10_000)] | None = None
     timestamps: Literal["none", "segment", "word"] | None = None
+    speakers: Literal["none", "labels", "known"] | None = None
+    translates: bool | None = None
     language_required: bool | None = None
     pool: Name | None = None
     capabilities: list[Capability] | None = None
@@ -247,7 +272,8 @@ class ProviderDoc(Doc):
     `limits` are shared by all its models, `pools` (limits by plan, by a name) by those in the pool.
     `scope` says who has one set of them: a key, or all keys of an organisation. `left_out` are
     patterns (`*`, `?`) of models it lists that no call of ours can reach: `catalog refresh` adds
-    none of them. `last_resort`: `auto` means it only where nothing else could serve.
+    none of them. `embedding_requests` says what of an embedding counts as a request: the call, or
+    every text (`input`) in it. `last_resort`: `auto` means it only where nothing else could serve.
     """
 
     type: str | None = None
@@ -265,6 +291,7 @@ class ProviderDoc(Doc):
     default_plan: Name | None = None
     scope: Literal["key", "organisation"] = "key"
     counts: Counts | None = None
+    embedding_requests: Literal["call", "input"] | None = None
     token_factor: Annotated[float, Field(gt=0, le=10)] | None = None
     quirks: QuirksDoc = QuirksDoc()
     as_of: Day | None = None

@@ -33,7 +33,10 @@ CAPABILITIES = frozenset(
 )
 TIMESTAMPS, WORD_TIMESTAMPS = "timestamps", "word_timestamps"
 LANGUAGE_DETECTION = "language_detection"
-"""What a transcription may need beside; a model's `timestamps` and `language_required` say them."""
+DIARIZATION, KNOWN_SPEAKERS = "diarization", "known_speakers"
+TRANSLATION = "translation"
+"""What a transcription may need beside: as a model's `timestamps`, `language_required`, `speakers`
+and `translates` say. Speakers and English are told by those only that are said to tell them."""
 AUDIO_FIELDS = ("language", "prompt", "response_format", "temperature", "timestamp_granularities")
 DIALECTS = ("groq", "openai", "mistral", "anthropic", "cerebras", "together", "generic", "none")
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]{0,127})\}")

@@ -5,7 +5,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from shared.catalog_schema import LimitsDoc, ModelDoc, ProviderDoc
-from shared.catalog_types import LANGUAGE_DETECTION, TIMESTAMPS, VARIABLE, WORD_TIMESTAMPS
+from shared.catalog_types import (
+    DIARIZATION,
+    KNOWN_SPEAKERS,
+    LANGUAGE_DETECTION,
+    TIMESTAMPS,
+    TRANSLATION,
+    VARIABLE,
+    WORD_TIMESTAMPS,
+)
 from shared.catalog_yaml import span_ms
 from shared.core.model import Audio, Dimension, Kind, Limits, Price, Window, WindowKind
 from shared.errors import ConfigError
@@ -18,6 +26,8 @@ NAMED = {
     "rpd": ("rpd", Dimension.REQUESTS, _DAY_MS),
     "tpm": ("tpm", Dimension.TOKENS, 60_000),
     "tpd": ("tpd", Dimension.TOKENS, _DAY_MS),
+    "itpm": ("itpm", Dimension.INPUT_TOKENS, 60_000),
+    "otpm": ("otpm", Dimension.OUTPUT_TOKENS, 60_000),
     # Calendar months are no span: at most this in any 31 days is never more than a month's.
     "tokens_per_month": ("tpmonth", Dimension.TOKENS, 31 * _DAY_MS),
     "ash": ("ash", Dimension.AUDIO_SECONDS, 3_600_000),
@@ -54,7 +64,7 @@ def windows(
             found.append(Window(name, dimension, limit, span, kind, anchor, source))
     source = "config" if "windows" in own else "catalog"
     for item in limits.windows:
-        dimension = next(d for d in Dimension if getattr(item, d.value) is not None)
+        dimension = Dimension(item.counts)
         name, limit = f"{dimension.value}/{item.per}", getattr(item, dimension.value)
         span, kind = span_ms(item.per), WindowKind(item.kind)
         found.append(Window(name, dimension, limit, span, kind, item.anchor, source))
@@ -93,7 +103,10 @@ def plans(
 
 
 def capabilities(model: ModelDoc) -> frozenset[str] | None:
-    """What a model can do; None: not known. What is not said of a transcription it can do."""
+    """What a model can do; None: not known. What is not said of a transcription it can do.
+
+    But tell speakers, or in English what is said in another language: few can.
+    """
     if model.capabilities is None:
         return None
     found = frozenset(model.capabilities)
@@ -101,6 +114,9 @@ def capabilities(model: ModelDoc) -> frozenset[str] | None:
         return found
     times = {"none": set[str](), "segment": {TIMESTAMPS}}
     found |= times.get(model.timestamps or "", {TIMESTAMPS, WORD_TIMESTAMPS})
+    speakers = {"labels": {DIARIZATION}, "known": {DIARIZATION, KNOWN_SPEAKERS}}
+    found |= speakers.get(model.speakers or "", set())
+    found |= {TRANSLATION} if model.translates else set()
     return found if model.language_required else found | {LANGUAGE_DETECTION}
 
 

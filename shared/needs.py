@@ -5,7 +5,14 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from shared import tokens
-from shared.catalog_types import LANGUAGE_DETECTION, TIMESTAMPS, WORD_TIMESTAMPS
+from shared.catalog_types import (
+    DIARIZATION,
+    KNOWN_SPEAKERS,
+    LANGUAGE_DETECTION,
+    TIMESTAMPS,
+    TRANSLATION,
+    WORD_TIMESTAMPS,
+)
 from shared.core.analysis import EDGE_CHARS, Shape, edges
 from shared.core.model import Need
 from shared.core.pace import EXPECTED_OUTPUT_TOKENS
@@ -50,8 +57,11 @@ def chat_need(request: Mapping[str, Any]) -> Need:
 
 
 def embedding_need(request: Mapping[str, Any]) -> Need:
-    """The tokens an embedding uses: input only."""
-    return Need(input_tokens=tokens.count_embedding(request["input"]))
+    """The tokens an embedding uses: input only; and how many texts it holds."""
+    given = request["input"]
+    many = isinstance(given, list) and not isinstance(given[0], int)  # else one, as text or tokens
+    inputs = len(given) if many else 1
+    return Need(input_tokens=tokens.count_embedding(given), inputs=inputs)
 
 
 def transcription_need(seconds: float) -> Need:
@@ -60,7 +70,7 @@ def transcription_need(seconds: float) -> Need:
 
 
 def transcription_capabilities(request: Mapping[str, Any]) -> frozenset[str]:
-    """What a transcription needs beside: the times it was asked for, and to tell the language.
+    """What a transcription needs beside: times, speakers, English, and to tell the language.
 
     Subtitles and `verbose_json` need times of segments, if nothing finer is named.
     """
@@ -68,7 +78,10 @@ def transcription_capabilities(request: Mapping[str, Any]) -> frozenset[str]:
     grains = request.get("timestamp_granularities") or ()
     times = form in ("srt", "vtt") or (form == "verbose_json" and not grains)
     wanted = {TIMESTAMPS: times or "segment" in grains, WORD_TIMESTAMPS: "word" in grains}
-    wanted[LANGUAGE_DETECTION] = not request.get("language")
+    wanted[TRANSLATION] = request.get("task") == "translate"
+    wanted[LANGUAGE_DETECTION] = not (request.get("language") or wanted[TRANSLATION])
+    wanted[DIARIZATION] = form == "diarized_json"
+    wanted[KNOWN_SPEAKERS] = bool(request.get("known_speaker_names"))
     return frozenset(name for name, needed in wanted.items() if needed)
 
 

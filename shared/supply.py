@@ -23,6 +23,7 @@ from shared.catalog import Catalog, Provider
 from shared.catalog_schema import Config, ProviderDoc
 from shared.core.candidates import FREE_PLANS
 from shared.core.model import CredentialRef
+from shared.core.organisations import Member, Told, owners, told_of
 from shared.credentials import ApiKey, ApiKeys, Credentials, Secret
 from shared.errors import ConfigError, StoreError
 from shared.settings import Settings
@@ -74,6 +75,7 @@ class Held:
 
     `source` is `api`, `configuration`, `environment` or `none` (no key needed). `plan_source` is
     `declared`, `detected` or `default`. `problem` says why it is not in use, "" where it is.
+    `told` is the organisation that its provider's answers name.
     """
 
     ref: CredentialRef
@@ -85,6 +87,19 @@ class Held:
     problem: str = ""
     created_ms: int | None = None
     updated_ms: int | None = None
+    told: Told | None = None
+
+    @property
+    def organisation(self) -> str | None:
+        """Whose account it belongs to: as stated, else as its provider told."""
+        return self.ref.organisation or (self.told.name if self.told else None)
+
+    @property
+    def organisation_source(self) -> str | None:
+        """Who says so: `declared`, `header` or `429`."""
+        if self.ref.organisation:
+            return "declared"
+        return self.told.source if self.told else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +163,7 @@ def assemble(base: Base, rows: Rows) -> Supply:
         held.append(one)
         if secret is not None:
             secrets[id_] = secret
+    held = _of_organisations(held, whole, rows)
     refs = tuple(one.ref for one in held if one.enabled and not one.problem)
     refs = _without_needless(refs, found)
     return Supply(
@@ -244,6 +260,23 @@ def _stored(
         updated_ms=row.get("updated_ms"),
     )
     return shown, secret
+
+
+def _of_organisations(held: Iterable[Held], whole: Catalog, rows: Rows) -> list[Held]:
+    """With what was told of their accounts: keys of one account share its limits, if it has any.
+
+    That is so where the provider counts by organisation. A key that is not in use shares nothing.
+    """
+    known = [replace(one, told=told_of(rows.organisations.get(one.ref.id, ""))) for one in held]
+    members: dict[str, list[Member]] = {}
+    for one in known:
+        provider = whole.provider(one.ref.provider)
+        if provider and provider.scope == "organisation" and one.enabled and not one.problem:
+            stated = one.ref.owner if one.ref.organisation else None
+            member = Member(one.ref.id, stated, one.told.name if one.told else None)
+            members.setdefault(provider.name, []).append(member)
+    shares = {id_: owner for each in members.values() for id_, owner in owners(each).items()}
+    return [replace(one, ref=replace(one.ref, shares=shares.get(one.ref.id))) for one in known]
 
 
 def _told(ref: CredentialRef, row: Row) -> CredentialRef:

@@ -19,6 +19,7 @@ _OPENAI: Mapping[str, Any] = {
     "tool_ids": "max40",
     # wire-chat.md 7.1: over half a minute it must be told how to cut
     "audio_adds": {"*diarize*": {"chunking_strategy": "auto"}},
+    "audio_speakers": {"response_format": "diarized_json", "chunking_strategy": "auto"},
 }
 _AZURE: Mapping[str, Any] = {**_OPENAI, "auth_header": "api-key", "auth_format": "{key}"}
 _AZURE_VERSION = "api-version=2024-10-21"
@@ -100,7 +101,9 @@ WIRES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "prefill": ["*"],
             # mistralai 3.7: always JSON, and neither a prompt nor a format
             "audio_takes": _names("language temperature timestamp_granularities"),
+            "translation_path": "",
             "audio_grains": "timestamp_granularities",
+            "audio_speakers": {"diarize": "true", "timestamp_granularities": "segment"},
             "times_or_language": True,
         },
         # its list of models is public; GET /key tells of the key
@@ -210,6 +213,7 @@ NATIVE: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             },
             "reasoning_back": "tools",
             "audio_takes": _names("language temperature"),
+            "translation_path": "",
         },
         "gemini": {
             "auth_header": "x-goog-api-key",
@@ -237,6 +241,7 @@ NATIVE: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "models_path": "",
             "transcription_path": "/listen",
             "audio_takes": _names("language timestamp_granularities"),
+            "audio_speakers": {"diarize": "true"},
         },
         # base_url: https://api.assemblyai.com/v2
         "assemblyai": {

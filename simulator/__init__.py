@@ -24,8 +24,9 @@ A configuration; all but `models` may be left out, and every span is simulated t
           - {id: sim-small, kinds: [chat], context_window: 131072, max_output_tokens: 4096}
           - {id: sim-embed, kinds: [embedding], dimensions: 256, limits: {rpm: 600}}
           - {id: sim-whisper, kinds: [transcription], limits: {ash: 7200, asd: 28800, rpm: 20},
-             max_audio_bytes: 26214400, min_billed_seconds: 10}
+             max_audio_bytes: 26214400, min_billed_seconds: 10, translates: true}
           - {id: sim-listen, kinds: [transcription], timestamps: false}   # json and text only
+          - {id: sim-voices, kinds: [transcription], timestamps: false, speakers: known}
         limits:                    # each key and model has its own, unless scope: key
           - {requests: 60, per: 1m, kind: sliding}
           - {tokens: 8000, per: 1m, kind: fixed, anchor: epoch}   # or first_use, or a time zone
@@ -38,8 +39,9 @@ A configuration; all but `models` may be left out, and every span is simulated t
 broken, `simulator.markers` how requests are counted by id.
 
 Sound sent to `/audio/transcriptions` (OpenAI's wire, or the personalities openai, groq, mistral)
-is really heard: `simulator.speech` makes files whose words are known, and whatever part of one is
-sent, the words in it come back with their times. `audio_x: 150` hears 150 seconds in one.
+or `/audio/translations` (openai, groq) is really heard: `simulator.speech` makes files whose words
+are known, and whatever part of one is sent, the words in it come back with their times, and from a
+model with `speakers` who said them. `audio_x: 150` hears 150 seconds in one.
 
 A `personality` (openai groq gemini cohere mistral anthropic openrouter) brings that provider's
 paths, keys, bodies, streams, headers and errors, below the provider's name:

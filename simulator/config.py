@@ -18,6 +18,7 @@ PersonalityName = Literal[
 Counts = Literal["input", "input+output", "input+max_output"]
 Scope = Literal["model", "key"]
 ModelKind = Literal["chat", "embedding", "transcription"]
+Speakers = Literal["none", "labels", "known"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,8 @@ class Model:
     """One model; its `limits` come on top of the provider's.
 
     Of those that transcribe: without `timestamps` it answers `json` and `text` only; a shorter
-    sound counts as `min_billed_seconds`.
+    sound counts as `min_billed_seconds`; with `speakers` it tells who speaks, and
+    one that `translates` shouts: its English is what is said in capital letters.
     """
 
     id: str
@@ -91,6 +93,8 @@ class Model:
     max_audio_seconds: int | None = None
     min_billed_seconds: int = 0
     timestamps: bool = True
+    speakers: Speakers = "none"
+    translates: bool = False
 
 
 @dataclass(frozen=True, slots=True)

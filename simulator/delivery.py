@@ -52,7 +52,7 @@ async def deliver(
         return await _whole(voice, exchange, account, body, headers, fault)
     if isinstance(call, TranscriptionCall):
         body = speaks.transcript(call, model, number)
-        plain = call.response_format not in ("json", "verbose_json")
+        plain = call.response_format not in ("json", "verbose_json", "diarized_json")
         return await _whole(voice, exchange, account, body, headers, fault, text=plain)
     turn = Turn(call, reply, model, number, created_s=now_us // 1_000_000)
     if call.stream:

@@ -17,8 +17,20 @@ from simulator.ledger import Account, Meter, Refusal
 Headers = list[tuple[bytes, bytes]]
 _DAY_US = 86_400 * SECOND_US
 _MINUTE_US = 60 * SECOND_US
-_NOUNS = {"requests": "requests", "tokens": "tokens", "audio_seconds": "seconds of audio"}
-_LETTERS = {"requests": "RP", "tokens": "TP", "audio_seconds": "AS"}
+_NOUNS = {
+    "requests": "requests",
+    "tokens": "tokens",
+    "input_tokens": "input tokens",
+    "output_tokens": "output tokens",
+    "audio_seconds": "seconds of audio",
+}
+_LETTERS = {
+    "requests": "RP",
+    "tokens": "TP",
+    "input_tokens": "ITP",
+    "output_tokens": "OTP",
+    "audio_seconds": "AS",
+}
 
 
 def limit_headers(dialect: Dialect, account: Account, now_us: int) -> Headers:

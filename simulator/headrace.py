@@ -31,8 +31,7 @@ _NATIVE: Mapping[PersonalityName, str] = {
 # Their headers name no span, or always a minute: what they mean is a minute of the wall clock, and
 # that is wrong where the clock runs faster.
 _SPANS_BY_NAME = frozenset({"groq", "cohere", "anthropic"})
-_DIMENSIONS = {"input_tokens": "tokens"}
-_UNTOLD = frozenset({"concurrency", "output_tokens"})
+_UNTOLD = frozenset({"concurrency"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +57,7 @@ def headrace_config(
     say how they count; without `declare_limits` no limit is given at all, to be learned. With
     `declare_dialect` it says how the headers are to be read, else they must speak for themselves;
     a provider with a personality is always named for what it plays, and at another speed than 1 the
-    headers of those that mean the wall clock's minutes and days are not read. Output tokens have no
-    window in Headrace: their limits are never told, and input tokens are its tokens.
+    headers of those that mean the wall clock's minutes and days are not read.
     """
     telling = _Telling(config.speed, declare_kinds, declare_limits)
     providers = {}
@@ -86,8 +84,9 @@ def _provider(provider: SimulatedProvider, base_url: str, telling: _Telling) -> 
     if any(key.organisation for key in provider.keys):
         section["scope"] = "organisation"
     if telling.limits:
-        split = any(spec.dimension == "input_tokens" for spec in _limits(provider))
-        section["counts"] = "input" if split else provider.counts
+        section["counts"] = provider.counts
+        if provider.personality == "gemini":
+            section["embedding_requests"] = "input"
         shared = [_window(spec, telling) for spec in provider.limits if _is_shared(spec)]
         if shared:
             section["limits"] = _by_plan(provider, {"windows": shared})
@@ -100,10 +99,6 @@ def _type(provider: SimulatedProvider) -> str:
         if provider.personality is None
         else _NATIVE.get(provider.personality, _COMPATIBLE)
     )
-
-
-def _limits(provider: SimulatedProvider) -> list[LimitSpec]:
-    return [*provider.limits, *(spec for model in provider.models for spec in model.limits)]
 
 
 def _credential(key: Key) -> dict[str, Any]:
@@ -139,6 +134,8 @@ def _hearing(model: Model) -> dict[str, Any]:
         "max_audio_bytes": model.max_audio_bytes,
         "min_billed_seconds": model.min_billed_seconds,
         "timestamps": "word" if model.timestamps else "none",
+        "speakers": model.speakers,
+        "translates": model.translates,
         "price_usd_per_audio_hour": model.price_usd_per_hour,
     }
     if model.max_audio_seconds is not None:
@@ -169,8 +166,7 @@ def _is_shared(spec: LimitSpec) -> bool:
 
 def _window(spec: LimitSpec, telling: _Telling) -> dict[str, Any]:
     per = short_span(max(1, round(spec.span_us / telling.speed)))
-    dimension = _DIMENSIONS.get(spec.dimension, spec.dimension)
-    window: dict[str, Any] = {dimension: spec.limit, "per": per}
+    window: dict[str, Any] = {spec.dimension: spec.limit, "per": per}
     if telling.kinds:
         window["kind"] = spec.kind
         if spec.kind == "fixed" and spec.anchor != "epoch":

@@ -51,17 +51,23 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """What a call costs. `counted` tokens are those the provider's token windows count."""
+    """What a call costs. `counted` tokens are those the provider's token windows count.
+
+    `requests` is as how many it counts; it always is one of those at once.
+    """
 
     counted: int
     input: int = 0
     output: int = 0
     audio_seconds: int = 0
+    requests: int = 1
 
     def of(self, dimension: Dimension) -> int:
         """The amount of one dimension."""
         match dimension:
-            case "requests" | "concurrency":
+            case "requests":
+                return self.requests
+            case "concurrency":
                 return 1
             case "tokens":
                 return self.counted

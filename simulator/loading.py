@@ -22,6 +22,7 @@ from simulator.config import (
     Scope,
     SimulatedProvider,
     SimulatorConfig,
+    Speakers,
 )
 from simulator.durations import parse_span_us
 from simulator.reading import (
@@ -203,6 +204,8 @@ def _model(value: Any, where: str) -> Model:
         limits=load_limits(given.get("limits", []), f"{where}.limits"),
         category=choice(given.get("category", "small"), _CATEGORIES, f"{where}.category"),
         timestamps=flag(given.get("timestamps", True), f"{where}.timestamps"),
+        translates=flag(given.get("translates", False), f"{where}.translates"),
+        speakers=choice(given.get("speakers", "none"), get_args(Speakers), f"{where}.speakers"),
         **numbers,
         **prices,  # type: ignore[arg-type]
     )

@@ -213,7 +213,8 @@ class Provider:
         now_us = self.now_us()
         counted = self._counted(call, reply, account.model)
         seconds = billed_seconds(call, account.model) if isinstance(call, TranscriptionCall) else 0
-        spend = Spend(counted, call.prompt_tokens, reply.tokens, seconds)
+        requests = self.personality.requests_of(call)
+        spend = Spend(counted, call.prompt_tokens, reply.tokens, seconds, requests)
         refusal = account.admit(spend, now_us)
         if refusal is not None:
             await self._refuse(exchange, self.personality.over_limit(account, refusal), account)

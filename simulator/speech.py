@@ -41,6 +41,7 @@ MARK = 23_000
 _NOISE = 24
 _SYLLABLES = [consonant + vowel for consonant in "bdgklmnr" for vowel in "aeio"]
 VOCABULARY = tuple(first + second for first in _SYLLABLES for second in _SYLLABLES)
+VOICES = 4
 _INDEX = {word: index for index, word in enumerate(VOCABULARY)}
 _BEGINS, _ENDS = 1, 2
 _DIGITS = SYMBOLS - 3
@@ -86,17 +87,28 @@ class Talk:
         return self.samples / RATE
 
 
-def script(seed: int, words: int) -> list[str]:
-    """That many words in sentences, a function of the seed."""
+def script(seed: int, words: int, voices: int | None = None) -> list[str]:
+    """That many words in sentences, a function of the seed.
+
+    With `voices` so many people, up to `VOICES`, say a sentence in turn: see `voice_of`.
+    """
     draw = random.Random(f"script {seed}")
     said: list[str] = []
+    turn = 0
     while len(said) < words:
         count = min(draw.randint(*_SENTENCE_WORDS), words - len(said))
-        sentence = [draw.choice(VOCABULARY) for _ in range(count)]
+        own = VOCABULARY if voices is None else VOCABULARY[turn % voices :: VOICES]
+        turn += 1
+        sentence = [draw.choice(own) for _ in range(count)]
         sentence[0] = sentence[0].capitalize()
         sentence[-1] += "."
         said += sentence
     return said
+
+
+def voice_of(word: str) -> int:
+    """Whose word it is, from 0: each of `VOICES` people has words of their own."""
+    return _INDEX[word.removesuffix(".").lower()] % VOICES
 
 
 def spoken(words: Iterable[str], seed: int = 0) -> Talk:
@@ -118,9 +130,9 @@ def spoken(words: Iterable[str], seed: int = 0) -> Talk:
     return Talk(tuple(said), tuple(gaps), seed)
 
 
-def talk_of(seed: int, seconds: float) -> Talk:
-    """A talk of about this many seconds, a function of both."""
-    talk = spoken(script(seed, max(1, round(seconds * 2.9))), seed)
+def talk_of(seed: int, seconds: float, voices: int | None = None) -> Talk:
+    """A talk of about this many seconds, a function of its arguments."""
+    talk = spoken(script(seed, max(1, round(seconds * 2.9)), voices), seed)
     count = max(1, sum(word.end_s <= seconds for word in talk.words))
     said = [word.word for word in talk.words[:count]]
     said[-1] = said[-1].rstrip(".") + "."

@@ -1,20 +1,25 @@
 """Requests to transcribe, checked, and the words of `simulator.hearing` in OpenAI's formats."""
 
+import base64
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
 
 from simulator.config import Model
 from simulator.forms import Form, Upload
-from simulator.hearing import Heard, NotAudioError, hear
+from simulator.hearing import MUMBLED, Heard, NotAudioError, hear
 from simulator.requests import BadRequestError
-from simulator.speech import Word
+from simulator.speech import Word, voice_of
 
 SUFFIXES = ("flac", "m4a", "mp3", "mp4", "mpeg", "mpga", "oga", "ogg", "wav", "webm")
-FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
+FORMATS = ("json", "text", "srt", "verbose_json", "vtt", "diarized_json")
+TRANSLATED = ("model", "prompt", "response_format", "temperature")
+UNCUT_S = 30.0
+"""A model that tells speakers must be told how to cut what is longer."""
 _PAUSE_S = 0.35
 _SEGMENT_S = 30.0
 _SEEK_PER_S = 100
@@ -22,7 +27,10 @@ _SEEK_PER_S = 100
 
 @dataclass(frozen=True, slots=True)
 class TranscriptionCall:
-    """A valid request to transcribe, and what was heard."""
+    """A valid request to transcribe, and what was heard.
+
+    `cut`: it says how to cut long sound. `known` are names and their voices (`speech.voice_of`).
+    """
 
     model: str
     heard: Heard
@@ -31,6 +39,9 @@ class TranscriptionCall:
     response_format: str = "json"
     words: bool = False
     segments: bool = True
+    cut: bool = False
+    task: str = "transcribe"
+    known: tuple[tuple[str, int], ...] = ()
     prompt_tokens: int = 0
     images: int = field(default=0, init=False)
     stream: bool = field(default=False, init=False)
@@ -59,8 +70,16 @@ class Segment:
         return " ".join(word.word for word in self.words)
 
 
-def parse_transcription(form: Form, formats: Sequence[str] = FORMATS) -> TranscriptionCall:
-    """Check a multipart request as OpenAI shapes it; raises `BadRequestError`."""
+def parse_transcription(
+    form: Form, formats: Sequence[str] = FORMATS, task: str = ""
+) -> TranscriptionCall:
+    """Check a multipart request as OpenAI shapes it; raises `BadRequestError`.
+
+    `task` is `translate`, or nothing in particular.
+    """
+    for name in form.fields if task == "translate" else ():
+        if name not in TRANSLATED:
+            raise BadRequestError(f"Unknown parameter: '{name}'.", name, "unknown_parameter")
     model = form.first("model")
     if not model:
         raise BadRequestError("you must provide a model parameter", "model")
@@ -80,15 +99,49 @@ def parse_transcription(form: Form, formats: Sequence[str] = FORMATS) -> Transcr
         )
     check_temperature(form)
     upload = upload_of(form)
+    heard = heard_of(upload)
     return TranscriptionCall(
         model=model,
-        heard=heard_of(upload),
+        heard=_in_english(heard) if task == "translate" else heard,
+        task=task or "transcribe",
         size=len(upload.data),
         language=form.first("language"),
         response_format=wanted,
         words="word" in grains,
         segments=not grains or "segment" in grains,
+        cut=any(name.startswith("chunking_strategy") for name in form.fields),
+        known=known_speakers(form) if wanted == "diarized_json" else (),
     )
+
+
+def _in_english(heard: Heard) -> Heard:
+    words = tuple(replace(word, word=word.word.upper()) for word in heard.words)
+    return replace(heard, words=words)
+
+
+def known_speakers(form: Form) -> tuple[tuple[str, int], ...]:
+    """The names that are given, and whose voice each is; raises `BadRequestError`."""
+    names = form.fields.get("known_speaker_names[]", [])
+    samples = form.fields.get("known_speaker_references[]", [])
+    if len(names) != len(samples):
+        raise BadRequestError(
+            "'known_speaker_names' and 'known_speaker_references' must be of the same length.",
+            "known_speaker_references[]",
+        )
+    return tuple((name, _voice_in(sample)) for name, sample in zip(names, samples, strict=True))
+
+
+def _voice_in(sample: str) -> int:
+    """Whose voice is in a data URL; raises `BadRequestError`."""
+    _, _, data = sample.partition(";base64,")
+    try:
+        heard = hear(base64.b64decode(data, validate=True))
+    except ValueError as exc:
+        raise BadRequestError("A reference cannot be read.", "known_speaker_references[]") from exc
+    voices = Counter(voice_of(word.word) for word in heard.words if word.word != MUMBLED)
+    if not voices:
+        raise BadRequestError("Nobody speaks in a reference.", "known_speaker_references[]")
+    return voices.most_common(1)[0][0]
 
 
 def check_temperature(form: Form) -> None:
@@ -139,7 +192,17 @@ def check_audio(call: TranscriptionCall, model: Model) -> None:
             "file",
             "invalid_value",
         )
-    if not model.timestamps and call.response_format not in ("json", "text"):
+    if call.task == "translate" and not model.translates:
+        raise BadRequestError(f"The model `{call.model}` does not support translation.", "model")
+    diarized = call.response_format == "diarized_json"
+    if diarized and model.speakers != "none":
+        if call.heard.seconds > UNCUT_S and not call.cut:
+            raise BadRequestError(
+                "chunking_strategy is required for diarization of audio longer than 30 seconds",
+                "chunking_strategy",
+            )
+        return
+    if diarized or (not model.timestamps and call.response_format not in ("json", "text")):
         raise BadRequestError(
             f"response_format '{call.response_format}' is not compatible with model "
             f"'{call.model}'. Use 'json' or 'text' instead.",
@@ -169,6 +232,53 @@ def segments_of(heard: Heard) -> Iterator[Segment]:
         yield Segment(tuple(held))
 
 
+def turns_of(heard: Heard) -> Iterator[tuple[int, Segment]]:
+    """Segments of one voice each. A word that was mumbled is of whom spoke before."""
+    for segment in segments_of(heard):
+        held: list[Word] = []
+        voice = -1
+        for word in segment.words:
+            own = voice if word.word == MUMBLED else voice_of(word.word)
+            if held and own not in (voice, -1) and voice != -1:
+                yield voice, Segment(tuple(held))
+                held = []
+            voice = own
+            held.append(word)
+        yield max(voice, 0), Segment(tuple(held))
+
+
+def labelled(call: TranscriptionCall, labels: Sequence[str] = "ABCD") -> list[tuple[str, Segment]]:
+    """Who says what: those that are known by name, others in the order in which they begin."""
+    names = {voice: name for name, voice in call.known}
+    rest = iter(labels)
+    found = []
+    for voice, segment in turns_of(call.heard):
+        if voice not in names:
+            names[voice] = next(rest)
+        found.append((names[voice], segment))
+    return found
+
+
+def diarized(call: TranscriptionCall) -> dict[str, Any]:
+    """The body of diarized_json."""
+    return {
+        "task": "transcribe",
+        "duration": call.heard.seconds,
+        "text": call.heard.text,
+        "segments": [
+            {
+                "type": "transcript.text.segment",
+                "id": f"seg_{number:03d}",
+                "speaker": speaker,
+                "start": segment.start_s,
+                "end": segment.end_s,
+                "text": segment.text,
+            }
+            for number, (speaker, segment) in enumerate(labelled(call))
+        ],
+    }
+
+
 def usage_of(call: TranscriptionCall, model: Model) -> dict[str, Any]:
     """What OpenAI tells of the use: tokens of the models that give no times, else seconds."""
     seconds = math.ceil(call.heard.seconds)
@@ -187,7 +297,7 @@ def usage_of(call: TranscriptionCall, model: Model) -> dict[str, Any]:
 def verbose(call: TranscriptionCall) -> dict[str, Any]:
     """The body of verbose_json."""
     body: dict[str, Any] = {
-        "task": "transcribe",
+        "task": call.task,
         "language": call.language or "english",
         "duration": call.heard.seconds,
         "text": call.heard.text,
@@ -226,6 +336,8 @@ def written(call: TranscriptionCall, model: Model) -> bytes:
             return orjson.dumps({"text": call.heard.text, "usage": usage_of(call, model)})
         case "verbose_json":
             return orjson.dumps(verbose(call) | {"usage": usage_of(call, model)})
+        case "diarized_json":
+            return orjson.dumps(diarized(call) | {"usage": usage_of(call, model)})
         case "text":
             return f"{call.heard.text}\n".encode()
         case "srt":

@@ -135,6 +135,69 @@ TOKENS = {
 NO_TIMES = frozenset({"transcription", "language_detection"})
 SEGMENTS_ONLY = NO_TIMES | {"timestamps"}
 
+SPEAKERS = NO_TIMES | {"diarization", "known_speakers"}
+
+# who speaks, in each host's words: the first says "It was", the second "the best."
+TURNS = [(0, "It was"), (1, "the best.")]
+
+
+def _voiced(word: dict[str, Any], at: int, name: str, labels: tuple[Any, Any]) -> dict[str, Any]:
+    return word | {name: labels[0 if at < 2 else 1]}
+
+
+_DEEPGRAM = deepgram()
+_DEEPGRAM_WORDS = [
+    _voiced(word, at, "speaker", (0, 1))
+    for at, word in enumerate(_DEEPGRAM["results"]["utterances"][0]["words"])
+]
+_DEEPGRAM["results"]["channels"][0]["alternatives"][0]["words"] = _DEEPGRAM_WORDS
+SILENT = {"task": "transcribe", "duration": 2.4, "text": "", "segments": []}
+DIARIZED = [
+    (
+        "openai",
+        {
+            "task": "transcribe",
+            "duration": 2.4,
+            "text": TEXT,
+            "segments": [
+                {"type": "transcript.text.segment", "id": "seg_001", "speaker": speaker,
+                 "start": start, "end": end, "text": text}
+                for speaker, start, end, text in (
+                    ("A", 0.0, 0.5, "It was"), ("B", 0.5, 1.1, " the best."),
+                )
+            ],
+            "usage": {"type": "duration", "seconds": 3},
+        },
+    ),
+    (
+        "mistral",
+        mistral([
+            MISTRAL_SEGMENT | {"text": "It was", "end": 0.5, "speaker_id": "speaker_1"},
+            MISTRAL_SEGMENT | {"text": "the best.", "start": 0.5, "speaker_id": "speaker_2"},
+        ]),
+    ),
+    ("deepgram", _DEEPGRAM),
+    (
+        "gemini",
+        gemini(
+            {"text": "It was ", "audioTranscription": {
+                "text": "It was", "speakerLabel": "spk_1", "endOffset": "0.5s"}},
+            {"text": "the best.", "audioTranscription": {
+                "text": "the best.", "speakerLabel": "spk_2", "startOffset": "0.5s",
+                "endOffset": "1.1s"}},
+        ),
+    ),
+    (
+        "gemini",
+        gemini({"text": TEXT, "audioTranscription": SPOKEN["audioTranscription"] | {
+            "words": [
+                _voiced(word, at, "speakerLabel", ("spk_1", "spk_2"))
+                for at, word in enumerate(SPOKEN["audioTranscription"]["words"])
+            ],
+        }}),
+    ),
+]  # fmt: skip
+
 REPLIES = [
     Heard(
         "openai",

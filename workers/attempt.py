@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from shared.catalog import Catalog, Quirks
+from shared.core import organisations
 from shared.core.decision import Decision, JobFacts, cooldowns, decide
 from shared.core.model import Deployment, Kind, Usage, lane_deployment
 from shared.core.outcome import Failed, FailureKind, OnBreak, OnUncertain, Outcome, Succeeded
@@ -281,8 +282,19 @@ async def _sent(
         progress.sent_ms = ctx.now_ms()
         ctx.sent()
 
-    line = calling.Line(ctx.transport, policy.timeouts, ctx.now_ms, sent, side.telling.tell)
-    return await calling.exchange(adapter, call, request, line)
+    def answered(headers: Mapping[str, str]) -> None:
+        progress.organisation = _named(organisations.in_headers(headers))
+
+    tell = side.telling.tell
+    line = calling.Line(ctx.transport, policy.timeouts, ctx.now_ms, sent, tell, answered)
+    outcome = await calling.exchange(adapter, call, request, line)
+    if isinstance(outcome, Failed) and progress.organisation is None:
+        progress.organisation = _named(organisations.in_refusal(outcome.message))
+    return outcome
+
+
+def _named(told: organisations.Told | None) -> str | None:
+    return None if told is None else str(told)
 
 
 def _unserved(message: str) -> Failed:

@@ -1,6 +1,6 @@
 """One exchange with a provider: sends, reads the answer, tells its deltas as they come."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
@@ -19,13 +19,17 @@ Tell = Callable[[bytes], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What an exchange goes over. `sent` hears when the request is written, `tell` every chunk."""
+    """What an exchange goes over.
+
+    `sent` hears when the request is written, `answered` the headers, `tell` every chunk.
+    """
 
     transport: Transport
     timeouts: Timeouts
     now_ms: Callable[[], int]
     sent: Callable[[], None]
     tell: Tell
+    answered: Callable[[Mapping[str, str]], None] = lambda _headers: None
 
 
 async def exchange(adapter: Adapter, call: Call, request: HttpRequest, line: Line) -> Outcome:
@@ -39,6 +43,7 @@ async def exchange(adapter: Adapter, call: Call, request: HttpRequest, line: Lin
 async def _exchange(adapter: Adapter, call: Call, request: HttpRequest, line: Line) -> Outcome:
     async with line.transport.open(request, line.timeouts, line.sent) as reply:
         status, headers = reply.status, reply.headers
+        line.answered(headers)
         if not _OK_FROM <= status < _OK_BELOW:
             body = await _refusal_body(reply)
             return adapter.classify(call, status, headers, body, line.now_ms())

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import orjson
 import structlog
 
 from shared.core.model import Priority, lane_deployment, lane_provider
@@ -19,8 +20,19 @@ from workers.hedging import Budget, Latencies
 log = structlog.get_logger(__name__)
 
 
+def wish_of(doc: bytes) -> str | None:
+    """What a job's document says of second calls: `never`, `auto`, or nothing."""
+    if b'"hedge":' not in doc:  # mostly so, and documents may be large
+        return None
+    wish = (orjson.loads(doc).get("policy") or {}).get("hedge")
+    return wish if wish in ("never", "auto") else None
+
+
 class Hedger:
-    """Second calls for interactive claims: at most `hedge_share` of them, on free lanes only."""
+    """Second calls, on free lanes only: at most `hedge_share` of the calls that may have one.
+
+    Those are the interactive ones, but for jobs that wish otherwise (`hedge`).
+    """
 
     def __init__(self, lanes: Lanes, settings: Settings) -> None:
         self._lanes = lanes
@@ -31,7 +43,8 @@ class Hedger:
     def hedge(self, hand: Hand, supply: Supply, providers: Sequence[str]) -> Hedge | None:
         """When a second call may start for this claim; None where none may."""
         claim = hand.claim
-        if claim.priority is not Priority.INTERACTIVE:
+        wish = wish_of(claim.doc)
+        if wish == "never" or (wish is None and claim.priority is not Priority.INTERACTIVE):
             return None
         self._budget.earn()
         after_ms = self._slow_ms(claim)

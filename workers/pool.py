@@ -17,7 +17,6 @@ import structlog
 from shared import objects, tokens
 from shared.core.model import Kind, lane_deployment
 from shared.core.outcome import TABLE, Blame, FailureKind
-from shared.core.plans import detected
 from shared.errors import ConfigError, StoreError
 from shared.newest import NewestRouter
 from shared.queue.broker import AsyncActor, EngineMiddleware, EventBroker
@@ -37,6 +36,8 @@ from shared.supply import NO_ROWS, Base, Live, Supply, assemble
 from workers import attempt, checking
 from workers.checking import Check
 from workers.hedger import Hedger
+from workers.means import Means
+from workers.noting import Notes
 from workers.sandbox import Sandbox
 from workers.sounds import Sounds
 from workers.summaries.step import Summaries
@@ -78,6 +79,7 @@ class Pool:
         self._transcriptions: Transcriptions | None = None
         self._summaries: Summaries | None = None
         self._tables: Tables | None = None
+        self._notes: Notes | None = None
         self._live: Live | None = None
         self._objects = objects.of_settings(settings)
         self._sounds = Sounds(self._objects, settings.max_audio_inflight_bytes)
@@ -101,6 +103,7 @@ class Pool:
         client, listener = connect.commands(broker.url), connect.pubsub(broker.url)
         self._jobs = Jobs(client, client, broker.prefix)
         self._tables = Tables(client, broker.prefix)
+        self._notes = Notes(self._tables)
         self._transport = Transport(max_reply_bytes=self.settings.max_response_bytes)
         self._teacher = Teacher(Scripts(client, broker.prefix), self.supply)
         self._teller = Teller(
@@ -118,9 +121,11 @@ class Pool:
         lanes = self._lanes = Lanes(client, broker.prefix)
         router = NewestRouter(live, self.settings.context_margin)
         files = Files(client, broker.prefix)
-        kin = (self._jobs, lanes, files, self._objects, self._transport, self._sandbox, router)
-        self._summaries = summaries_of(self.settings, *kin)
-        self._transcriptions = transcriptions_of(self.settings, *kin)
+        means = Means(
+            self.settings, self._jobs, lanes, files, self._objects, self._transport, self._sandbox,
+            router,
+        )  # fmt: skip
+        self._summaries, self._transcriptions = summaries_of(means), transcriptions_of(means)
         if self.settings.hedge_share:
             self._hedger = Hedger(lanes, self.settings)
         if await lanes.version() is None:
@@ -173,8 +178,8 @@ class Pool:
             self._hedger.note(claim, report)
         if self._teacher is not None:
             await self._teacher.heed(claim, report)
-        if report.learned:
-            await self._heed_plan(supply, claim, report)
+        if self._notes is not None:
+            await self._notes.heed(supply, claim, report)
         return replace(report, health=_health(report))
 
     async def deliver(self, **told: Any) -> Report:
@@ -198,22 +203,6 @@ class Pool:
         there = lane_deployment(claim.lane) in supply.catalog.by_id
         keyed = not claim.credential or supply.secret(claim.credential) is not None
         return supply if (there and keyed) or self._live is None else await self._live.reload()
-
-    async def _heed_plan(self, supply: Supply, claim: Claim, report: Report) -> None:
-        """A plan nobody declared is what the announced limits say it is."""
-        ref = supply.ref(claim.credential)
-        deployment = supply.catalog.by_id.get(lane_deployment(claim.lane))
-        if ref is None or ref.plan_declared or deployment is None or self._tables is None:
-            return
-        plan = detected(deployment, report.learned)
-        if plan is None or plan == ref.plan:
-            return
-        try:
-            await self._tables.put_plan(ref.id, supply.rows.plans.get(ref.id), plan)
-        except StoreError as problem:
-            logger.warning("plan_not_noted", credential=ref.id, error=str(problem)[:200])
-        else:
-            logger.info("plan_detected", credential=ref.id, plan=plan, was=ref.plan)
 
     async def check(self, credential: str) -> Report:
         """Tests one credential by a real call; a good one that was set aside is taken back."""

@@ -48,7 +48,8 @@ class Progress:
     `asked_tokens` is the output limit the caller named; `free`: the call is on a free plan.
     `continued_from`: it went on with an answer after so many characters. Where it failed,
     `streamed`: the caller has deltas of the job, `resume` tells what becomes of them, `obstacle`
-    why they cannot be gone on with, and `spent` what they cost.
+    why they cannot be gone on with, and `spent` what they cost. `organisation` is whose key it is,
+    as the answer told.
     """
 
     started_ms: int
@@ -63,6 +64,7 @@ class Progress:
     obstacle: str = ""
     resume: dict[str, Any] | None = None
     spent: Usage | None = None
+    organisation: str | None = None
 
 
 def redact(text: str, secret: str | None) -> str:
@@ -176,6 +178,7 @@ def report(
         "health": health(outcome),
         "uncertain": decision.uncertain,
         "measured": _measured(claim, outcome, deployment, progress, ended_ms),
+        "organisation": progress.organisation,
     }
     if isinstance(outcome, Failed):
         common["reason"] = f"{outcome.kind}:{outcome.window}" if outcome.window else outcome.kind

@@ -298,7 +298,9 @@ class Teacher:
         ask: dict[str, Any] = {"was": belief.raw, "now": now, "keep": keep, "seed": seeds}
         if trail is not None:
             ask["trail"] = orjson.dumps(asdict(trail)).decode()
-        ask["shared"] = {key: spec for key, spec in shared.items() if "|*|" in key} or None
+        ref = self._refs[place[1]]
+        far = bool(ref.organisation or ref.shares)  # other lanes' keys may share any of its windows
+        ask["shared"] = {key: spec for key, spec in shared.items() if far or "|*|" in key} or None
         answer = (await self._call(place, {k: v for k, v in ask.items() if v is not None})).decode()
         if answer == "":
             if now != belief.raw:

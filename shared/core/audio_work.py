@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from shared.core.cutting import Span
 
+MOST_LOST: Final = 3  # parts, and the others are not waited for
 MOST_TRIES: Final = 3  # children of one part; each has attempts of its own
 SERVER_ERROR: Final = 500
 
@@ -21,13 +22,14 @@ class Stage(StrEnum):
     OUT = "out"  # a child works on it
     HEARD = "heard"  # its child has a result
     SILENT = "silent"  # nothing can be heard in it
+    LOST = "lost"  # it could not be heard, for good
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
     """A part: `name` of its object, `digest` of its samples, its `child`, if it has one.
 
-    `left_out` are deployments that it was tried on in vain.
+    `left_out` are deployments that it was tried on in vain. `unheard` says why it is lost.
     """
 
     span: Span
@@ -38,6 +40,7 @@ class Piece:
     child: str | None = None
     tries: int = 0
     left_out: tuple[str, ...] = ()
+    unheard: "Unheard | None" = None
 
     @property
     def length_ms(self) -> int:
@@ -115,10 +118,27 @@ def hopeless(piece: Piece, unheard: Unheard, *, elsewhere: bool) -> bool:
 def kept(new: Work, old: Work) -> Work:
     """A recording that was cut anew, with what had been heard of the same parts."""
     heard = {
-        (one.span, one.digest): one for one in old.pieces if one.stage in (Stage.HEARD, Stage.OUT)
+        (one.span, one.digest): one
+        for one in old.pieces
+        if one.stage in (Stage.HEARD, Stage.OUT, Stage.LOST)
     }
     pieces = tuple(heard.get((one.span, one.digest), one) for one in new.pieces)
     return replace(new, pieces=pieces, made=old.made)
+
+
+def lost(work: Work, at: int, unheard: Unheard) -> Work:
+    """With a piece given up."""
+    return work.put(at, replace(work.pieces[at], stage=Stage.LOST, child=None, unheard=unheard))
+
+
+def given_up(work: Work, *, busy: bool) -> bool:
+    """Whether the job has failed: some is lost, and nobody is busy with the rest of it.
+
+    One part that nobody takes does not keep others from being heard, while they are; several mean
+    trouble that is not the part's.
+    """
+    gone = len(work.of(Stage.LOST))
+    return gone >= MOST_LOST or (gone > 0 and not busy)
 
 
 def again(work: Work, at: int) -> Work:
@@ -136,16 +156,38 @@ def out(work: Work, at: int, child: str) -> Work:
 def revived(work: Work) -> Work:
     """For a job that is begun again after it had failed: every try counts anew."""
     pieces = tuple(
-        one if one.stage in (Stage.HEARD, Stage.SILENT) else replace(one, tries=0, left_out=())
-        for one in work.pieces
+        one if one.stage in (Stage.HEARD, Stage.SILENT) else _fresh(one) for one in work.pieces
     )
     return replace(work, pieces=pieces)
+
+
+def _fresh(piece: Piece) -> Piece:
+    stage = Stage.TO_DO if piece.stage is Stage.LOST else piece.stage
+    return replace(piece, stage=stage, tries=0, left_out=(), unheard=None)
 
 
 def awaited(work: Work, ended: int) -> int:
     """How many children must have ended before it is worth looking: half of those that live."""
     living = len(work.of(Stage.OUT))
     return ended + max(1, -(-living // 2))
+
+
+def settled(work: Work, first: int) -> int:
+    """Up to which part, from `first` on, the text is known for good: the number of those parts.
+
+    A part that shares sound with the next one is joined to it only when that is heard too.
+    """
+    done = [one.stage in (Stage.HEARD, Stage.SILENT) for one in work.pieces]
+    at = first
+    while at < len(work.pieces) and done[at]:
+        alone = (
+            at + 1 == len(work.pieces)
+            or work.pieces[at].span.end_ms <= work.pieces[at + 1].span.start_ms
+        )
+        if not (alone or done[at + 1]):
+            break
+        at += 1
+    return at
 
 
 def progress(work: Work) -> dict[str, Any]:
@@ -155,7 +197,11 @@ def progress(work: Work) -> dict[str, Any]:
     return {
         "phase": "transcribing",
         "seconds": {"total": work.duration_ms / 1000, "completed": heard_ms / 1000},
-        "parts": {"total": len(work.pieces), "completed": len(done)},
+        "parts": {
+            "total": len(work.pieces),
+            "completed": len(done),
+            "failed": len(work.of(Stage.LOST)),
+        },
     }
 
 
@@ -169,9 +215,17 @@ def _clock(ms: int) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
 
 
+def _unheard(told: Mapping[str, Any] | None) -> Unheard | None:
+    return None if told is None else Unheard(**{**told, "tried": frozenset(told["tried"])})
+
+
 def to_json(work: Work) -> dict[str, Any]:
     """As it is kept."""
-    return asdict(work)
+    kept_as = asdict(work)
+    for piece in kept_as["pieces"]:
+        if piece["unheard"] is not None:
+            piece["unheard"]["tried"] = sorted(piece["unheard"]["tried"])
+    return kept_as
 
 
 def of_json(value: Mapping[str, Any]) -> Work:
@@ -183,6 +237,7 @@ def of_json(value: Mapping[str, Any]) -> Work:
                 "span": Span(**one["span"]),
                 "stage": Stage(one["stage"]),
                 "left_out": tuple(one["left_out"]),
+                "unheard": _unheard(one.get("unheard")),
             }
         )
         for one in value["pieces"]

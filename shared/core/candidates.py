@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from shared.core.model import (
     CredentialRef,
@@ -51,13 +52,28 @@ class Considered:
     reason: str
 
 
+class Most(NamedTuple):
+    """The smallest window of each dimension in one plan: no call that counts more ever fits."""
+
+    tokens: int = UNBOUNDED
+    audio_seconds: int = UNBOUNDED
+    input_tokens: int = UNBOUNDED
+    output_tokens: int = UNBOUNDED
+    requests: int = UNBOUNDED
+
+    @property
+    def any_call(self) -> bool:
+        """Whether some call of text fits at all."""
+        return min(self.requests, self.tokens, self.input_tokens, self.output_tokens) > 0
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A lane with what the hard filters compare, unknown limits as `UNBOUNDED`.
 
-    `names` are the words an allow list may know it by. `windows` holds (token limit, audio limit)
-    of each plan held: the smallest of its windows. `counts` says which output its token windows
-    count: 0 none, 1 expected, 2 the maximum.
+    `names` are the words an allow list may know it by. `windows` holds the most of one call for
+    each plan held, the most tokens first. `counts` says which output its token windows count:
+    0 none, 1 expected, 2 the maximum.
     Prices are microusd per 1M tokens or per hour of audio, -1 unknown. `audio_bytes` and
     `audio_seconds` are the most of one call.
     """
@@ -71,7 +87,7 @@ class Candidate:
     max_output_tokens: int
     token_factor: float
     counts: int
-    windows: tuple[tuple[int, int], ...]
+    windows: tuple[Most, ...]
     input_price: int
     output_price: int
     hour_price: int
@@ -81,12 +97,18 @@ class Candidate:
     category: str
 
 
-def smallest(limits: Limits | None) -> tuple[int, int, int]:
-    """The smallest request, token and audio window of a plan; UNBOUNDED where there is none."""
+def smallest(limits: Limits | None) -> Most:
+    """What the smallest windows of a plan hold; UNBOUNDED where there is none."""
     found = dict.fromkeys(Dimension, UNBOUNDED)
     for window in (*limits.windows, *limits.shared) if limits else ():
         found[window.dimension] = min(found[window.dimension], window.limit)
-    return found[Dimension.REQUESTS], found[Dimension.TOKENS], found[Dimension.AUDIO_SECONDS]
+    return Most(
+        tokens=found[Dimension.TOKENS],
+        audio_seconds=found[Dimension.AUDIO_SECONDS],
+        input_tokens=found[Dimension.INPUT_TOKENS],
+        output_tokens=found[Dimension.OUTPUT_TOKENS],
+        requests=found[Dimension.REQUESTS],
+    )
 
 
 def serves(deployment: Deployment, kind: Kind) -> bool:
@@ -111,8 +133,7 @@ def candidate_of(
     deployment: Deployment, pool: str, refs: tuple[CredentialRef, ...]
 ) -> Candidate | None:
     """None where no plan of the pool has any quota for it."""
-    limits = [smallest(deployment.limits(ref.plan)) for ref in refs]
-    usable = {(tokens, audio) for requests, tokens, audio in limits if min(requests, tokens) > 0}
+    usable = {most for ref in refs if (most := smallest(deployment.limits(ref.plan))).any_call}
     if not usable:
         return None
     windows = tuple(sorted(usable, reverse=True))

@@ -33,10 +33,14 @@ class Silence:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """No part is longer than `most_ms`; where a cut is not in silence, parts share `overlap_ms`."""
+    """No part is longer than `most_ms`; where a cut is not in silence, parts share `overlap_ms`.
+
+    `always`: they share it at every cut.
+    """
 
     most_ms: int
     overlap_ms: int = 2_000
+    always: bool = False
 
     def __post_init__(self) -> None:
         if self.overlap_ms < 0 or self.most_ms <= 2 * self.overlap_ms:
@@ -66,6 +70,11 @@ def longest_ms(taken_ms: Iterable[int], target_ms: int, least_ms: int) -> int:
     taken = tuple(taken_ms)
     fitting = [most for most in taken if most >= least_ms]
     return min((target_ms, *fitting)) if fitting else min(target_ms, max(taken, default=target_ms))
+
+
+def whole_ms(taken_ms: Iterable[int], most_ms: int) -> int:
+    """How long parts are made where a recording should stay whole: what the most able one takes."""
+    return min(most_ms, max(taken_ms, default=most_ms))
 
 
 def silent_below(levels: bytes) -> int:
@@ -113,7 +122,7 @@ def spans(duration_ms: int, quiet: Sequence[Silence], rules: Rules) -> tuple[Spa
     from_ms, lead_ms = 0, 0
     while from_ms < duration_ms:
         cut_ms, in_silence = _cut(from_ms, duration_ms, quiet, rules, lead_ms)
-        tail_ms = 0 if in_silence else half_ms
+        tail_ms = 0 if in_silence and not rules.always else half_ms
         end_ms = min(duration_ms, cut_ms + tail_ms)
         found.append(Span(from_ms - lead_ms, end_ms, from_ms, cut_ms))
         from_ms, lead_ms = cut_ms, tail_ms

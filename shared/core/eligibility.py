@@ -9,13 +9,14 @@ Unknown facts filter nothing; an unknown price is never within a cost cap.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from shared.core.candidates import Candidate, Skip
+from shared.core.candidates import Candidate, Most, Skip
 from shared.core.features import Features
 from shared.core.index import View
 from shared.core.ranking import Tier, even
 
 TOKENS_PER_PRICE = 1_000_000
 HOUR_S = 3_600
+ASKED = 2  # of `Candidate.counts`: the most that was asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +53,13 @@ def fault_of(candidate: Candidate, features: Features, load: Load, margin: float
     weighed = features.input_tokens * candidate.token_factor
     if weighed * (1.0 + margin) + output > candidate.context_tokens:
         return Skip.CONTEXT
-    counted, audio = counted_tokens(candidate, features), 0
+    audio = 0
     if features.audio_seconds:
         long = features.audio_seconds > candidate.audio_seconds
         if long or features.audio_bytes > candidate.audio_bytes:
             return Skip.AUDIO_SIZE
         audio = candidate.deployment.audio.counted_s(features.audio_seconds)
-    most, longest = candidate.windows[0]
-    if (counted > most or audio > longest) and not any(
-        counted <= other_most and audio <= other_longest
-        for other_most, other_longest in candidate.windows
-    ):
+    if not _fits_some(candidate, features, audio):
         return Skip.NEVER_FITS
     cap = features.cost_cap_microusd
     if cap is not None and not 0 <= cost_of(candidate, features) <= cap:
@@ -70,10 +67,38 @@ def fault_of(candidate: Candidate, features: Features, load: Load, margin: float
     return Skip.DEAD if load.dead else None
 
 
+def _fits_some(candidate: Candidate, features: Features, audio_seconds: int) -> bool:
+    """Whether a whole window of some plan holds what the provider counts of it."""
+    into = _input_tokens(candidate, features)
+    out = _output_tokens(candidate, features)
+    counted = into + (out if candidate.counts else 0)
+    calls = _requests(candidate, features)
+    for tokens, audio, input_tokens, output_tokens, requests in candidate.windows:
+        if (
+            counted <= tokens
+            and audio_seconds <= audio
+            and into <= input_tokens
+            and out <= output_tokens
+            and calls <= requests
+        ):
+            return True
+    return False
+
+
+def _requests(candidate: Candidate, features: Features) -> int:
+    """As how many requests the provider counts the call."""
+    return features.inputs if candidate.deployment.each_input else 1
+
+
+def _output_tokens(candidate: Candidate, features: Features) -> int:
+    """The output that its windows of output count: the most asked, or what is expected."""
+    expected = features.output_tokens
+    return (features.max_output_tokens or expected) if candidate.counts == ASKED else expected
+
+
 def counted_tokens(candidate: Candidate, features: Features) -> float:
     """What this provider's token windows count when the request arrives."""
-    expected = features.output_tokens
-    output = (0, expected, features.max_output_tokens or expected)[candidate.counts]
+    output = _output_tokens(candidate, features) if candidate.counts else 0
     return _input_tokens(candidate, features) + output
 
 
@@ -189,9 +214,16 @@ def _too_much_audio(candidate: Candidate, features: Features) -> str:
 
 def _never_fits(candidate: Candidate, features: Features) -> str:
     name = Skip.NEVER_FITS.value
-    most = max(tokens for tokens, _ in candidate.windows)
-    longest = max(seconds for _, seconds in candidate.windows)
-    if features.audio_seconds > longest:
+    most = Most(*map(max, zip(*candidate.windows, strict=True)))
+    if features.audio_seconds > most.audio_seconds:
+        longest = most.audio_seconds
         return f"{name}: {features.audio_seconds} s of audio, a whole window has {longest}"
+    for need, window, what in (
+        (_input_tokens(candidate, features), most.input_tokens, "input tokens"),
+        (_output_tokens(candidate, features), most.output_tokens, "output tokens"),
+        (_requests(candidate, features), most.requests, "requests (each input is one)"),
+    ):
+        if need > window:
+            return f"{name}: needs {int(need)} {what}, a whole window has {window}"
     need = int(counted_tokens(candidate, features))
-    return f"{name}: needs {need} tokens, a whole window has {most}"
+    return f"{name}: needs {need} tokens, a whole window has {most.tokens}"

@@ -12,8 +12,8 @@ class Features:
     `max_output_tokens` None: the caller named none, `output_tokens` are expected. `own_pool` is the
     tenant's own keys' pool, `shared_pool` whether it may use the shared ones. `deadline_ms` is a
     span from now. `mode` is cheap, balanced, powerful or fastest. `allowed_models` None allows all;
-    else ids, model ids, families or `provider/*`. `sticky` is the lane of the same conversation
-    before: it goes there again while there is room.
+    else ids, model ids, families or `provider/*`. `inputs` are the texts of an embedding. `sticky`
+    is the lane of the same conversation before: it goes there again while there is room.
     """
 
     kind: Kind
@@ -21,6 +21,7 @@ class Features:
     input_tokens: int = 0
     output_tokens: int = 0
     max_output_tokens: int | None = None
+    inputs: int = 1
     audio_seconds: int = 0
     audio_bytes: int = 0
     capabilities: frozenset[str] = frozenset()

@@ -38,11 +38,7 @@ def merged(parts: Sequence[Heard], duration_ms: int) -> Transcript:
     Times never go back and stay within the recording. Words are there where every part that heard
     something told them; a part without segments is one segment.
     """
-    strands = [strand(one) for one in parts]
-    bounds = [[0, len(one.marks)] for one in strands]
-    for at, (left, right) in enumerate(pairwise(strands)):
-        if left.span.end_ms > right.span.start_ms:
-            bounds[at][1], bounds[at + 1][0] = _joint(left, right)
+    strands, bounds = _laid_out(parts)
     kept = [_trimmed(one, *bound) for one, bound in zip(strands, bounds, strict=True)]
     words = None
     if all(one.words is not None for one in strands):
@@ -60,6 +56,25 @@ def merged(parts: Sequence[Heard], duration_ms: int) -> Transcript:
         segments=tuple(_ordered(lines, duration_ms)),
         words=words,
     )
+
+
+def texts(parts: Sequence[Heard]) -> tuple[str, ...]:
+    """What each of some neighbouring parts adds to the text of the whole.
+
+    The first and the last as if nothing were beyond them.
+    """
+    strands, bounds = _laid_out(parts)
+    return tuple(_trimmed(one, *bound)[0] for one, bound in zip(strands, bounds, strict=True))
+
+
+def _laid_out(parts: Sequence[Heard]) -> tuple[list[Strand], list[list[int]]]:
+    """The parts with their marks, and from which mark up to which each is believed."""
+    strands = [strand(one) for one in parts]
+    bounds = [[0, len(one.marks)] for one in strands]
+    for at, (left, right) in enumerate(pairwise(strands)):
+        if left.span.end_ms > right.span.start_ms:
+            bounds[at][1], bounds[at + 1][0] = _joint(left, right)
+    return strands, bounds
 
 
 def _language(parts: Sequence[Heard]) -> str | None:

@@ -14,8 +14,9 @@ def lengths_ms(view: View) -> tuple[int, ...]:
 
 
 def _longest_s(one: Candidate) -> int:
-    tokens, heard = zip(*one.windows, strict=True)
-    most: list[int] = [one.audio_seconds, max(heard), one.audio_bytes // BYTES_PER_S]
+    heard = max(window.audio_seconds for window in one.windows)
+    most: list[int] = [one.audio_seconds, heard, one.audio_bytes // BYTES_PER_S]
     if per_s := one.deployment.audio.tokens_per_s:
-        most += [int(room / per_s) for room in (max(tokens), one.context_tokens)]
+        tokens = max(min(window.tokens, window.input_tokens) for window in one.windows)
+        most += [int(room / per_s) for room in (tokens, one.context_tokens)]
     return min(UNBOUNDED // 1000, *most)

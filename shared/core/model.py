@@ -54,7 +54,9 @@ class Dimension(StrEnum):
     """What a window counts."""
 
     REQUESTS = "requests"
-    TOKENS = "tokens"
+    TOKENS = "tokens"  # input and output together, as `TokenCount` says
+    INPUT_TOKENS = "input_tokens"  # of which no cache has answered any
+    OUTPUT_TOKENS = "output_tokens"
     AUDIO_SECONDS = "audio_seconds"
     MICROUSD = "microusd"  # our own caps on what is paid; no provider tells of it
 
@@ -148,6 +150,7 @@ class Deployment:
 
     `capabilities` None means not known: nothing is filtered by them. `token_factor` turns o200k
     tokens into this provider's (1.4 for Gemini's JSON digits). `plans` maps a plan name to limits.
+    `each_input`: every text of an embedding counts as a request.
     One of `last_resort` is meant by `auto` and its kin only where nothing else could serve.
     """
 
@@ -165,6 +168,7 @@ class Deployment:
     price: Price = Price()
     token_count: TokenCount = TokenCount.INPUT_MAX_OUTPUT
     token_factor: float = 1.0
+    each_input: bool = False
     status: str = "active"
     priority: int = 0
     last_resort: bool = False
@@ -182,7 +186,8 @@ class CredentialRef:
 
     `plan_declared` is False where the plan is assumed or was detected. `allowed_models` (None: all)
     are deployment ids, model ids, families, or `provider/*`. Of the keys of one lane those with a
-    higher `priority` are used first.
+    higher `priority` are used first. `shares` is whose limits it shares by what was learned: see
+    `organisations.owners`.
     """
 
     id: str
@@ -193,6 +198,17 @@ class CredentialRef:
     plan_declared: bool = False
     allowed_models: frozenset[str] | None = None
     priority: int = 0
+    shares: str | None = None
+
+    @property
+    def owner(self) -> str:
+        """Whose windows its calls are counted in: its organisation's, or its own.
+
+        The same name at two providers is two organisations.
+        """
+        if self.organisation:
+            return f"{self.provider}:{self.organisation}"
+        return self.shares or self.id
 
     def serves(self, deployment: Deployment) -> bool:
         """Whether it may be used for this deployment of its provider."""
@@ -209,13 +225,16 @@ class CredentialRef:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What one attempt is expected to use. Tokens are o200k tokens, before a provider's factor."""
+    """What one attempt is expected to use. Tokens are o200k tokens, before a provider's factor.
+
+    `inputs` are the texts of an embedding: some providers count each of them as a request.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     max_output_tokens: int = 0
     audio_seconds: int = 0
-    requests: int = 1
+    inputs: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,22 @@ class Pace:
             return None
         return max(1.0, self.input_tokens + (self.output_tokens or 0.0))
 
+    def counts(self, dimension: str) -> float | None:
+        """What one call takes of a window that counts this; None: not measured, or nothing."""
+        match dimension:
+            case "requests":
+                return 1.0
+            case "tokens":
+                return self.call_tokens
+            case "input_tokens":
+                return None if self.input_tokens is None else max(1.0, self.input_tokens)
+            case "output_tokens":
+                return None if self.output_tokens is None else max(1.0, self.output_tokens)
+            case "audio_seconds":
+                return self.audio_seconds or None
+            case _:
+                return None
+
     def answer_ms(self, output_tokens: int) -> float | None:
         """How long an answer of so many tokens takes from its start."""
         if self.each_us is None:

@@ -27,6 +27,8 @@ DAY_MS = 86_400_000
 PRICED_TOKENS = 1_000_000
 HOUR_S = 3_600
 PLAIN_AUDIO = Audio()
+TOKEN_DIMENSIONS = (Dimension.TOKENS, Dimension.INPUT_TOKENS, Dimension.OUTPUT_TOKENS)
+_SPOKEN = (Dimension.TOKENS, Dimension.INPUT_TOKENS, Dimension.MICROUSD)
 
 
 def fresh(rule: Rule) -> Sliding | Fixed | FirstUse | Bucket:
@@ -113,25 +115,24 @@ def amount(
     token_factor: float,
     price: Price | None = None,
     audio: Audio = PLAIN_AUDIO,
+    *,
+    each_input: bool = False,
 ) -> int:
     """Units that a call takes in a window: its tokens as the provider counts them, rounded up.
 
     Of money the most it may cost at `price`; an unknown price takes nothing. What hears is priced
-    by the hour where it has such a price.
+    by the hour where it has such a price. `each_input`: every text of an embedding is a request.
     """
     spoken = need.audio_seconds * audio.tokens_per_s
     match dimension:
         case Dimension.REQUESTS:
-            return need.requests
+            return need.inputs if each_input else 1
         case Dimension.AUDIO_SECONDS:
             return audio.counted_s(need.audio_seconds)
-        case Dimension.TOKENS:
-            output = {
-                TokenCount.INPUT: 0,
-                TokenCount.INPUT_OUTPUT: need.output_tokens,
-                TokenCount.INPUT_MAX_OUTPUT: need.max_output_tokens,
-            }[token_count]
-            return math.ceil((need.input_tokens + output) * token_factor + spoken - 1e-6)
+        case Dimension.TOKENS | Dimension.INPUT_TOKENS | Dimension.OUTPUT_TOKENS:
+            into, out = _tokens(need, dimension, token_count)
+            heard_tokens = 0 if dimension is Dimension.OUTPUT_TOKENS else spoken
+            return math.ceil((into + out) * token_factor + heard_tokens - 1e-6)
         case Dimension.MICROUSD:
             hour = price.audio_microusd_per_hour if price else None
             if need.audio_seconds > 0 and hour is not None:
@@ -142,6 +143,20 @@ def amount(
             return math.ceil(total / PRICED_TOKENS - 1e-6)
         case _:
             assert_never(dimension)
+
+
+def _tokens(need: Need, dimension: Dimension, token_count: TokenCount) -> tuple[int, int]:
+    """The input and the output that a window of this dimension counts.
+
+    One of output holds the most that was asked for where the provider counts that when a request
+    arrives, else what is expected.
+    """
+    most = token_count is TokenCount.INPUT_MAX_OUTPUT
+    said = need.max_output_tokens if most else need.output_tokens
+    if dimension is Dimension.OUTPUT_TOKENS:
+        return 0, said
+    apart = dimension is Dimension.INPUT_TOKENS or token_count is TokenCount.INPUT
+    return need.input_tokens, 0 if apart else said
 
 
 def _prices(price: Price | None) -> tuple[int, int]:
@@ -244,7 +259,7 @@ def window_spec(
         spec["a"] = "first_use" if rule.anchor_ms is None else rule.anchor_ms
         if rule.current:
             spec["b"], spec["e"] = rule.current
-    if window.dimension is Dimension.TOKENS:
+    if window.dimension in TOKEN_DIMENSIONS:
         spec["c"], spec["f"] = token_count.value, token_factor
     return spec
 
@@ -262,9 +277,15 @@ def heard(spec: Mapping[str, Any], audio: Audio) -> dict[str, Any]:
     found = dict(spec)
     if audio.least_seconds and spec["d"] in (Dimension.AUDIO_SECONDS, Dimension.MICROUSD):
         found["m"] = audio.least_seconds
-    if audio.tokens_per_s and spec["d"] in (Dimension.TOKENS, Dimension.MICROUSD):
+    if audio.tokens_per_s and spec["d"] in _SPOKEN:
         found["at"] = audio.tokens_per_s
     return found
+
+
+def of_inputs(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The spec of a window, for a deployment that counts every text of an embedding."""
+    requests = spec["d"] == Dimension.REQUESTS
+    return {**spec, "x": True} if requests else dict(spec)
 
 
 def fluid_rate_per_s(windows: Iterable[Window], need: Need | None = None) -> float | None:

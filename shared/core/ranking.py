@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from shared.core.candidates import Candidate
+from shared.core.candidates import Candidate, Most
 from shared.core.features import Features
 from shared.core.model import Audio, Kind, Paid
 
@@ -142,6 +142,7 @@ def sizes(members: Sequence[Candidate]) -> tuple[int, ...]:
         (
             *(one.context_tokens, one.max_output_tokens, one.token_factor, one.counts),
             *(one.windows, one.audio_bytes, one.audio_seconds, one.deployment.audio),
+            one.deployment.each_input,
         )
         for one in members
     )
@@ -154,10 +155,9 @@ def toughest(members: Sequence[Candidate]) -> Candidate:
     priced = all(one.free or listed_price(one) < UNKNOWN_PRICE for one in members)
     priced = priced and len(by_hour) in (0, len(members))
     alike = len({one.counts for one in members}) == 1
-    window = (
-        min(one.windows[0][0] for one in members) if alike else -1,
-        min(one.windows[0][1] for one in members),
-    )
+    window = Most(*map(min, zip(*(one.windows[0] for one in members), strict=True)))
+    if not alike:
+        window = window._replace(tokens=-1, output_tokens=-1)
     return replace(
         members[0],
         context_tokens=min(one.context_tokens for one in members),
@@ -169,7 +169,11 @@ def toughest(members: Sequence[Candidate]) -> Candidate:
         hour_price=max(by_hour) if len(by_hour) == len(members) else -1,
         audio_bytes=min(one.audio_bytes for one in members),
         audio_seconds=min(one.audio_seconds for one in members),
-        deployment=replace(members[0].deployment, audio=_toughest_audio(members)),
+        deployment=replace(
+            members[0].deployment,
+            audio=_toughest_audio(members),
+            each_input=any(one.deployment.each_input for one in members),
+        ),
         free=all(one.free for one in members),
     )
 

@@ -26,15 +26,32 @@ _SPANS = {
     "d": 86_400_000,
 }
 _LETTERS = {1_000: "s", 60_000: "m", 3_600_000: "h", 86_400_000: "d"}
-_NOUNS = {"req": "requests", "requests": "requests", "call": "requests", "tokens": "tokens"}
+_NOUNS = {
+    "req": "requests",
+    "requests": "requests",
+    "call": "requests",
+    "tokens": "tokens",
+    "input-tokens": "input_tokens",
+    "output-tokens": "output_tokens",
+}
+_PREFIXES = {
+    "requests": "rp",
+    "tokens": "tp",
+    "input_tokens": "itp",
+    "output_tokens": "otp",
+    "audio_seconds": "as",
+}
 DAY_MS = 86_400_000
 MINUTE_MS = 60_000
+MONTH_MS = _SPANS["month"]
 # What a header without a span means where the provider says so (facts 1, 4, 9).
 _SPAN_OF_DIALECT = {
     ("groq", "requests"): DAY_MS,
     ("groq", "tokens"): MINUTE_MS,
     ("anthropic", "requests"): MINUTE_MS,
     ("anthropic", "tokens"): MINUTE_MS,
+    ("anthropic", "input_tokens"): MINUTE_MS,
+    ("anthropic", "output_tokens"): MINUTE_MS,
     ("together", "requests"): 1_000,
 }
 _HEADER = re.compile(
@@ -43,7 +60,8 @@ _HEADER = re.compile(
     r"(?:-(?:(?P<count>\d{1,4})-)?(?P<span>second|minute|hour|day|month))?"
 )
 _ANTHROPIC = re.compile(
-    r"anthropic-ratelimit-(?P<noun>requests|tokens)-(?P<what>limit|remaining|reset)"
+    r"anthropic-ratelimit-(?P<noun>requests|tokens|input-tokens|output-tokens)"
+    r"-(?P<what>limit|remaining|reset)"
 )
 _BY_SIZE = re.compile(
     r"(?:x-)?ratelimitbysize-(?P<what>limit|remaining|reset)(?:-(?P<span>minute|month))?"
@@ -55,6 +73,7 @@ _FIXED = {
     "x-tokenlimit-limit": ("limit", "tokens", 0),
     "x-tokenlimit-remaining": ("remaining", "tokens", 0),
 }
+_APART = ("input_tokens", "output_tokens")
 _POLICY = re.compile(r"(?P<limit>\d{1,12})\s*;\s*w=(?P<seconds>\d{1,8})")
 _COUNT = re.compile(r"\d{1,15}")
 
@@ -85,7 +104,7 @@ class Violation:
 
 
 def window_name(dimension: str, span_ms: int) -> str:
-    """`rpm`, `tpd`, `asd` … or, for a span without a letter, `tokens/5m`."""
+    """`rpm`, `tpd`, `otpm`, `asd` … or, for a span without a letter, `tokens/5m`."""
     if span_ms == 0:
         return dimension
     if dimension == "tokens" and span_ms == _SPANS["month"]:
@@ -94,9 +113,7 @@ def window_name(dimension: str, span_ms: int) -> str:
     if letter is None:
         unit = next(u for u in ("d", "h", "m", "s", "ms") if span_ms % _SPANS[u] == 0)
         return f"{dimension}/{span_ms // _SPANS[unit]}{unit}"
-    if dimension == "audio_seconds":
-        return f"as{letter}"
-    return f"{dimension[0]}p{letter}"
+    return f"{_PREFIXES[dimension]}{letter}"
 
 
 @lru_cache(maxsize=2_048)
@@ -141,8 +158,12 @@ def learned_from_headers(
         elif name == "ratelimit-policy" and (policy := _POLICY.search(value)):
             span_ms = int(policy["seconds"]) * 1_000
             seen.setdefault(("requests", span_ms), {}).setdefault("limit", policy["limit"])
+    # what tells input and output apart tells of both together only which of them is the tighter
+    apart = {span_ms for dimension, span_ms in seen if dimension in _APART}
     learned = []
     for (dimension, span_ms), values in seen.items():
+        if dimension == "tokens" and span_ms in apart:
+            continue
         limit = _count(values.get("limit", ""))
         if limit is None:
             continue
@@ -172,18 +193,20 @@ _LETTER_WORDS = {
     "RPH": ("requests", _SPANS["hour"]),
     "RPD": ("requests", DAY_MS),
     "TPM": ("tokens", MINUTE_MS),
-    "ITPM": ("tokens", MINUTE_MS),
-    "OTPM": ("tokens", MINUTE_MS),
+    "ITPM": ("input_tokens", MINUTE_MS),
+    "OTPM": ("output_tokens", MINUTE_MS),
     "TPH": ("tokens", _SPANS["hour"]),
     "TPD": ("tokens", DAY_MS),
     "ASH": ("audio_seconds", _SPANS["hour"]),
     "ASD": ("audio_seconds", DAY_MS),
 }
 _LETTERED = re.compile(r"\((RPS|RPM|RPH|RPD|TPM|ITPM|OTPM|TPH|TPD|ASH|ASD)\)")
-_LIMIT = re.compile(r"\blimit(?: is)?:? ?(\d{1,15})", re.IGNORECASE)
-_REQUESTED = re.compile(r"\brequested:? (\d{1,15})", re.IGNORECASE)
+_FIGURE = r"(\d{1,3}(?:,\d{3}){1,4}(?!\d)|\d{1,15})"
+_LIMIT = re.compile(rf"\blimit(?: is)?:? ?{_FIGURE}", re.IGNORECASE)
+_REQUESTED = re.compile(rf"\brequested:? {_FIGURE}", re.IGNORECASE)
 _PER = re.compile(
-    r"(?:(?P<limit>\d{1,15}) )?(?P<noun>requests?|tokens?|(?:API )?calls?|seconds of audio|models)"
+    rf"(?:(?<![\d,.])(?P<limit>{_FIGURE}) )?"
+    r"(?P<noun>requests?|(?:(?:input|output) )?tokens?|(?:API )?calls?|seconds of audio|models)"
     r"(?: ?/ ?| per |-per-)(?P<count>\d{1,6}(?:\.\d{1,3})?)? ?"
     r"(?P<span>seconds?|minutes?|min\b|hours?|days?|months?|ms\b|s\b|m\b|h\b|d\b)",
     re.IGNORECASE,
@@ -191,10 +214,14 @@ _PER = re.compile(
 _SEARCHED_CHARS = 4_000
 
 
+def _whole(figure: str) -> int:
+    return int(figure.replace(",", ""))
+
+
 def _dimension(noun: str) -> str:
     noun = noun.lower()
-    if noun.startswith("token"):
-        return "tokens"
+    if "token" in noun:
+        return {"i": "input_tokens", "o": "output_tokens"}.get(noun[0], "tokens")
     return "audio_seconds" if noun.startswith("seconds") else "requests"
 
 
@@ -203,8 +230,8 @@ def violation(text: str) -> Violation | None:
     text = text[:_SEARCHED_CHARS]
     limit = _LIMIT.search(text)
     requested = _REQUESTED.search(text)
-    amount = int(limit[1]) if limit else None
-    asked = int(requested[1]) if requested else None
+    amount = _whole(limit[1]) if limit else None
+    asked = _whole(requested[1]) if requested else None
     if lettered := _LETTERED.search(text):
         dimension, span_ms = _LETTER_WORDS[lettered[1]]
         return Violation(window_name(dimension, span_ms), dimension, span_ms, amount, asked)
@@ -214,6 +241,6 @@ def violation(text: str) -> Violation | None:
         span_ms = round(float(per["count"] or 1) * each_ms)
         dimension = _dimension(per["noun"])
         if amount is None and per["limit"]:
-            amount = int(per["limit"])
+            amount = _whole(per["limit"])
         return Violation(window_name(dimension, span_ms), dimension, span_ms, amount, asked)
     return None

@@ -12,6 +12,7 @@ from email.utils import parsedate_to_datetime
 from zoneinfo import ZoneInfo
 
 MAX_WAIT_MS = 31 * 86_400_000
+_MONTHS = 12
 _EPOCH_MS_FROM = 1e12
 _EPOCH_S_FROM = 1e9
 _UNIT_MS = {
@@ -132,6 +133,13 @@ def midnight_ms(zone: str, now_ms: int) -> int:
     day = now.date() + timedelta(days=1)
     midnight = datetime(day.year, day.month, day.day, tzinfo=there)
     return max(0, math.ceil(midnight.timestamp() * 1_000) - now_ms)
+
+
+def month_end_ms(now_ms: int) -> int:
+    """Until the next calendar month begins, UTC."""
+    now = datetime.fromtimestamp(now_ms / 1_000, UTC)
+    year, month = (now.year + 1, 1) if now.month == _MONTHS else (now.year, now.month + 1)
+    return max(0, math.ceil(datetime(year, month, 1, tzinfo=UTC).timestamp() * 1_000) - now_ms)
 
 
 def first_wait_ms(

@@ -29,7 +29,7 @@ def rooms(view: View, margin: float) -> tuple[Room, ...]:
 
 def _rooms(lanes: Iterable[Candidate], margin: float) -> Iterable[Room]:
     for lane in lanes:
-        window = max(each[0] for each in lane.windows)
+        window = max(min(each.tokens, each.input_tokens) for each in lane.windows)
         context = UNKNOWN_CONTEXT if lane.context_tokens >= UNBOUNDED else lane.context_tokens
         most = min(window, int(context / (1.0 + margin)))
         yield Room(int(most / max(lane.token_factor, 0.1)), lane.max_output_tokens)

@@ -26,12 +26,16 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Some words as one. `measures` are what a model says of its own certainty, by name."""
+    """Some words as one. `measures` are what a model says of its own certainty, by name.
+
+    `speaker` is whom it is said by, where the model tells.
+    """
 
     text: str
     start_ms: int
     end_ms: int
     measures: tuple[tuple[str, float], ...] = ()
+    speaker: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,14 @@ FAILED = b'{"message":"failed","type":"server_error","code":"failed"}'
 
 
 def _need(text: bytes) -> Need:
-    i, o, m, a = (int(n) for n in text.split(b","))
-    return Need(input_tokens=i, output_tokens=o, max_output_tokens=m, audio_seconds=a)
+    i, o, m, a, *inputs = (int(n) for n in text.split(b","))
+    return Need(i, o, m, a, *inputs)
+
+
+def need_text(need: Need) -> str:
+    """A need as the job hash keeps it: input, output, most output, audio; inputs if several."""
+    figures = [need.input_tokens, need.output_tokens, need.max_output_tokens, need.audio_seconds]
+    return ",".join(map(str, figures if need.inputs == 1 else [*figures, need.inputs]))
 
 
 def claims(rows: Sequence[bytes | int], now_ms: int) -> list[Claim]:
@@ -80,7 +86,6 @@ def grain_ms(span_ms: int) -> int:
 
 def job_header(job: NewJob) -> dict[str, Any]:
     """One job as accepting.lua reads it; None values are left out."""
-    need = job.need
     sig, _ = signed(job.candidates, job.paid_lanes)
     header = {
         "id": job.id,
@@ -89,8 +94,7 @@ def job_header(job: NewJob) -> dict[str, Any]:
         "priority": int(job.priority),
         "lane": job.lane,
         "sig": sig,
-        "need": f"{need.input_tokens},{need.output_tokens},"
-        f"{need.max_output_tokens},{need.audio_seconds}",
+        "need": need_text(job.need),
         "weight": job.weight,
         "deadline_ms": job.deadline_ms,
         "grain_ms": grain_ms(job.deadline_ms) if job.paid_lanes and job.deadline_ms else None,
@@ -183,6 +187,7 @@ class Finish:
                 "i": usage.input_tokens,
                 "o": usage.output_tokens,
                 "a": usage.audio_seconds,
+                "c": usage.cached_tokens,
             }
             header["usage"] = usage_text(report.total or usage)
         if report.measured is not None:

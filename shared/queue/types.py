@@ -199,6 +199,7 @@ class Report:
     state: bytes = b"null"
     awaits: int = 0
     progress: dict[str, Any] | None = None
+    organisation: str | None = None  # as the answer told it: `core/organisations.py`
 
     def __post_init__(self) -> None:
         if len(self.outbox) > MOST_CHILDREN:

@@ -5,21 +5,22 @@ declared limit where another one is in force; `new` where nobody declared it; `l
 `doubt` as in `core.learn.Known`. The hash `learned` keeps the same for the next publication:
 
     w|<window key>          the spec of a declared window whose limit was learned
-    c|<lane>|<credential>   {had: {key: declared limit}, win: [opened specs], conc, aimd}
+    c|<lane>|<credential>   {had: {key: declared limit}, log: key of its log of calls (whose windows
+                            these are), win: [opened specs], conc, aimd}
 
 A credential's entry: id, win (specs), conc, log (spec of the log of its calls), seen (keep that
 log), grow (its calls at once are capped by evidence: claiming.lua), aimd (a refusal named
 calls at once and no number).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
 
 from shared.core.learn import Known
 from shared.core.model import CredentialRef, Deployment, Dimension, Limits, Window, WindowKind
-from shared.core.quota import heard, window_spec
+from shared.core.quota import heard, of_inputs, window_spec
 
 Spec = dict[str, Any]
 SEEN_MS = 120_000
@@ -35,15 +36,16 @@ def spec_of(
     shared: bool = False,
 ) -> Spec:
     """A window's spec as the scripts read it."""
-    owner = credential.organisation or credential.id
     spec = window_spec(
         known.window,
-        owner,
+        credential.owner,
         None if shared else deployment.id,
         now_ms,
         deployment.token_count,
         deployment.token_factor,
     )
+    if deployment.each_input:
+        spec = of_inputs(spec)
     return heard(spec, deployment.audio) | {"o": known.window.source}
 
 
@@ -132,7 +134,7 @@ def rows(lane: str, made: Mapping[str, Any]) -> dict[str, str]:
     }
     more: dict[str, Any] = {"win": [w for w in made["win"] if w.get("new")]}
     more |= {name: made[name] for name in ("conc", "aimd") if name in made}
-    text = orjson.dumps({"had": declared(made), **more}).decode()
+    text = orjson.dumps({"had": declared(made), "log": made["log"]["k"], **more}).decode()
     return kept | {f"c|{lane}|{made['id']}": text}
 
 
@@ -144,19 +146,31 @@ def merged(
     What was learned over a declared limit that is another one now is forgotten.
     """
     return {
-        lane: {**config, "creds": [_with(made, lane, learned) for made in config["creds"]]}
+        lane: {
+            **config,
+            "creds": [_with(made, lane, learned, config["creds"]) for made in config["creds"]],
+        }
         for lane, config in lanes.items()
     }
 
 
-def _with(made: Mapping[str, Any], lane: str, learned: Mapping[str, str | bytes]) -> dict[str, Any]:
+def _with(
+    made: Mapping[str, Any],
+    lane: str,
+    learned: Mapping[str, str | bytes],
+    creds: Iterable[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """One credential with what it learned or, where that is of other windows, who shares them."""
     windows = [_over(w, learned.get(f"w|{w['k']}")) for w in made["win"]]
-    text = learned.get(f"c|{lane}|{made['id']}")
-    more = orjson.loads(text) if text else {}
+    mates = (each["id"] for each in creds if each["log"]["k"] == made["log"]["k"])
     told: dict[str, Any] = {}
-    if more.get("had") == declared(made):
-        told = {name: more[name] for name in ("conc", "aimd") if name in more}
-        windows += more["win"]
+    for name in dict.fromkeys((made["id"], *mates)):
+        text = learned.get(f"c|{lane}|{name}")
+        more = orjson.loads(text) if text else {}
+        if more.get("had") == declared(made) and more.get("log") in (None, made["log"]["k"]):
+            told = {each: more[each] for each in ("conc", "aimd") if each in more}
+            windows += more["win"]
+            break
     return controlled({**made, **told, "win": windows})
 
 

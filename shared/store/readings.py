@@ -14,6 +14,7 @@ from shared.store.types import LaneState
 
 DEAD_MS = 10**15
 PAID_CAP = "paid_cap"
+UNMEASURED = Pace(0)
 
 
 def lanes_of(raw: Mapping[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
@@ -26,15 +27,11 @@ def _calls(cred: Mapping[str, Any], pace: Pace | None) -> Iterator[tuple[float, 
 
     Windows of tokens and of audio count where it is known what a call takes of them.
     """
-    tokens = pace.call_tokens if pace else None
-    audio = pace.audio_seconds if pace else None
+    known = pace or UNMEASURED
     for window in cred.get("win") or ():
-        if window["d"] == "requests":
-            yield 1.0, window
-        elif window["d"] == "tokens" and tokens is not None:
-            yield tokens, window
-        elif window["d"] == "audio_seconds" and audio:
-            yield audio, window
+        each = known.counts(window["d"])
+        if each is not None:
+            yield each, window
 
 
 def _supply(

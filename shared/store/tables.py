@@ -14,25 +14,30 @@ from redis.asyncio import Redis
 from shared.queue.scripts import Scripts
 from shared.store.connect import messages, store_errors
 
-Noun = Literal["credentials", "providers", "apikeys", "plans"]
+Noun = Literal["credentials", "providers", "apikeys", "plans", "organisations"]
 Row = dict[str, Any]
 MOST_ROWS: Final[Mapping[Noun, int]] = {
     "credentials": 5_000,
     "providers": 200,
     "apikeys": 20_000,
     "plans": 10_000,
+    "organisations": 10_000,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Everything administered, as it stood at one moment. Plans are texts, the rest is JSON."""
+    """Everything administered, as it stood at one moment.
+
+    Plans are texts, so are organisations (`core/organisations.py` reads them); the rest is JSON.
+    """
 
     version: int = 0
     credentials: Mapping[str, Row] = field(default_factory=dict)
     providers: Mapping[str, Row] = field(default_factory=dict)
     apikeys: Mapping[str, Row] = field(default_factory=dict)
     plans: Mapping[str, str] = field(default_factory=dict)
+    organisations: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +71,13 @@ class Tables:
         for noun in MOST_ROWS:
             pipe.hgetall(f"{self._prefix}{noun}")
         with store_errors("reading what is administered"):
-            version, credentials, providers, apikeys, plans = await pipe.execute()
+            version, credentials, providers, apikeys, *texts = await pipe.execute()
         return Rows(
             int(version or 0),
             _parsed(credentials),
             _parsed(providers),
             _parsed(apikeys),
-            {name.decode(): plan.decode() for name, plan in plans.items()},
+            *({name.decode(): text.decode() for name, text in rows.items()} for rows in texts),
         )
 
     async def put(self, noun: Noun, id_: str, was: Row | None, now: Row | None) -> str:
@@ -84,6 +89,11 @@ class Tables:
         """Writes the detected plan of a credential, as `put` does."""
         with store_errors("writing plans"):
             return await self._put("plans", credential, was, now)
+
+    async def put_organisation(self, credential: str, was: str | None, now: str | None) -> str:
+        """Writes the organisation that a credential was told to belong to, as `put` does."""
+        with store_errors("writing organisations"):
+            return await self._put("organisations", credential, was, now)
 
     async def _put(self, noun: Noun, id_: str, was: str | None, now: str | None) -> str:
         header = {"noun": noun, "id": id_, "was": was, "now": now, "most": MOST_ROWS[noun]}
@@ -173,7 +183,7 @@ class Tables:
         """Drops what is kept beside a credential that has gone."""
         await self.set_health(credential, all_lanes=True)
         pipe = self._client.pipeline(transaction=False)
-        for name in ("checks", "probes", "plans"):
+        for name in ("checks", "probes", "plans", "organisations"):
             pipe.hdel(f"{self._prefix}{name}", credential)
         with store_errors("forgetting a credential"):
             await pipe.execute()

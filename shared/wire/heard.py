@@ -22,10 +22,10 @@ def transcript_of(result: Mapping[str, Any]) -> Transcript:
     )
 
 
-def result_of(heard: Transcript) -> dict[str, Any]:
+def result_of(heard: Transcript, task: str = "transcribe") -> dict[str, Any]:
     """The result to keep. What a model does not tell of a segment is null."""
     result: dict[str, Any] = {
-        "task": "transcribe",
+        "task": task,
         "language": heard.language,
         "duration": heard.duration_ms / 1000,
         "text": heard.text,
@@ -50,6 +50,7 @@ def _told(number: int, one: Segment) -> dict[str, Any]:
         "tokens": [],
         **dict.fromkeys(MEASURES),
         **dict(one.measures),
+        **({} if one.speaker is None else {"speaker": one.speaker}),
     }
 
 
@@ -57,7 +58,8 @@ def _segment(text: str, start_ms: int, end_ms: int, told: Mapping[str, Any]) -> 
     measures = tuple(
         (name, float(told[name])) for name in MEASURES if isinstance(told.get(name), int | float)
     )
-    return Segment(text, start_ms, end_ms, measures)
+    speaker = told.get("speaker")
+    return Segment(text, start_ms, end_ms, measures, None if speaker is None else str(speaker))
 
 
 def _timed(

@@ -24,6 +24,7 @@ class JobRequest(BaseModel):
     `on_uncertain` is what happens to a call that may have been made when its worker died,
     `on_break` to a stream that breaks after its first token. `share`: whether its equals may have
     its answer, `cache_s` how old an answer it takes and how long its own is kept (0: neither).
+    `hedge`: whether a slow call of it may be made once more elsewhere (None: if it is interactive).
     """
 
     model_config = ConfigDict(
@@ -46,6 +47,7 @@ class JobRequest(BaseModel):
     session: Annotated[str, Field(min_length=1, max_length=255)] | None = None
     on_uncertain: Literal["retry", "fail"] = "retry"
     on_break: Literal["fail", "restart", "continue"] = "fail"
+    hedge: Literal["never", "auto"] | None = None
     share: Literal["auto", "always", "never"] | None = None
     cache_s: Annotated[float, Field(ge=0, le=MAX_CACHE_S, allow_inf_nan=False)] | None = None
 

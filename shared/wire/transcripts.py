@@ -1,7 +1,7 @@
-"""A transcription's answer in the form that was asked for: OpenAI's five.
+"""A transcription's answer in the form that was asked for: OpenAI's six.
 
-Headrace keeps one form, `verbose_json` with all that is known (`segments`, `words`); what a caller
-gets is made of it here.
+Headrace keeps one form, `verbose_json` with all that is known (`segments` with whose they are,
+`words`); what a caller gets is made of it here.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,16 @@ TEXT: Final = "text/plain; charset=utf-8"
 VTT: Final = "text/vtt; charset=utf-8"
 JSON: Final = "application/json"
 SRT: Final = "application/x-subrip; charset=utf-8"
-KINDS: Final = {"json": JSON, "verbose_json": JSON, "text": TEXT, "srt": SRT, "vtt": VTT}
+KINDS: Final = {
+    **dict.fromkeys(("json", "verbose_json", "diarized_json"), JSON),
+    "text": TEXT,
+    "srt": SRT,
+    "vtt": VTT,
+}
+SEGMENT: Final = "transcript.text.segment"
+DELTA: Final = "transcript.text.delta"
+DONE: Final = "transcript.text.done"
+NOBODY: Final = "unknown"  # whose a segment is that nobody told of
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +52,8 @@ def rendered(
             body = vtt(cues(transcript_of(result))).encode()
         case "verbose_json":
             body = orjson.dumps(_verbose(result, words=words, segments=segments))
+        case "diarized_json":
+            body = orjson.dumps(_diarized(result))
         case _:
             form, body = "json", orjson.dumps({"text": _text(result), "usage": _usage(result)})
     return Rendered(body, KINDS[form])
@@ -90,6 +101,36 @@ def _text(result: Mapping[str, Any]) -> str:
 
 def _usage(result: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "duration", "seconds": ceil(float(result.get("duration") or 0.0))}
+
+
+def done(result: Mapping[str, Any]) -> dict[str, Any]:
+    """The event that ends a stream, with the whole text."""
+    return {"type": DONE, "text": _text(result), "usage": _usage(result)}
+
+
+def turns(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Who says what, as `TranscriptionDiarizedSegment` of OpenAI's SDK."""
+    return [
+        {
+            "type": SEGMENT,
+            "id": f"seg_{number}",
+            "speaker": one.get("speaker") or NOBODY,
+            "start": one["start"],
+            "end": one["end"],
+            "text": str(one["text"]).strip(),
+        }
+        for number, one in enumerate(result.get("segments") or ())
+    ]
+
+
+def _diarized(result: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "task": "transcribe",
+        "duration": result.get("duration") or 0.0,
+        "text": _text(result),
+        "segments": turns(result),
+        "usage": _usage(result),
+    }
 
 
 def _verbose(result: Mapping[str, Any], *, words: bool, segments: bool) -> dict[str, Any]:

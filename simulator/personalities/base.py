@@ -148,6 +148,10 @@ class Personality(ABC):
         """The same on what is refused."""
         return self.limit_headers(account, now_us)
 
+    def requests_of(self, call: Call) -> int:  # noqa: ARG002
+        """As how many requests its windows count a call."""
+        return 1
+
     def own_headers(self, account: Account | None, number: int) -> Headers:  # noqa: ARG002
         """Other headers a provider puts on what it answers; None is a stranger."""
         return [(b"x-request-id", b"req_sim%d" % number)]

@@ -141,6 +141,10 @@ class Gemini(Personality):
         """See `Personality`. There are none."""
         return []
 
+    def requests_of(self, call: Call) -> int:
+        """See `Personality`. Every text of a batch is one."""
+        return len(call.inputs) if isinstance(call, EmbeddingCall) else 1
+
     def own_headers(self, account: Account | None, number: int) -> Headers:  # noqa: ARG002
         """See `Personality`."""
         return [(b"x-gemini-service-tier", b"standard")]

@@ -12,7 +12,13 @@ from simulator.config import Model
 from simulator.forms import Upload
 from simulator.requests import BadRequestError
 from simulator.speech import Word
-from simulator.transcripts import TranscriptionCall, heard_of, segments_of
+from simulator.transcripts import (
+    Segment,
+    TranscriptionCall,
+    heard_of,
+    labelled,
+    segments_of,
+)
 
 TOKENS_PER_S = 32
 _TYPES = ("wav", "mp3", "aiff", "aac", "ogg", "flac", "mpeg", "x-wav")
@@ -46,6 +52,8 @@ def parse_audio(model: str, given: Mapping[str, Any]) -> TranscriptionCall | Non
         size=len(sound),
         language=languages[0] if languages else None,
         words=bool(_either(options, "wordTimestamp", "word_timestamp")),
+        response_format="diarized_json" if _either(options, "diarization") else "json",
+        cut=True,
         prompt_tokens=TOKENS_PER_S * math.ceil(heard.seconds),
     )
 
@@ -70,19 +78,13 @@ def transcript(call: TranscriptionCall, model: Model, number: int) -> bytes:
     """The answer: words with offsets from a model that only hears, else the text alone."""
     heard, output = call.heard, max(1, len(call.heard.words))
     parts: list[dict[str, Any]] = [{"text": heard.text or "[silence]"}]
-    if "chat" not in model.kinds:
+    if call.response_format == "diarized_json":
         parts = [
-            {
-                "text": f"{segment.text} ",
-                "audioTranscription": {
-                    "text": segment.text,
-                    "languageCode": call.language or "en-US",
-                    **_offsets(segment.start_s, segment.end_s),
-                    **({"words": [_word(word) for word in segment.words]} if call.words else {}),
-                },
-            }
-            for segment in segments_of(heard)
+            _spoken(call, segment, {"speakerLabel": speaker})
+            for speaker, segment in labelled(call, ["spk_1", "spk_2", "spk_3", "spk_4"])
         ]
+    elif "chat" not in model.kinds:
+        parts = [_spoken(call, segment, {}) for segment in segments_of(heard)]
     return orjson.dumps(
         {
             "candidates": [
@@ -102,6 +104,20 @@ def transcript(call: TranscriptionCall, model: Model, number: int) -> bytes:
             "responseId": f"sim{number}",
         }
     )
+
+
+def _spoken(call: TranscriptionCall, segment: Segment, more: dict[str, str]) -> dict[str, Any]:
+    words = [_word(word) for word in segment.words] if call.words else None
+    return {
+        "text": f"{segment.text} ",
+        "audioTranscription": {
+            "text": segment.text,
+            "languageCode": call.language or "en-US",
+            **_offsets(segment.start_s, segment.end_s),
+            **more,
+            **({} if words is None else {"words": words}),
+        },
+    }
 
 
 def _offsets(start_s: float, end_s: float) -> dict[str, str]:

@@ -126,7 +126,7 @@ class Groq(OpenAILike):
         """See `Personality`."""
         given = asked.given
         if asked.route.kind == "transcription":
-            return transcripts.parse_transcription(asked.form, _FORMATS)
+            return transcripts.parse_transcription(asked.form, _FORMATS, asked.route.variant)
         for name in _REFUSED:
             if given.get(name) not in (None, False):
                 raise BadRequestError(f"property '{name}' is unsupported", name)

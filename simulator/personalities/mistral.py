@@ -43,6 +43,7 @@ def _error(status: int, message: str, kind: str, code: str | None = None) -> Row
 class Mistral(OpenAILike):
     """As wire-facts.md 5 and wire-chat.md 3 tell."""
 
+    translates = False
     dialect = "mistral"
     has_filter = False
     rows: Mapping[str, Row] = {
@@ -177,7 +178,13 @@ class Mistral(OpenAILike):
                 "total_tokens": 4 + len(heard.words),
             },
         }
-        if call.words:
+        if call.response_format == "diarized_json":
+            named = transcripts.labelled(call, [f"speaker_{n}" for n in range(1, 5)])
+            body["segments"] = [
+                _segment(each.text, each.start_s, each.end_s) | {"speaker_id": speaker}
+                for speaker, each in named
+            ]
+        elif call.words:
             body["segments"] = [_segment(w.word, w.start_s, w.end_s) for w in heard.words]
         elif call.segments:
             found = transcripts.segments_of(heard)
@@ -232,6 +239,10 @@ def _transcription(form: Form) -> TranscriptionCall:
     plain = {name: values for name, values in form.fields.items() if name in kept}
     call = transcripts.parse_transcription(Form(plain, form.files))
     transcripts.check_temperature(form)
+    if form.first("diarize") == "true":
+        if grains != ["segment"]:
+            raise BadRequestError("diarize needs timestamp_granularities segment", "diarize")
+        return replace(call, response_format="diarized_json", cut=True)
     return replace(call, words="word" in grains, segments="segment" in grains)
 
 

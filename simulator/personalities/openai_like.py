@@ -33,6 +33,7 @@ class OpenAILike(Personality):
     dialect: Dialect
     embeds: bool = True
     transcribes: bool = True
+    translates: bool = True
 
     def route(self, method: str, path: str) -> Route | None:
         """See `Personality`."""
@@ -41,7 +42,8 @@ class OpenAILike(Personality):
         rest = path[len(self.prefix) + 1 :]
         if method == "POST":
             kind = self._kind_of(rest)
-            return Route(kind) if kind else None
+            variant = "translate" if rest == "audio/translations" else ""
+            return Route(kind, variant=variant) if kind else None
         if (method, rest) == ("GET", "models"):
             return Route("models")
         if method == "GET" and rest.startswith("models/"):
@@ -56,6 +58,8 @@ class OpenAILike(Personality):
                 return "embedding"
             case "audio/transcriptions" if self.transcribes:
                 return "transcription"
+            case "audio/translations" if self.translates:
+                return "transcription"
             case _:
                 return None
 
@@ -64,7 +68,7 @@ class OpenAILike(Personality):
         if asked.route.kind == "chat":
             return parse_chat(asked.given)
         if asked.route.kind == "transcription":
-            return transcripts.parse_transcription(asked.form)
+            return transcripts.parse_transcription(asked.form, task=asked.route.variant)
         return parse_embedding(asked.given)
 
     def whole(self, turn: Turn) -> bytes:

@@ -40,6 +40,7 @@ class OpenRouter(OpenAILike):
 
     prefix = "api/v1"
     transcribes = False
+    translates = False
     dialect = "none"
     filter_row = "moderation"
     rows: Mapping[str, Row] = {

@@ -72,6 +72,9 @@ CONFIG = Config.model_validate(
                     model("tiny", context_window=200),
                     model("embed", capabilities=["embedding"]),
                     model("whisper", capabilities=["transcription"]),
+                    model(
+                        "voices", capabilities=["transcription"], speakers="known", translates=True
+                    ),
                     {"id": "org/deep/name", "price_usd_per_1m": {"input": 0, "output": 0}},
                 ],
             },
@@ -261,6 +264,9 @@ class FakeStore:
             return False
         del self.rows[job_id]
         return True
+
+    async def many(self, ids: Sequence[str]) -> Sequence[JobRecord | None]:
+        return [self.rows[one].record if one in self.rows else None for one in ids]
 
     async def family(self, job_id: str) -> Family:
         self._check()

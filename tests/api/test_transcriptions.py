@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+from dataclasses import replace
 
 import openai
 import orjson
@@ -9,7 +10,14 @@ import pytest
 from api_fakes import ALICE, BOB, FakeStore, application, client_for, until
 from api_servers import running
 from bulk_fakes import everything
+from openai.types.audio import (
+    TranscriptionDiarized,
+    TranscriptionTextDoneEvent,
+    TranslationVerbose,
+)
 
+from shared.core.audio_work import Piece, Stage, Unheard, Work, to_json
+from shared.core.cutting import Span
 from shared.core.model import Kind
 
 AUDIO = b"RIFF" + b"\0" * 3_000
@@ -129,6 +137,72 @@ async def test_a_stream_is_one_delta_and_its_end(client):
     assert lines[-1] == "data: [DONE]"
 
 
+TOLD = [(0, "Hello"), (5, " there."), (0, "Hello there."), (12, " Good"), (99, "lost")]
+
+
+def telling(store):
+    """Parts are heard one after the other, and some of it is told twice."""
+
+    def hear(job_id):
+        store.start(job_id)
+        for offset, delta in TOLD:
+            store.delta(job_id, {"type": "transcript.text.delta", "delta": delta, "offset": offset})
+        store.complete(job_id, RESULT)
+
+    store.on_accept = hear
+
+
+def events_of(answer):
+    lines = [line[6:] for line in answer.text.splitlines() if line.startswith("data: ")]
+    assert lines[-1] == "[DONE]"
+    return [orjson.loads(line) for line in lines[:-1]]
+
+
+async def test_a_stream_tells_what_is_heard_as_it_is_heard_and_nothing_twice(client, ears):
+    telling(ears)
+    answer = await post(client, stream="true")
+    *deltas, end = events_of(answer)
+    assert [one["delta"] for one in deltas] == ["Hello", " there.", " Good", " bye."]
+    assert {one["type"] for one in deltas} == {"transcript.text.delta"}
+    assert end == {
+        "type": "transcript.text.done",
+        "text": "Hello there. Good bye.",
+        "usage": {"type": "duration", "seconds": 4},
+    }
+    assert ears.rows[ears.only].record.doc["stream"] is True
+    assert ears.rows[ears.only].job.sharing is not None
+
+
+async def test_a_stream_that_fails_in_the_middle_ends_with_the_error(client, ears):
+    def hear(job_id):
+        ears.start(job_id)
+        ears.delta(job_id, {"type": "transcript.text.delta", "delta": "Hello", "offset": 0})
+        ears.fail(job_id, {"message": "the part from 0:10:00 …", "status": 502})
+
+    ears.on_accept = hear
+    answer = await post(client, stream="true")
+    lines = [line[6:] for line in answer.text.splitlines() if line.startswith("data: ")]
+    assert answer.status_code == 200
+    assert orjson.loads(lines[0])["delta"] == "Hello"
+    assert orjson.loads(lines[-1])["error"]["message"].startswith("the part from")
+
+
+async def test_a_stream_of_who_speaks_is_its_segments_and_the_end(client, ears):
+    answer = await post(client, model="voices", stream="true", response_format="diarized_json")
+    *segments, end = events_of(answer)
+    assert [(one["type"], one["text"]) for one in segments] == [
+        ("transcript.text.segment", "Hello there."), ("transcript.text.segment", "Good bye."),
+    ]  # fmt: skip
+    assert end["type"] == "transcript.text.done"
+
+
+async def test_a_job_is_streamed_where_it_says_so(client, ears):
+    request = {"model": "whisper", "url": "https://example.com/a.mp3"}
+    job = {"kind": "transcription", "request": request, "stream": True}
+    answer = await client.post("/v1/jobs", json=job)
+    assert (answer.status_code, answer.json()["stream"]) == (202, True)
+
+
 async def test_respond_async_answers_with_the_job_and_keeps_the_bytes_for_it(client, ears):
     ears.on_accept = None
     answer = await post(client, headers={"Prefer": "respond-async"})
@@ -202,6 +276,24 @@ BAD = [
     ({"url": "https://example.com/a.mp3"}, 400, None),
     ({"prompt": "x" * 40_000}, 400, "prompt"),
     ({"include[]": ["logprobs"]}, 400, "include"),
+    ({"chunking_strategy": "words"}, 400, "chunking_strategy"),
+    (
+        {"chunking_strategy[type]": "server_vad", "chunking_strategy[threshold]": "x"},
+        400,
+        "chunking_strategy",
+    ),
+    ({"chunking_strategy": "{"}, 400, None),
+    ({"known_speaker_names[]": ["Ann"]}, 400, "known_speaker_names"),
+    (
+        {
+            "model": "voices",
+            "response_format": "diarized_json",
+            "known_speaker_names[]": ["Ann"],
+            "known_speaker_references[]": ["data:audio/wav;base64," + "A" * 450_000],
+        },
+        400,
+        "known_speaker_references",
+    ),
 ]
 
 
@@ -368,11 +460,94 @@ def test_the_sdk_reads_every_format(sdk):
     assert verbose.duration == 3.2
 
 
+def test_the_sdk_reads_who_speaks_and_names_whom_it_knows(sdk):
+    sample = "data:audio/wav;base64," + "A" * 400_000
+    told = sdk.audio.transcriptions.create(
+        model="voices", file=audio(), response_format="diarized_json",
+        known_speaker_names=["Ann", "Bob", "Cid", "Dee"], known_speaker_references=[sample] * 4,
+        chunking_strategy={"type": "server_vad", "threshold": 0.5, "prefix_padding_ms": 300},
+    )  # fmt: skip
+    assert isinstance(told, TranscriptionDiarized)
+    assert [(one.speaker, one.text) for one in told.segments] == [
+        ("unknown", "Hello there."), ("unknown", "Good bye."),
+    ]  # fmt: skip
+
+
+async def test_how_long_sound_is_cut_is_read_from_a_form_as_the_sdk_writes_it(client, ears):
+    for form in (
+        {"chunking_strategy[type]": "server_vad", "chunking_strategy[silence_duration_ms]": "200"},
+        {"chunking_strategy": '{"type": "server_vad", "silence_duration_ms": 200}'},
+    ):
+        ears.rows.clear()
+        answer = await post(client, **form)
+        assert answer.status_code == 200, answer.text
+        request = ears.rows[ears.only].record.doc["request"]
+        assert request["chunking_strategy"] == {"type": "server_vad", "silence_duration_ms": 200}
+
+
+async def test_where_nobody_tells_speakers_that_is_said(client, ears):
+    answer = await post(client, response_format="diarized_json")
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == "capability_missing"
+    assert "no diarization" in answer.json()["error"]["message"]
+    assert ears.rows == {}
+
+
+ENGLISH = "/v1/audio/translations"
+
+
+async def test_a_translation_is_a_transcription_in_english(client, ears):
+    data = {"model": "voices", "prompt": "names", "response_format": "verbose_json"}
+    answer = await client.post(ENGLISH, data=data, files={"file": ("a.wav", AUDIO)})
+    assert answer.status_code == 200, answer.text
+    request = ears.rows[ears.only].record.doc["request"]
+    assert (request["task"], request["prompt"]) == ("translate", "names")
+    named = {"model": "voices", "url": "https://example.com/a.mp3"}
+    assert (await client.post(ENGLISH, json=named)).status_code == 200
+    assert (await client.post(PATH, json=named | {"task": "translate"})).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"language": "de"}, "language"),
+        ({"stream": "true"}, "stream"),
+        ({"timestamp_granularities[]": ["word"], "response_format": "verbose_json"},
+         "timestamp_granularities"),
+        ({"response_format": "diarized_json"}, "response_format"),
+        ({"model": "whisper"}, "model"),
+    ],
+)  # fmt: skip
+async def test_what_no_translation_has_is_refused_by_name(client, ears, fields, param):
+    data = {"model": "voices"} | fields
+    answer = await client.post(ENGLISH, data=data, files={"file": ("a.wav", AUDIO)})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
+    assert ears.rows == {}
+    assert await everything(ears) == []
+
+
+async def test_the_route_says_the_task_not_the_body(client):
+    body = {"model": "voices", "url": "https://example.com/a.mp3", "task": "transcribe"}
+    answer = await client.post(ENGLISH, json=body)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "task")
+
+
+def test_the_sdk_translates(sdk):
+    with pytest.warns(DeprecationWarning, match="deprecated"):
+        told = sdk.audio.translations.create(
+            model="voices", file=audio(), response_format="verbose_json"
+        )
+    assert isinstance(told, TranslationVerbose)
+    assert told.text == "Hello there. Good bye."
+
+
 def test_the_sdk_streams(sdk):
     stream = sdk.audio.transcriptions.create(model="whisper", file=audio(), stream=True)
     events = list(stream)
     assert [event.type for event in events] == ["transcript.text.delta", "transcript.text.done"]
     assert events[-1].text == "Hello there. Good bye."
+    assert isinstance(events[-1], TranscriptionTextDoneEvent)
+    assert events[-1].usage.seconds == 4
 
 
 def test_the_sdk_raises_what_it_should(sdk):
@@ -426,3 +601,65 @@ async def test_a_recording_that_was_uploaded_before_is_alike_too(client, ears):
     elsewhere = {"kind": "transcription", "request": {"model": "whisper", "url": "https://e.org/a"}}
     made = (await client.post("/v1/jobs", json=elsewhere)).json()
     assert ears.rows[made["id"]].job.sharing is None
+
+
+def parts_of(ears, job_id):
+    """A recording of three minutes: one heard, one lost, one on its way."""
+    spans = [Span(n * 60_000, n * 60_000 + 60_000, n * 60_000, n * 60_000 + 60_000)
+             for n in range(3)]  # fmt: skip
+    bad = Unheard("refused by all", "bad_audio", 400)
+    pieces = (
+        Piece(spans[0], Stage.HEARD, name="p0", child=f"{job_id}-0"),
+        Piece(spans[1], Stage.LOST, name="p1", unheard=bad),
+        Piece(spans[2], Stage.OUT, name="p2", child=f"{job_id}-2"),
+    )
+    work = to_json(Work(180_000, "digest", pieces))
+    ears.kept_states[job_id] = orjson.loads(orjson.dumps({"work": work}))
+    ears.rows[f"{job_id}-0"] = replace(
+        ears.rows[job_id],
+        record=replace(ears.rows[job_id].record, id=f"{job_id}-0", result=orjson.dumps(RESULT)),
+    )
+
+
+async def asked_for_words(client):
+    request = {
+        "model": "whisper", "url": "https://example.com/a.mp3", "response_format": "verbose_json",
+        "timestamp_granularities": ["word"],
+    }  # fmt: skip
+    job = {"kind": "transcription", "request": request}
+    return (await client.post("/v1/jobs", json=job)).json()["id"]
+
+
+async def test_what_was_heard_of_a_recording_is_shown_while_it_runs_and_when_it_failed(
+    client, ears
+):
+    ears.on_accept = None
+    job_id = await asked_for_words(client)
+    fresh = (await client.get(f"/v1/jobs/{job_id}?partial=true")).json()
+    assert fresh["partial"] is None
+    ears.start(job_id)
+    parts_of(ears, job_id)
+    running = (await client.get(f"/v1/jobs/{job_id}?partial=true")).json()
+    ears.fail(job_id, {"message": "the part from 0:01:00 to 0:02:00 …", "status": 400})
+    failed = (await client.get(f"/v1/jobs/{job_id}?partial=true")).json()
+    assert (running["status"], failed["status"]) == ("in_progress", "failed")
+    assert failed["result"] is None
+    for told in (running["partial"], failed["partial"]):
+        assert (told["text"], told["duration"]) == ("Hello there. Good bye.", 180.0)
+        assert [one["end"] for one in told["segments"]] == [1.5, 3.2]
+        assert told["missing"] == [
+            {"start": 60.0, "end": 120.0,
+             "error": {"message": "refused by all", "code": "bad_audio"}},
+            {"start": 120.0, "end": 180.0, "error": None},
+        ]  # fmt: skip
+    assert "partial" not in (await client.get(f"/v1/jobs/{job_id}")).json()
+    app, _ = application(ears)
+    async with client_for(app, BOB) as bob:
+        assert (await bob.get(f"/v1/jobs/{job_id}?partial=true")).status_code == 404
+
+
+async def test_a_job_that_is_done_has_its_result_and_no_part_of_it(client, ears):
+    job_id = await asked_for_words(client)
+    await until(lambda: ears.rows[job_id].record.status.final)
+    parts_of(ears, job_id)
+    assert (await client.get(f"/v1/jobs/{job_id}?partial=true")).json()["partial"] is None

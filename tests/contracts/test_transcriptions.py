@@ -3,6 +3,7 @@
 import base64
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,7 +16,18 @@ from google.genai import types as gemini_types
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openai.types.audio import TranscriptionVerbose
-from recorded_transcripts import BROKEN, NO_TIMES, REFUSALS, REPLIES, SEGMENTS_ONLY, TIMED
+from recorded_transcripts import (
+    BROKEN,
+    DIARIZED,
+    NO_TIMES,
+    REFUSALS,
+    REPLIES,
+    SEGMENTS_ONLY,
+    SILENT,
+    SPEAKERS,
+    TIMED,
+    TURNS,
+)
 from worker_claims import deployment
 
 from shared.catalog import Quirks, build
@@ -105,20 +117,28 @@ def catcher() -> Iterator[tuple[str, list]]:
     server.server_close()
 
 
-def official(host: str, url: str, **asked) -> None:
+def official(host: str, url: str, model: str, **asked) -> None:
     """The same call, as the host's own SDK makes it."""
     file = (SOUND.filename, SOUND.data, SOUND.content_type)
     if host == "mistral":
         upload = {"file_name": file[0], "content": file[1], "content_type": file[2]}
         with mistral.Mistral(api_key="sk-test", server_url=url) as sdk:
-            sdk.audio.transcriptions.complete(model="m1", file=upload, **asked)
+            sdk.audio.transcriptions.complete(model=model, file=upload, **asked)
         return
     make = groq.Groq if host == "groq" else openai.OpenAI
     with make(base_url=url, api_key="sk-test", max_retries=0) as sdk:
-        sdk.audio.transcriptions.create(model="m1", file=file, **asked)
+        sdk.audio.transcriptions.create(model=model, file=file, **asked)
 
 
 PLAIN = {name: value for name, value in ASKED.items() if name not in MINE}
+SAMPLE = "data:audio/wav;base64,UklGRg=="
+VAD = {"type": "server_vad", "threshold": 0.4}
+VOICES = {
+    "response_format": "diarized_json",
+    "known_speaker_names": ["Ann", "Bob"],
+    "known_speaker_references": [SAMPLE, SAMPLE],
+    "chunking_strategy": VAD,
+}
 SENT = [
     ("openai", PLAIN, None, PLAIN),
     ("openai", PLAIN | {"timestamp_granularities": ["word"]}, None, None),
@@ -132,6 +152,14 @@ SENT = [
         {"temperature": 0.2, "timestamp_granularities": ["word"]},
     ),
     ("mistral", {"language": "en"}, NO_TIMES, {"language": "en"}),
+    ("openai", VOICES, SPEAKERS, VOICES | {"chunking_strategy": VAD}),
+    ("openai", {"response_format": "diarized_json"}, SPEAKERS, {"chunking_strategy": "auto"}),
+    (
+        "mistral",
+        {"response_format": "diarized_json"},
+        SPEAKERS,
+        {"diarize": True, "timestamp_granularities": ["segment"], "response_format": None},
+    ),
 ]
 
 
@@ -139,19 +167,57 @@ SENT = [
 def test_a_host_is_sent_what_its_sdk_sends(catcher, host, asked, able, meant):
     url, caught = catcher
     wanted = {name: value for name, value in (asked | (meant or {})).items() if value is not None}
-    official(host, url, **wanted)
+    model = "m1-diarize" if able is SPEAKERS else "m1"
+    official(host, url, model, **wanted)
     path, headers, body = caught.pop()
     theirs, ours = (
         parse_form(headers["content-type"], body),
-        form_of(built(call(host, asked, able=able))),
+        form_of(built(call(host, asked, able=able, model=model))),
     )
     fields = {n: v for n, v in theirs.fields.items() if v not in (["false"], ["False"])}
+    fields = {n: ["true"] if v == ["True"] else v for n, v in fields.items()}
     assert ours.fields == fields
     (file,), (their_file,) = ours.files, theirs.files
     assert (file.field, file.data, file.content_type) == ("file", SOUND.data, "audio/flac")
     assert file == their_file
     assert path.endswith("/audio/transcriptions")
     assert headers["authorization"] == "Bearer sk-test"
+
+
+@pytest.mark.parametrize("host", ["openai", "groq"])
+@pytest.mark.parametrize("able", [None, NO_TIMES])
+def test_a_translation_is_asked_for_as_the_sdk_does(catcher, host, able):
+    url, caught = catcher
+    form = "json" if able else "verbose_json"
+    file = (SOUND.filename, SOUND.data, SOUND.content_type)
+    make, old = groq.Groq, nullcontext()
+    if host == "openai":
+        make, old = openai.OpenAI, pytest.warns(DeprecationWarning, match="deprecated")
+    with make(base_url=url, api_key="sk-test", max_retries=0) as sdk, old:
+        sdk.audio.translations.create(
+            model="m1", file=file, prompt="Before that.", response_format=form
+        )
+    path, headers, body = caught.pop()
+    request = built(call(host, {"task": "translate", "prompt": "Before that."}, able=able))
+    theirs = parse_form(headers["content-type"], body)
+    assert form_of(request) == theirs
+    assert path.endswith("/audio/translations")
+    assert request.url.endswith("/audio/translations")
+
+
+@pytest.mark.parametrize("host", ["mistral", "cohere", "gemini", "deepgram"])
+def test_who_does_not_translate_is_not_asked_to(host):
+    with pytest.raises(KeyError):
+        built(call(host, {"task": "translate"}))
+
+
+@pytest.mark.parametrize(("task", "kind"), [("translate", "unsuited"), (None, "model_gone")])
+def test_a_host_without_that_route_has_its_model_all_the_same(task, kind):
+    asked = call("vllm", {"task": task} if task else {})
+    body = orjson.dumps({"error": {"message": "The model `m1` does not exist", "code": 404}})
+    found = adapter_for(asked.deployment.type).classify(asked, 404, {}, body, 1_000)
+    assert found.kind.value == kind
+    assert not (task and found.dead)
 
 
 DROPPED = [
@@ -164,6 +230,8 @@ DROPPED = [
     ("gemini", ASKED, None, ("prompt", "temperature")),
     ("deepgram", ASKED, None, ("prompt", "temperature")),
     ("deepgram", ASKED | {"temperature": 0}, None, ("prompt",)),
+    ("groq", {"chunking_strategy": {"type": "server_vad"}}, None, ("chunking_strategy",)),
+    ("mistral", {"response_format": "diarized_json", "prompt": "x"}, SPEAKERS, ("prompt",)),
 ]
 
 
@@ -282,6 +350,47 @@ def test_every_answer_becomes_one_form(told):
         assert segment["text"].strip()
     TranscriptionVerbose.construct(**openai_shape)
     assert all(w["start"] <= w["end"] for w in shown.get("words", []))
+
+
+def diarizing(host: str):
+    return call(host, {"response_format": "diarized_json", "seconds": 2.4}, able=SPEAKERS)
+
+
+@pytest.mark.parametrize(("host", "body"), DIARIZED, ids=[host for host, _ in DIARIZED])
+def test_whoever_tells_speakers_tells_them_in_one_form(host, body):
+    asked = diarizing(host)
+    reply = HttpReply(200, {}, orjson.dumps(body))
+    outcome = adapter_for(asked.deployment.type).parse(asked, reply)
+    assert isinstance(outcome, Succeeded), outcome
+    told = orjson.loads(outcome.body)["segments"]
+    names = list(dict.fromkeys(one["speaker"] for one in told))
+    assert [(names.index(one["speaker"]), one["text"].strip()) for one in told] == TURNS
+    assert all(one["start"] < one["end"] for one in told)
+
+
+@pytest.mark.parametrize("host", ["openai", "mistral", "deepgram", "gemini"])
+def test_a_transcript_without_speakers_is_no_answer_where_they_were_asked_for(host):
+    asked = diarizing(host)
+    (body,) = [r.body for r in REPLIES if r.host == host and r.segments and r.text][:1]
+    reply = HttpReply(200, {}, orjson.dumps(body))
+    outcome = adapter_for(asked.deployment.type).parse(asked, reply)
+    assert isinstance(outcome, Failed)
+    assert (outcome.kind, outcome.code) == (FailureKind.UNSUITED, "no_speakers")
+
+
+def test_where_nobody_speaks_no_speaker_is_missed():
+    asked = diarizing("openai")
+    reply = HttpReply(200, {}, orjson.dumps(SILENT))
+    assert isinstance(adapter_for("openai-compatible").parse(asked, reply), Succeeded)
+
+
+def test_deepgram_and_gemini_are_asked_who_speaks():
+    query = parse_qs(urlsplit(built(diarizing("deepgram")).url).query)
+    assert query["diarize"] == ["true"]
+    body = orjson.loads(built(diarizing("gemini")).body)
+    options = body["generationConfig"]["audioTranscriptionConfig"]
+    gemini_types.AudioTranscriptionConfig.model_validate(options)
+    assert options["diarization"] is True
 
 
 def test_the_whole_of_openais_answer_is_kept():

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.core.cutting import Rules, spans
-from shared.core.joining import merged
-from shared.core.transcript import plain
+from shared.core.joining import merged, texts
+from shared.core.transcript import joined, plain
 
 FEW = ["the", "The,", "a", "dog.", "was"]
 rules = st.builds(
@@ -74,6 +74,16 @@ def test_models_that_differ_in_times_and_spelling_are_joined_all_the_same(truth,
     assert [plain(word) for word in found.text.split()] == [one.text for one in truth.words]
     assert [plain(one.text) for one in found.words] == [one.text for one in truth.words]
     assert found.words == tuple(sorted(found.words, key=lambda one: one.start_ms))
+
+
+@given(truths(FEW), rules, st.booleans(), st.sampled_from(["words", "both", "segments", "text"]))
+def test_what_a_part_adds_is_told_by_its_neighbours_alone(truth, rule, in_silence, told):
+    parts = parts_of(truth, rule, [told], in_silence=in_silence)
+    found = texts(parts)
+    assert joined(found) == merged(parts, truth.duration_ms).text
+    for at, text in enumerate(found):
+        first = max(0, at - 1)
+        assert texts(parts[first : at + 2])[at - first] == text
 
 
 @pytest.mark.parametrize("told", ["words", "both", "segments", "text"])

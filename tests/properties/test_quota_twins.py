@@ -221,7 +221,7 @@ def test_the_twins_agree_on_fakeredis(life: tuple[Window, list[dict[str, Any]]])
 
 @settings(max_examples=200, deadline=None)
 @given(
-    need=st.builds(Need, *(st.integers(0, 10**6) for _ in range(4))),
+    need=st.builds(Need, *(st.integers(0, 10**6) for _ in range(4)), st.integers(1, 100)),
     dimension=st.sampled_from(Dimension),
     count=st.sampled_from(TokenCount),
     factor=st.sampled_from([1.0, 1.1, 1.25, 1.4, 0.97]),
@@ -231,22 +231,26 @@ def test_the_twins_agree_on_fakeredis(life: tuple[Window, list[dict[str, Any]]])
         least_seconds=st.sampled_from([0, 1, 10, 600]),
         tokens_per_s=st.sampled_from([0.0, 10.0, 32.0, 12.5]),
     ),
+    each=st.booleans(),
 )
-def test_the_twins_take_the_same_amount(need, dimension, count, factor, price, audio) -> None:
+def test_the_twins_take_the_same_amount(need, dimension, count, factor, price, audio, each) -> None:
     window = Window("w", dimension, 10, 1000)
     spec = quota.window_spec(window, "c", "d", START, count, factor)
     if dimension is Dimension.MICROUSD:
         spec = quota.priced(spec, price, factor)
     spec = quota.heard(spec, audio)
+    spec = quota.of_inputs(spec) if each else spec
     asked = {
         "i": need.input_tokens,
         "o": need.output_tokens,
         "m": need.max_output_tokens,
         "a": need.audio_seconds,
+        "n": need.inputs,
     }
     text = script("return string.format('%.0f', Q.amount(A.w, A.n))")
     answer = AMOUNTS.eval(text, 1, "{hr}:", orjson.dumps({"w": spec, "n": asked}))
-    assert int(answer) == quota.amount(need, dimension, count, factor, price, audio)
+    expected = quota.amount(need, dimension, count, factor, price, audio, each_input=each)
+    assert int(answer) == expected
 
 
 AMOUNTS = fakeredis.FakeRedis()

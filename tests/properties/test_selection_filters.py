@@ -37,18 +37,22 @@ def some(*values):
 
 
 limits = st.builds(
-    lambda rpm, tpm: Limits(
+    lambda rpm, tpm, itpm, otpm: Limits(
         windows=tuple(
             Window(name, dimension, limit, 60_000)
             for name, dimension, limit in (
                 ("rpm", Dimension.REQUESTS, rpm),
                 ("tpm", Dimension.TOKENS, tpm),
+                ("itpm", Dimension.INPUT_TOKENS, itpm),
+                ("otpm", Dimension.OUTPUT_TOKENS, otpm),
             )
             if limit is not None
         )
     ),
     st.none() | some(0, 5),
     SIZES,
+    st.none() | SIZES,
+    st.none() | SIZES,
 )
 paces = st.none() | st.builds(
     Pace, some(1, 90), st.none() | some(0.0, 150.0), st.none() | some(0.0, 9e3), some(None, 700.0)
@@ -137,8 +141,13 @@ def plainly_possible(lane, asked, catalog, margin=0.2):
 
     def fits(ref):
         found = {window.dimension: window.limit for window in one.limits(ref.plan).windows}
-        return found.get(Dimension.REQUESTS, 1) > 0 and counted <= found.get(
-            Dimension.TOKENS, counted
+        most = one.token_count is TokenCount.INPUT_MAX_OUTPUT
+        said = allowance if most else asked.output_tokens
+        return (
+            found.get(Dimension.REQUESTS, 1) > 0
+            and counted <= found.get(Dimension.TOKENS, counted)
+            and sent <= found.get(Dimension.INPUT_TOKENS, sent)
+            and said <= found.get(Dimension.OUTPUT_TOKENS, said)
         )
 
     free = is_free(one, keys)

@@ -11,6 +11,7 @@ from simulator.speech import talk_of, write
 PART_S = 60
 ADDRESS = "https://example.com/a.mp3"
 MODEL = "whisper-sim"
+ONE_BY_ONE = "whisper-one"
 FINAL = {"completed", "failed", "cancelled", "expired"}
 
 
@@ -27,6 +28,8 @@ def hearing(mapping):
         }
         for name, personality in names
     }
+    alone = wanted | {"id": ONE_BY_ONE, "limits": [{"concurrency": 1}]}
+    mapping["providers"]["openai"]["models"].append(alone)
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +130,26 @@ def test_long_speech_is_heard_in_parts_and_told_as_one(hears, speech, talk):
     assert not parts_kept(hears)
 
 
+def test_a_stream_tells_each_part_when_it_is_heard_and_not_at_the_end_of_all(hears, speech, talk):
+    slowed(hears, "openai", kind="stall", after_requests=1)
+    with hears.sdk().audio.transcriptions.create(
+        model=ONE_BY_ONE, file=speech, stream=True, prompt="streamed"
+    ) as stream:
+        first = next(iter(stream))  # all parts but the first are never heard
+    well_again(hears)
+    assert (first.type, talk.text.startswith(first.delta)) == ("transcript.text.delta", True)
+    assert len(first.delta) < len(talk.text)
+    events = list(
+        hears.sdk().audio.transcriptions.create(
+            model=ONE_BY_ONE, file=speech, stream=True, prompt="streamed to its end"
+        )
+    )
+    *deltas, end = events
+    assert len(deltas) > talk.seconds / PART_S
+    assert "".join(one.delta for one in deltas) == end.text == talk.text
+    assert end.usage.seconds == pytest.approx(talk.seconds, abs=1)
+
+
 def test_the_same_sound_in_another_file_is_not_heard_twice(hears, speech, talk, tmp_path):
     other = tmp_path / "other.wav"
     record(other, decoded(speech), codec="pcm_s16le")
@@ -214,6 +237,15 @@ def test_a_part_that_nobody_takes_fails_the_job_and_a_replay_goes_on_from_there(
     assert " could not be transcribed: " in found["error"]["message"]
     done = [one["id"] for one in children(hears, job_id) if one["status"] == "completed"]
     assert done
+    with hears.http() as http:
+        told = http.get(f"/v1/jobs/{job_id}?partial=true").json()["partial"]
+    said = told["text"].split()
+    assert 0 < len(said) < len(talk.words)
+    assert set(said) <= {word.word for word in talk.words}
+    lost = sum(one["end"] - one["start"] for one in told["missing"])
+    assert any(one["error"] for one in told["missing"])
+    completed = found["progress"]["step"]["seconds"]["completed"]
+    assert lost == pytest.approx(told["duration"] - completed)
     well_again(hears)
     calls = sum(heard_by(hears).values())
     with hears.http() as http:

@@ -284,6 +284,8 @@ def test_windows_of_any_span_keep_their_kind_and_name(built):
                     windows:
                       - {requests: 60, per: 6s, kind: bucket}
                       - {tokens: 1000, per: 5m}
+                      - {input_tokens: 30000, per: 5m}
+                      - {output_tokens: 8000, per: 5m}
                       - {audio_seconds: 7200, per: 1.5h, kind: fixed, anchor: first_use}
     """).by_id["a/m"]
     limits = item.limits("free")
@@ -292,7 +294,24 @@ def test_windows_of_any_span_keep_their_kind_and_name(built):
         ("asd", Dimension.AUDIO_SECONDS, 86_400_000, WindowKind.SLIDING, "epoch"),
         ("requests/6s", Dimension.REQUESTS, 6_000, WindowKind.BUCKET, "epoch"),
         ("tokens/5m", Dimension.TOKENS, 300_000, WindowKind.SLIDING, "epoch"),
+        ("input_tokens/5m", Dimension.INPUT_TOKENS, 300_000, WindowKind.SLIDING, "epoch"),
+        ("output_tokens/5m", Dimension.OUTPUT_TOKENS, 300_000, WindowKind.SLIDING, "epoch"),
         ("audio_seconds/1.5h", Dimension.AUDIO_SECONDS, 5_400_000, WindowKind.FIXED, "first_use"),
+    ]
+
+
+def test_input_and_output_of_a_minute_have_names_of_their_own(built):
+    item = built("""
+        providers:
+          a:
+            type: openai-compatible
+            base_url: http://x/v1
+            window_kinds: {otpm: {kind: bucket}}
+            models: [{id: m, limits: {free: {itpm: 30000, otpm: 8000}}}]
+    """).by_id["a/m"]
+    assert [(w.name, w.dimension, w.limit, w.kind) for w in item.limits("free").windows] == [
+        ("itpm", Dimension.INPUT_TOKENS, 30_000, WindowKind.SLIDING),
+        ("otpm", Dimension.OUTPUT_TOKENS, 8_000, WindowKind.BUCKET),
     ]
 
 
@@ -437,7 +456,7 @@ def test_the_version_changes_with_content_and_not_with_secrets(built):
                 "providers: {alpha: {models: [{id: m, limits: {free: {windows: [{tokens: 1, "
                 "requests: 1, per: 1s}]}}}]}}"
             ),
-            "windows[0]: give exactly one of requests, tokens, audio_seconds",
+            "windows[0]: give exactly one of requests, tokens, input_tokens, output_tokens,",
         ),
         (
             "providers: {alpha: {models: [{id: m}, {id: m}]}}",

@@ -161,3 +161,31 @@ async def test_a_replaced_key_is_told_from_one_that_stayed_and_from_a_new_one(va
     assert await tables.replaced(after) == ("alpha-2",)
     assert await tables.replaced(after) == ()
     await client.aclose()
+
+
+def keys_of(scope, organisations, *, stated=None):
+    doc = {**CONFIG.providers["alpha"].model_dump(exclude_unset=True), "scope": scope}
+    doc["credentials"] = [
+        {"id": "a1", "key": "sk-a1-0123456789"},
+        {"id": "a2", "key": "sk-a2-0123456789"} | ({"organisation": stated} if stated else {}),
+        {"id": "a3", "key": "sk-a3-0123456789"},
+    ]
+    config = Config.model_validate({"providers": {"alpha": doc}})
+    rows = Rows(1, organisations=organisations)
+    return assemble(Base(config, {}, ours=Config(), vault=VAULT), rows)
+
+
+def test_keys_that_were_told_the_same_organisation_share_windows_where_it_counts_so():
+    told = {"a1": "header org_x", "a2": "429 org_x", "a3": "header org_y"}
+    supply = keys_of("organisation", told)
+    assert [ref.owner for ref in supply.credentials] == ["a1", "a1", "a3"]
+    shown = [(held.organisation, held.organisation_source) for held in supply.held]
+    assert shown == [("org_x", "header"), ("org_x", "429"), ("org_y", "header")]
+    assert [ref.owner for ref in keys_of("key", told).credentials] == ["a1", "a2", "a3"]
+
+
+def test_a_stated_organisation_stands_and_takes_in_who_was_told_the_same():
+    supply = keys_of("organisation", {"a1": "header org_x", "a2": "header org_x"}, stated="acme")
+    assert [ref.owner for ref in supply.credentials] == ["alpha:acme", "alpha:acme", "a3"]
+    assert [held.organisation for held in supply.held] == ["org_x", "acme", None]
+    assert supply.held[1].organisation_source == "declared"

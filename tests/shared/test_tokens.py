@@ -40,7 +40,11 @@ def test_a_missing_or_changed_rank_file_says_what_to_run(monkeypatch, tmp_path):
     with pytest.raises(ConfigError, match="run: make setup"):
         tokens._ranks()
     (tmp_path / "data").mkdir()
-    (tmp_path / "data/o200k_base.tiktoken.gz").write_bytes(tokens.gzip.compress(b"IQ== 0\n"))
+    packed = tokens.gzip.compress(b"IQ== 0\n")
+    (tmp_path / "data/o200k_base.tiktoken.gz").write_bytes(packed[:-9])
+    with pytest.raises(ConfigError, match=r"cannot be read.*run: make setup"):
+        tokens._ranks()
+    (tmp_path / "data/o200k_base.tiktoken.gz").write_bytes(packed)
     with pytest.raises(ConfigError, match="not the known ones"):
         tokens._ranks()
 

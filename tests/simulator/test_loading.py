@@ -125,7 +125,7 @@ def test_the_configuration_shown_in_the_package_is_readable():
     shown = simulator.__doc__.split("tell real time:\n", 1)[1]
     config = load_config(yaml.safe_load(textwrap.dedent(shown.split("\n`simulator.")[0])))
     models = {model.id: model for model in config.providers[0].models}
-    assert list(models) == ["sim-small", "sim-embed", "sim-whisper", "sim-listen"]
+    assert list(models) == ["sim-small", "sim-embed", "sim-whisper", "sim-listen", "sim-voices"]
     assert models["sim-whisper"].max_audio_bytes == 25 * 1024 * 1024
 
 

@@ -264,6 +264,23 @@ async def test_anthropic_counts_input_and_output_apart(staged):
     assert "40 output tokens per minute" in refused.json()["error"]["message"]
 
 
+async def test_gemini_counts_every_text_of_a_batch_as_a_request(staged):
+    embeds = {"id": "sim-embed", "kinds": ["embedding"], "dimensions": 4}
+    sim = staged("gemini", models=[embeds], limits=[{"requests": 5, "per": "1m"}])
+    texts = [{"content": {"parts": [{"text": str(n)}]}} for n in range(3)]
+    path, headers = (
+        "/gemini/v1beta/models/sim-embed:batchEmbedContents",
+        {"x-goog-api-key": "sk-gemini"},
+    )
+
+    async def batch(some):
+        return await sim.client.post(path, json={"requests": some}, headers=headers)
+
+    assert (await batch(texts)).status_code == 200
+    assert (await batch(texts)).status_code == 429
+    assert (await batch(texts[:2])).status_code == 200
+
+
 @pytest.mark.parametrize("name", NAMES)
 async def test_keys_of_one_organisation_share_what_others_do_not(staged, name):
     keys = [{"key": "a", "organisation": "o"}, {"key": "b", "organisation": "o"}, {"key": "c"}]
@@ -317,5 +334,7 @@ def test_headrace_is_told_the_type_and_the_address_of_each_personality():
     (gemini,) = sections["sim-gemini"]["models"]
     (day,) = [w for w in gemini["limits"]["free"]["windows"] if w["per"] == "24m"]
     assert day["anchor"] == "America/Los_Angeles"
-    assert sections["sim-anthropic"]["counts"] == "input"
+    (claude,) = sections["sim-anthropic"]["models"]
+    counted = {name for one in claude["limits"]["free"]["windows"] for name in one}
+    assert {"input_tokens", "output_tokens"} < counted
     assert [len(section["credentials"]) for section in sections.values()] == [2] * 7 + [1]

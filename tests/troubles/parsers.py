@@ -1,13 +1,16 @@
 """Parsers that misbehave in every way that strangers' files make parsers misbehave."""
 
 import ctypes
+import itertools
 import os
+import resource
 import signal
 import sys
 import time
 from pathlib import Path
 
 from shared.errors import Refused
+from workers.sandboxed.watchdog import allow, rest
 
 
 def echo(request, files, out):
@@ -31,6 +34,17 @@ def stumble(request, files, out):
 
 def eat(request, files, out):
     return {"length": len(bytearray(request["bytes"]))}
+
+
+def spin_within_one_piece(request, files, out):
+    """Code of a library that never comes back to Python, after some that did."""
+    allow(time.process_time() + 30)
+    for _ in range(request["pieces"]):
+        allow(time.process_time() + 1)
+    if request["ends"]:
+        rest()
+        return {"left": resource.getrlimit(resource.RLIMIT_CPU)[0]}
+    return {"sum": sum(itertools.repeat(0, 10**15))}
 
 
 def spin(request, files, out):

@@ -1,5 +1,6 @@
 import asyncio
 import os
+import resource
 import subprocess
 import sys
 import threading
@@ -10,6 +11,7 @@ import uvloop
 
 from shared.errors import Refused
 from workers.sandbox import MIB, Bounds, Sandbox
+from workers.sandboxed import watchdog
 
 TIGHT = Bounds(most_bytes=64 * 1024, seconds=1, memory_bytes=256 * MIB)
 
@@ -69,6 +71,23 @@ async def test_a_parser_that_misbehaves_is_a_refusal_that_says_how(name, request
     refused = await refusal(name, request_)
     assert refused.code == code
     assert words in refused.message
+
+
+DAY = Bounds(most_bytes=64 * 1024, seconds=4_410, memory_bytes=512 * MIB)
+
+
+async def test_code_that_spins_within_one_piece_is_ended_long_before_the_bound_of_all():
+    refused = await refusal("spin_within_one_piece", {"pieces": 3, "ends": False}, bounds=DAY)
+    assert refused.code == "time_bound"
+    found = await run("spin_within_one_piece", {"pieces": 3, "ends": True}, bounds=DAY)
+    assert found["left"] == 4_410
+
+
+def test_a_process_without_a_bound_is_given_none():
+    before = resource.getrlimit(resource.RLIMIT_CPU)
+    watchdog.allow(1)
+    watchdog.rest()
+    assert resource.getrlimit(resource.RLIMIT_CPU) == before
 
 
 async def test_a_parser_that_sleeps_comes_to_the_bound_of_time(tmp_path):

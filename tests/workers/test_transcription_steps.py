@@ -14,7 +14,13 @@ from shared.errors import Refused, StoreError
 from shared.queue.types import Claim, Verdict
 from shared.routing import Route
 from shared.store.types import Family, JobRecord
-from workers.transcribing.step import MOST_STORE_TRIES, PATIENCE, Tools, Transcriptions
+from workers.transcribing.step import (
+    LOOK_MS,
+    MOST_STORE_TRIES,
+    PATIENCE,
+    Tools,
+    Transcriptions,
+)
 
 LANE = "own/transcriptions@shared"
 REQUEST = {"model": "m", "file_id": "file-1", "prompt": "names", "language": "en"}
@@ -42,7 +48,7 @@ class Recordings:
     dropped: bool = False
     problem: Exception | None = None
 
-    async def cut_up(self, request, tenant, job, mark, *, most_ms, tell):
+    async def cut_up(self, request, tenant, job, mark, *, most_ms, tell, voices=False):
         if self.problem:
             raise self.problem
         self.cuts += 1
@@ -107,12 +113,14 @@ class World:
     router: Router = field(default_factory=Router)
     fence: int = 0
     children: list = field(default_factory=list)
+    doc: dict = field(default_factory=dict)
+    request: dict = field(default_factory=lambda: REQUEST)
 
     async def step(self, **claim):
         """Takes a step and applies what it reports."""
         self.fence += 1
-        doc = {
-            "request": REQUEST, "model": "m", "paid": "never",
+        doc = self.doc | {
+            "request": self.request, "model": "m", "paid": "never",
             "family": {"allowed_models": ["m"], "weight": 3, "mode": None},
             "policy": {"max_attempts": 2},
         }  # fmt: skip
@@ -134,6 +142,9 @@ class World:
     @property
     def work(self):
         return of_json(self.store.state["work"])
+
+    def begin(self, child):
+        self.store.records[child.id] = replace(living(child), status=Status.IN_PROGRESS)
 
     def end(self, child, status=Status.COMPLETED, *, text="", error=None, tried=()):
         result = {"text": text, "duration": 60.0, "language": "en"}
@@ -174,7 +185,7 @@ async def test_the_first_step_cuts_and_hands_out_every_part(world):
         "seconds": 60.0, "digest": "d1", "model": "m", "response_format": "verbose_json",
         "timestamp_granularities": ["segment", "word"], "language": "en", "prompt": "names",
     }  # fmt: skip
-    assert report.progress["parts"] == {"total": PARTS, "completed": 0}
+    assert report.progress["parts"] == {"total": PARTS, "completed": 0, "failed": 0}
 
 
 async def test_steps_hear_and_wait_and_the_last_one_joins_and_removes_the_parts(world):
@@ -194,6 +205,91 @@ async def test_steps_hear_and_wait_and_the_last_one_joins_and_removes_the_parts(
     )  # fmt: skip
     assert [one["start"] for one in result["segments"]] == [0, 60, 120]
     assert (world.recordings.cuts, world.recordings.dropped) == (1, True)
+
+
+def deltas(world):
+    return [(one["offset"], one["delta"]) for one in world.store.told if "delta" in one]
+
+
+async def test_a_streamed_one_tells_each_part_as_soon_as_all_before_it_are_heard(world):
+    world.doc = {"stream": True}
+    assert (await world.step()).awaits == 1
+    one, two, three = world.children
+    world.end(two, text="second.")
+    assert (await world.step()).awaits == 2
+    assert deltas(world) == []
+    world.end(one, text=" first. ")
+    await world.step()
+    assert deltas(world) == [(0, "first."), (6, " second.")]
+    world.end(three, text="third.")
+    report = await world.step()
+    assert deltas(world)[2:] == [(14, " third.")]
+    text = "".join(delta for _, delta in deltas(world))
+    assert orjson.loads(report.result)["text"] == text == "first. second. third."
+
+
+async def test_a_step_that_is_taken_again_tells_the_same_at_the_same_place(world):
+    world.doc = {"stream": True}
+    await world.step()
+    world.end(world.children[0], text="first.")
+    before = world.store.state
+    await world.step()
+    world.store.state = before
+    await world.step()
+    assert deltas(world) == [(0, "first."), (0, "first.")]
+
+
+async def test_a_part_that_shares_sound_is_told_when_the_next_is_heard(world):
+    whole = recording()
+    spans = [(0, 61_000, 0, 60_000), (59_000, 121_000, 60_000, 120_000),
+             (119_000, 180_000, 120_000, 180_000)]  # fmt: skip
+    pieces = [replace(one, span=Span(*span)) for one, span in zip(whole.pieces, spans, strict=True)]
+    world.recordings.work = replace(whole, pieces=tuple(pieces))
+    world.doc = {"stream": True}
+    await world.step()
+    one, two, three = world.children
+    world.end(one, text="and so it was the best of times")
+    await world.step()
+    assert deltas(world) == []
+    world.end(two, text="the best of times it was the worst of")
+    await world.step()
+    assert "".join(delta for _, delta in deltas(world)) == "and so it was the best of times"
+    world.end(three, text="the worst of times")
+    report = await world.step()
+    text = "".join(delta for _, delta in deltas(world))
+    assert orjson.loads(report.result)["text"] == text
+    assert text == "and so it was the best of times it was the worst of times"
+
+
+async def test_a_part_in_which_nothing_is_heard_holds_no_stream_up(world):
+    whole = recording()
+    silent = replace(whole.pieces[1], stage=Stage.SILENT, name=None)
+    world.recordings.work = replace(whole, pieces=(whole.pieces[0], silent, whole.pieces[2]))
+    world.doc = {"stream": True}
+    await world.step()
+    for child, text in zip(world.children, ("one", "three"), strict=True):
+        world.end(child, text=text)
+        await world.step()
+    assert deltas(world) == [(0, "one"), (3, " three")]
+
+
+async def test_who_is_not_streamed_to_is_told_nothing_and_kept_nothing_of_it(world):
+    await world.step()
+    world.end(world.children[0], text="first.")
+    await world.step()
+    assert deltas(world) == []
+    assert world.store.state["told"] is None
+
+
+async def test_a_translation_is_in_english_whatever_was_heard(world):
+    world.request = {"model": "m", "file_id": "file-1", "task": "translate"}
+    report = await world.step()
+    request = orjson.loads(report.outbox[0].doc)["request"]
+    assert (request["task"], "timestamp_granularities" in request) == ("translate", False)
+    for child in world.children:
+        world.end(child, text="x")
+    result = orjson.loads((await world.step()).result)
+    assert (result["task"], result["language"]) == ("translate", "english")
 
 
 async def test_a_result_that_is_no_longer_kept_is_heard_anew_and_only_that(world):
@@ -222,11 +318,65 @@ async def test_a_part_that_failed_goes_elsewhere_and_then_the_job_fails_and_can_
     report = await world.step()
     assert report.verdict is Verdict.FAIL
     assert report.error["message"] == (
-        "the part from 0:00:00 to 0:01:00 could not be transcribed: no"
+        "the part from 0:00:00 to 0:01:00 could not be transcribed: no. What was heard is in the"
+        " job with ?partial=true; a replay hears only the rest"
     )
     assert (report.error["code"], report.error["status"]) == ("bad", 400)
     (replayed,) = (await world.step()).outbox  # another claim: it was replayed
     assert replayed.candidates == ("a/m@shared", "b/m@shared")
+
+
+BAD = {"message": "no", "code": "bad", "status": 400}
+
+
+async def lose(world, child):
+    """A part is refused by all there is."""
+    world.router.lanes = ("a/m@shared",)
+    world.end(child, Status.FAILED, error=BAD, tried=["a/m"])
+    return await world.step()
+
+
+async def test_a_part_that_is_lost_does_not_keep_the_others_from_being_heard(world):
+    await world.step()
+    first, two, three = world.children
+    world.begin(two)
+    report = await lose(world, first)
+    assert (report.verdict, report.outbox, report.awaits) == (Verdict.WAIT, [], 1)
+    assert report.progress["parts"] == {"total": PARTS, "completed": 0, "failed": 1}
+    report = await world.step()
+    assert (report.verdict, report.delay_ms) == (Verdict.REQUEUE, LOOK_MS)
+    world.end(two, text="x")
+    world.begin(three)
+    assert (await world.step()).verdict is Verdict.WAIT
+    world.end(three, text="y")
+    assert (await world.step()).reason == "failing"
+    assert (await world.step()).verdict is Verdict.FAIL
+    (again,) = (await world.step()).outbox
+    assert orjson.loads(again.doc)["request"]["object"] == "files/p0-1"
+
+
+async def test_nobody_waits_for_parts_that_nobody_hears_where_one_is_lost(world):
+    await world.step()
+    first, two, _ = world.children
+    world.begin(two)
+    await lose(world, first)
+    world.store.records[two.id] = living(two)  # it goes back to its lane, and that rests
+    assert (await world.step()).reason == "failing"
+    assert (await world.step()).verdict is Verdict.FAIL
+    assert len((await world.step()).outbox) == 1
+
+
+async def test_where_everything_is_refused_it_is_given_up_and_says_how_much(world):
+    await world.step()
+    one, two, three = world.children
+    for child in (one, two, three):
+        world.begin(three)
+        report = await lose(world, child)
+    assert report.reason == "failing"
+    report = await world.step()
+    assert report.error["message"] == (
+        "the part from 0:00:00 to 0:01:00 could not be transcribed, nor could 2 more: no"
+    )
 
 
 async def test_trouble_of_providers_is_tried_again_later_but_not_for_ever(world):

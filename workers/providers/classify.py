@@ -8,7 +8,7 @@ import orjson
 
 from shared.core import ratelimits, resets
 from shared.core.outcome import Failed, FailureKind, Learned
-from shared.core.ratelimits import DAY_MS, MINUTE_MS, Violation
+from shared.core.ratelimits import DAY_MS, MINUTE_MS, MONTH_MS, Violation
 from workers.providers.base import Call, HttpReply
 from workers.providers.errors import UpstreamError
 from workers.providers.verdicts import Verdict, judge
@@ -140,6 +140,8 @@ def _wait_ms(
     )
     if wait is None and 0 < span_ms <= MINUTE_MS:
         return span_ms
+    if wait is None and span_ms == MONTH_MS:  # no header tells when: it is the calendar's
+        return resets.month_end_ms(now_ms)
     return wait
 
 

@@ -24,12 +24,15 @@ class Deepgram:
     def build(self, call: Call, credential: Secret | None) -> HttpRequest:
         """The request to send; KeyError for all but a transcription."""
         path, sound = call.quirks.transcription_path, call.sound
-        if call.kind is not Kind.TRANSCRIPTION or not path or sound is None:
+        offered = call.kind is Kind.TRANSCRIPTION and not transcription.translated(call)
+        if not (offered and path) or sound is None:
             raise KeyError(call.kind)
         fields, dropped = transcription.form_of(call)
         asked = {"model": call.deployment.model, "smart_format": "true", "utterances": "true"}
         language = dict(fields).get("language")
         asked |= {"language": language} if language else {"detect_language": "true"}
+        if transcription.diarized(call):
+            asked |= dict(call.quirks.audio_speakers)
         kind = sound.content_type
         return sent(call, credential, f"{path}?{urlencode(asked)}", kind, sound.data, dropped)
 
@@ -67,6 +70,8 @@ def heard(call: Call, value: Mapping[str, Any]) -> Heard | None:  # noqa: ARG001
     segments = [
         {**each, "text": each.get("transcript")} for each in _listed(results.get("utterances"))
     ]
+    if any(word.get("speaker") is not None for word in words):
+        segments = []  # an utterance may be more than one's
     return Heard(
         text=text,
         language=channel.get("detected_language"),

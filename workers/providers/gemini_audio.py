@@ -31,7 +31,7 @@ _ENDED = frozenset({None, "", "STOP", "FINISH_REASON_UNSPECIFIED"})
 def build(call: Call, credential: Secret | None) -> HttpRequest | Failed:
     """The request to send, or why it cannot be; KeyError where this kind is not offered."""
     path, sound = call.quirks.transcription_path, call.sound
-    if not path or sound is None:
+    if not path or sound is None or transcription.translated(call):
         raise KeyError(call.kind)
     if len(sound.data) > INLINE_BYTES:
         return Failed(
@@ -75,6 +75,8 @@ def _options(call: Call) -> tuple[dict[str, Any], tuple[str, ...]]:
         options["languageCodes"] = [asked["language"]]
     if transcription.times(call):
         options["wordTimestamp"] = True
+    if transcription.diarized(call):
+        options["diarization"] = True
     return {"audioTranscriptionConfig": options} if options else {}, tuple(sorted(dropped))
 
 
@@ -107,11 +109,15 @@ def heard(call: Call, value: Mapping[str, Any]) -> Heard | None:
         raise normalise.Malformed("the answer is empty")
     usage = usage_of(value.get("usageMetadata"))
     languages = [each["languageCode"] for each in spoken if each.get("languageCode")]
+    words = [_timed(word, "word") for each in spoken for word in each.get("words") or ()]
+    segments = [_timed(each, "text") for each in spoken]
+    if any(word.get("speaker") is not None for word in words):
+        segments = transcription.grouped(words)
     return Heard(
         text="" if text.strip() == SILENCE and _chats(call) else text,
         language=str(languages[0]).partition("-")[0] if languages else None,
-        segments=[_timed(each, "text") for each in spoken],
-        words=[_timed(word, "word") for each in spoken for word in each.get("words") or ()],
+        segments=segments,
+        words=words,
         usage=usage,
     )
 

@@ -18,8 +18,9 @@ _MOST = 3.4028235e38  # of a 32-bit float
 
 def embeddings(call: Call, value: Mapping[str, Any]) -> Succeeded:
     """The vectors of a whole answer, in the order of the inputs. Raises Malformed."""
-    found = [value["embedding"]] if "embedding" in value else value.get("embeddings")
     given = call.request.get("input")
+    several = "embeddings" in value and (isinstance(given, list) or "embedding" not in value)
+    found = value["embeddings"] if several else [value.get("embedding")]
     inputs = len(given) if isinstance(given, list) else 1
     if not isinstance(found, list) or len(found) != inputs:
         count = len(found) if isinstance(found, list) else 0

@@ -12,6 +12,7 @@ from typing import Any
 
 from shared.catalog_types import TIMESTAMPS, WORD_TIMESTAMPS
 from shared.credentials import Secret
+from shared.wire.transcriptions import DIARIZED, TRANSLATE
 from workers.providers.base import Call, HttpRequest, Sound
 from workers.providers.requests import sent
 from workers.providers.transcripts import Heard
@@ -23,8 +24,9 @@ Field = tuple[str, str]
 
 
 def build(call: Call, credential: Secret | None) -> HttpRequest:
-    """The form to send; KeyError where the deployment offers no transcriptions."""
-    path = call.quirks.transcription_path
+    """The form to send; KeyError where the deployment offers nothing of the kind."""
+    quirks = call.quirks
+    path = quirks.translation_path if translated(call) else quirks.transcription_path
     if not path or call.sound is None:
         raise KeyError(call.kind)
     fields, dropped = form_of(call)
@@ -52,12 +54,44 @@ def form_of(call: Call) -> tuple[list[Field], tuple[str, ...]]:
         values["response_format"] = "verbose_json" if times(call) else "json"
     if untold(call):
         dropped.append("timestamp_granularities")
-    more = next(
-        (pairs for model, pairs in quirks.audio_adds if fnmatchcase(call.deployment.model, model)),
-        (),
-    )
-    fields = [("model", call.deployment.model), *values.items(), *more]
+    more = _more(call)
+    if chunking := asked.get("chunking_strategy"):
+        if "chunking_strategy" in more:
+            del more["chunking_strategy"]
+            more |= {f"chunking_strategy[{name}]": str(each) for name, each in chunking.items()}
+        else:
+            dropped.append("chunking_strategy")
+    fields = [("model", call.deployment.model), *(values | more).items()]
+    if diarized(call):
+        fields += _known(asked)
     return [*fields, *((quirks.audio_grains, grain) for grain in grains)], tuple(sorted(dropped))
+
+
+def _more(call: Call) -> dict[str, str]:
+    """The fields that this model must be sent beside what was asked for."""
+    quirks, model = call.quirks, call.deployment.model
+    adds = (pairs for pattern, pairs in quirks.audio_adds if fnmatchcase(model, pattern))
+    more = dict(next(adds, ()))
+    return more | dict(quirks.audio_speakers) if diarized(call) else more
+
+
+def translated(call: Call) -> bool:
+    """Whether it is to be told in English."""
+    return call.request.get("task") == TRANSLATE
+
+
+def diarized(call: Call) -> bool:
+    """Whether it is to be told who speaks."""
+    return call.request.get("response_format") == DIARIZED
+
+
+def _known(asked: Mapping[str, Any]) -> list[Field]:
+    """Speakers that are known, with samples of their voices: as OpenAI's SDK sends them."""
+    return [
+        (f"{name}[]", each)
+        for name in ("known_speaker_names", "known_speaker_references")
+        for each in asked.get(name) or ()
+    ]
 
 
 def times(call: Call) -> bool:
@@ -69,7 +103,12 @@ def times(call: Call) -> bool:
 def grains_of(call: Call) -> tuple[str, ...]:
     """The times to ask for: what the caller wants of what the model has, else segments."""
     able, quirks = call.deployment.capabilities, call.quirks
-    if not times(call) or "timestamp_granularities" not in quirks.audio_takes - quirks.drop:
+    if (
+        diarized(call)
+        or translated(call)
+        or not times(call)
+        or "timestamp_granularities" not in quirks.audio_takes - quirks.drop
+    ):
         return ()
     wanted = call.request.get("timestamp_granularities") or ("segment",)
     words = able is None or WORD_TIMESTAMPS in able
@@ -81,6 +120,8 @@ def grains_of(call: Call) -> tuple[str, ...]:
 
 def untold(call: Call) -> bool:
     """Whether times were asked for that will not come; segments can be made of words."""
+    if diarized(call):
+        return False
     wanted, grains = set(call.request.get("timestamp_granularities") or ()), grains_of(call)
     return bool(wanted - {*grains, *(("segment",) if "word" in grains else ())})
 
@@ -122,6 +163,10 @@ def heard(call: Call, value: Mapping[str, Any]) -> Heard | None:
     if not isinstance(text, str):
         return None
     segments, words = _listed(value.get("segments")), _listed(value.get("words"))
+    segments = [
+        {**each, "speaker": each["speaker_id"]} if each.get("speaker_id") is not None else each
+        for each in segments
+    ]
     if not words and "word" in grains_of(call) and _are_words(segments):
         words = [{**each, "word": each.get("text")} for each in segments]
         segments = grouped(words)
@@ -149,10 +194,13 @@ def _are_words(segments: list[dict[str, Any]]) -> bool:
 
 
 def grouped(words: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Segments of words, cut where a sentence ends."""
+    """Segments of words, cut where a sentence ends or another speaks."""
     found: list[dict[str, Any]] = []
     held: list[Mapping[str, Any]] = []
     for word in words:
+        if held and word.get("speaker") != held[-1].get("speaker"):
+            found.append(_segment(held))
+            held = []
         held.append(word)
         if str(word.get("word")).strip().endswith((".", "?", "!", "…")):
             found.append(_segment(held))
@@ -162,4 +210,6 @@ def grouped(words: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _segment(words: list[Mapping[str, Any]]) -> dict[str, Any]:
     text = " ".join(str(word.get("word")).strip() for word in words)
-    return {"start": words[0].get("start"), "end": words[-1].get("end"), "text": text}
+    told = {"start": words[0].get("start"), "end": words[-1].get("end"), "text": text}
+    speaker = words[0].get("speaker")
+    return told if speaker is None else told | {"speaker": speaker}

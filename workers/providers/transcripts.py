@@ -13,6 +13,7 @@ import orjson
 
 from shared.core.model import Kind, Usage
 from shared.core.outcome import Failed, FailureKind, Outcome, Succeeded
+from shared.wire.transcriptions import DIARIZED, TRANSLATE
 from workers.providers import normalise
 from workers.providers.base import Call, HttpReply
 from workers.providers.classify import inside, malformed, read_object
@@ -22,6 +23,7 @@ _KEPT = (
     *("seek", "tokens", "temperature", "avg_logprob", "compression_ratio", "no_speech_prob"),
     "speaker",
 )
+_NO_ROUTE = (404, 405, 501)
 _ELSEWHERE = frozenset({FailureKind.INVALID_REQUEST, FailureKind.TOO_LONG, FailureKind.FILTERED})
 
 
@@ -57,20 +59,39 @@ def read(call: Call, reply: HttpReply, translate: Translate) -> Outcome:
     if heard is None:
         said = error_of({"error": error} if error else value)
         return unsuited(call, inside(call, reply.status, reply.headers, said))
+    if call.request.get("response_format") == DIARIZED and not _tells_speakers(heard):
+        return Failed(
+            FailureKind.UNSUITED,
+            f"{call.deployment.id} does not tell who speaks",
+            code="no_speakers",
+            status=reply.status,
+        )
     return Succeeded(orjson.dumps(_shown(call, heard)), _usage(call, heard))
 
 
+def _tells_speakers(heard: Heard) -> bool:
+    """Whether something that was said is somebody's; of silence there is nothing to tell."""
+    if not heard.text.strip():
+        return True
+    return any(each.get("speaker") is not None for *_, each in _timed(heard.segments, "text"))
+
+
 def unsuited(call: Call, failed: Failed) -> Failed:
-    """A part of audio that one host does not take, another may: it was made by us."""
+    """A part of audio that one host does not take, another may: it was made by us.
+
+    A host that translates nothing has no such route: its model is there all the same.
+    """
     if call.kind is not Kind.TRANSCRIPTION or failed.window is not None:
         return failed
+    if call.request.get("task") == TRANSLATE and failed.status in _NO_ROUTE:
+        return replace(failed, kind=FailureKind.UNSUITED, dead=False)
     return replace(failed, kind=FailureKind.UNSUITED) if failed.kind in _ELSEWHERE else failed
 
 
 def _shown(call: Call, heard: Heard) -> dict[str, Any]:
     told = heard.seconds if heard.seconds is not None else _length_s(call)
     shown: dict[str, Any] = {
-        "task": "transcribe",
+        "task": call.request.get("task") or "transcribe",
         "language": heard.language or call.request.get("language"),
         "duration": told,
         "text": heard.text.strip(),

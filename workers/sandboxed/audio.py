@@ -29,13 +29,14 @@ WRITE_BYTES: Final = 256 * 1024
 def cut(request: Mapping[str, Any], files: Mapping[str, Path], out: Path) -> dict[str, Any]:
     """The file `audio` as FLAC files, 16 kHz, mono, in `out`, and what was found of it.
 
-    `request`: `most_ms` of a part, `overlap_ms`, `longest_ms` of the whole. Returns `container`,
-    `codec`, `duration_ms`, `digest` (SHA-256 of the decoded samples), and `parts`: the fields of a
-    `Span`, and `file`, `bytes`, `digest`: none for a part in which nothing can be heard.
+    `request`: `most_ms` of a part, `overlap_ms` (`always`: at every cut), `longest_ms` of the
+    whole. Returns `container`, `codec`, `duration_ms`, `digest` (SHA-256 of the decoded samples),
+    and `parts`: the fields of a `Span`, and `file`, `bytes`, `digest`: none for a part in which
+    nothing can be heard.
     """
     path = files["audio"]
     facts, levels, digest, duration_ms = _looked_at(path, request["longest_ms"])
-    rules = Rules(request["most_ms"], request["overlap_ms"])
+    rules = Rules(request["most_ms"], request["overlap_ms"], bool(request.get("always")))
     found = spans(duration_ms, silences(levels, FRAME_MS), rules)
     told = [
         {**asdict(span), "file": None, "bytes": 0, "digest": None}

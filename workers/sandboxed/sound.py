@@ -18,6 +18,8 @@ from av.container import InputContainer
 from av.error import FFmpegError
 
 from shared.errors import Refused
+from workers.sandboxed import watchdog
+from workers.sandboxed.watchdog import CPU_S, HEARD_PER_CPU_S, TOO_LONG
 
 RATE: Final = 16_000
 PER_MS: Final = RATE // 1000  # samples
@@ -33,8 +35,7 @@ DAMAGED_PACKETS: Final = 20  # more, and more than a tenth: the file is broken
 MISSING_SHARE: Final = 0.9
 MISSING_MS: Final = 5_000  # and so much; of a short recording as its share, and a little
 MISSING_LEAST_MS: Final = 200
-CPU_S: Final = 30.0  # of each pass to begin with; then a second for so many of sound
-HEARD_PER_CPU_S: Final = 40.0
+SPARE_S: Final = 3.0  # until a packet that does not end is ended from outside
 OTHERS: Final = (
     (b"%PDF", "a PDF document"),
     (b"PK\x03\x04", "a zip archive or an Office document"),
@@ -91,6 +92,7 @@ class Sound:
             yield from self._counted(made)
         if self.packets:
             yield from self._counted(resampler.resample(None))
+        watchdog.rest()
         self._check_whole()
 
     def _frames(self) -> Iterator[AudioFrame]:
@@ -134,9 +136,10 @@ class Sound:
         )
 
     def _check_time(self) -> None:
-        spent_s = time.process_time() - self.began_s
-        if spent_s > CPU_S + self.decoded / RATE / HEARD_PER_CPU_S:
-            raise Refused("it takes too long to decode", code="time_bound")
+        until_s = self.began_s + CPU_S + self.decoded / RATE / HEARD_PER_CPU_S
+        if time.process_time() > until_s:
+            raise Refused(TOO_LONG, code="time_bound")
+        watchdog.allow(until_s + SPARE_S)
 
     def _told_ms(self) -> int | None:
         if not self.container.format.name.startswith(EXACT):
@@ -177,6 +180,7 @@ def opened(path: Path, most_ms: int) -> Iterator[Sound]:
     """
     if path.stat().st_size == 0:
         raise Refused("the file is empty", code="empty_file")
+    watchdog.allow(time.process_time() + CPU_S)
     options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
     try:
         container = av.open(str(path), options=options, metadata_errors="replace")

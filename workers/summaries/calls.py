@@ -18,7 +18,6 @@ from shared.store.types import LaneState
 
 JSON_SCHEMA: Final = "json_schema"
 TYPE: Final = "summarization"
-LARGER: Final = 3  # a call that thought all its tokens away gets so many times as many
 
 
 @dataclass(frozen=True, slots=True)

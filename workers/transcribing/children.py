@@ -9,7 +9,7 @@ import orjson
 
 from shared import submission
 from shared.core.audio_work import Piece
-from shared.core.cutting import longest_ms
+from shared.core.cutting import longest_ms, whole_ms
 from shared.core.features import Features
 from shared.core.model import Kind, Paid, lane_deployment
 from shared.core.sharing import Policy, ShareMode, Wish
@@ -20,11 +20,15 @@ from shared.queue.types import Claim, NewJob
 from shared.routing import CatalogRouter, Route
 from shared.store.types import LaneState
 from shared.submission import Choice
+from shared.wire.transcriptions import DIARIZED, SPEAKERS, TRANSLATE
 
 TARGET_MS: Final = 600_000
 LEAST_MS: Final = 60_000
 TYPE: Final = "audio/flac"
-PASSED_ON: Final = ("language", "prompt", "temperature")
+WHOLE_MS: Final = 3_600_000
+"""Who speaks is told best by who hears all of it: parts are as long as anybody takes, and so long
+at most, which bounds what a worker holds."""
+PASSED_ON: Final = ("task", "language", "prompt", "temperature", *SPEAKERS)
 GRAINS: Final = ("segment", "word")  # asked of every part: they are what parts are joined by
 AGAIN_MS: Final = 2_000  # before a part that failed everywhere is tried again; doubled each time
 
@@ -57,7 +61,20 @@ class Family:
         taken = self.router.lengths_ms(self._features(), self.claim.tenant)
         if not taken:
             self._route(self._features(audio_seconds=1))
-        return max(1_000, longest_ms((most for most in taken if most > 0), TARGET_MS, LEAST_MS))
+        able = [most for most in taken if most > 0]
+        if self.diarized:
+            return max(1_000, whole_ms(able, WHOLE_MS))
+        return max(1_000, longest_ms(able, TARGET_MS, LEAST_MS))
+
+    @property
+    def streamed(self) -> bool:
+        """Whether somebody is told what was heard part by part; who speaks is told at the end."""
+        return bool(self.doc.get("stream")) and not self.diarized
+
+    @property
+    def diarized(self) -> bool:
+        """Whether it is to be told who speaks."""
+        return self.request.get("response_format") == DIARIZED
 
     def child(self, child_id: str, piece: Piece, number: int) -> NewJob:
         """A part as a job. Refused where nothing can serve it."""
@@ -124,6 +141,13 @@ class Family:
         asked = {
             name: self.request[name] for name in PASSED_ON if self.request.get(name) is not None
         }
+        if self.diarized:
+            asked["response_format"] = DIARIZED
+        if self.diarized or asked.get("task") == TRANSLATE:
+            del request["timestamp_granularities"]
+        chunking = self.request.get("chunking_strategy")
+        if isinstance(chunking, dict) and len(chunking) > 1:  # more than that it is to be done
+            asked["chunking_strategy"] = chunking
         return request | asked
 
     @property

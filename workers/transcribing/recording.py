@@ -17,10 +17,13 @@ from shared.objects import NoSuchObject, Objects
 from shared.store.files import File, Files, object_name
 from workers.fetching import Fetcher
 from workers.sandbox import MIB, Bounds, Sandbox
+from workers.sandboxed.watchdog import TOO_LONG
 
 PARSER: Final = "audio:cut"
 STATUS: Final = 422
 OVERLAP_MS: Final = 2_000
+VOICES_OVERLAP_MS: Final = 30_000  # in which speakers are known again; a quarter of a part at most
+VOICES_BYTES: Final = 128 * MIB  # an hour that cannot be compressed
 LOOK_AFTER_MS: Final = 600_000  # the scheduler removes what a job left behind when it has ended
 AT_ONCE: Final = 2  # recordings that a process cuts
 FETCHES: Final = 16  # recordings that come from an address, or have come and wait to be cut
@@ -37,11 +40,10 @@ class Bounded:
 
     longest_ms: int
 
-    @property
-    def bounds(self) -> Bounds:
+    def bounds(self, *, voices: bool) -> Bounds:
         """What cutting one up may use: its time grows with its length."""
         seconds = CPU_S + self.longest_ms / 1000 / HEARD_PER_CPU_S
-        return Bounds(most_bytes=64 * MIB, seconds=seconds)
+        return Bounds(most_bytes=VOICES_BYTES if voices else 64 * MIB, seconds=seconds)
 
 
 class Recordings:
@@ -68,11 +70,13 @@ class Recordings:
         *,
         most_ms: int,
         tell: Callable[[str], Awaitable[None]],
+        voices: bool = False,
     ) -> Work:
         """The recording of a request, its parts kept, none of them longer than `most_ms`.
 
         Refused: it cannot be had, or heard. `mark` is in the names of the parts, so that no other
-        step's are overwritten; `tell` hears what is being done.
+        step's are overwritten; `tell` hears what is being done. `voices`: parts share so much that
+        those who speak in one are known in the next.
         """
         async with _folder() as folder, self._ready(request, tenant, folder, tell) as called:
             await tell("cutting")
@@ -80,7 +84,8 @@ class Recordings:
             parts.mkdir()
             wanted = {
                 "most_ms": most_ms,
-                "overlap_ms": OVERLAP_MS,
+                "overlap_ms": min(VOICES_OVERLAP_MS, most_ms // 4) if voices else OVERLAP_MS,
+                "always": voices,
                 "longest_ms": self._bounded.longest_ms,
             }
             try:
@@ -89,9 +94,11 @@ class Recordings:
                     wanted,
                     files={"audio": folder / "recording"},
                     out=parts,
-                    bounds=self._bounded.bounds,
+                    bounds=self._bounded.bounds(voices=voices),
                 )
             except Refused as refused:
+                if refused.code == "time_bound":  # whoever ended it, this is why
+                    refused = Refused(TOO_LONG, code=refused.code)
                 raise named(called, refused) from None
             return await self._kept(found, parts, job, mark)
 

@@ -1,21 +1,17 @@
 """One step of a transcription: cut, hear what parts came to, hand out, join, report."""
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 import orjson
 import structlog
 
 from shared.core import audio_work
-from shared.core.audio_work import Piece, Stage, Unheard, Work
-from shared.core.joining import merged
-from shared.core.languages import name_of
+from shared.core.audio_work import Stage, Unheard, Work
 from shared.core.model import Status
 from shared.core.sharing import Policy
-from shared.core.strands import Heard
-from shared.core.transcript import Transcript
 from shared.errors import Refused, StoreError
 from shared.queue.hand import Hand
 from shared.queue.types import NewJob, Report, Verdict
@@ -23,9 +19,10 @@ from shared.routing import CatalogRouter
 from shared.store.jobs import Jobs
 from shared.store.lanes import Lanes
 from shared.store.types import JobRecord
-from shared.wire.heard import result_of, transcript_of
+from shared.transcriptions import result
 from workers.transcribing.children import Family
 from workers.transcribing.recording import Recordings
+from workers.transcribing.streaming import Told, tell
 
 log = structlog.get_logger(__name__)
 
@@ -34,9 +31,11 @@ MOST_OUT: Final = 500  # parts of one recording at once
 MOST_STORE_TRIES: Final = 8
 STORE_REST_MS: Final = 1_000  # doubled each time
 REST_MS: Final = 30_000  # where nothing can serve a part now
+LOOK_MS: Final = 10_000  # where a part is lost, to see whether somebody still hears others
 PATIENCE: Final = 120  # such rests, before the job fails
 PASSING: Final = 500  # refusals from here on may pass
 BAD_GATEWAY: Final = 502
+PARTLY: Final = "What was heard is in the job with ?partial=true; a replay hears only the rest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +65,7 @@ class Draft:
     work: Work
     ended: int
     stored: Work | None = None
+    told: Told = Told()  # noqa: RUF009 - it is frozen
     children: list[NewJob] = field(default_factory=list)
     blocked: Refused | None = None
 
@@ -103,10 +103,13 @@ class Transcriptions:
         else:
             stored = audio_work.of_json(state["work"])
             work = audio_work.revived(stored) if again else stored
-            draft = Draft(hand, family, work, kin.ended, stored)
+            told = Told.of_json(state.get("told"))
+            draft = Draft(hand, family, work, kin.ended, stored, told)
             if (error := await self._hear(draft)) is not None:
                 return _failing(draft, error)
             await self._ensure_sound(draft)
+        if family.streamed:
+            draft.told = await tell(hand, tools.jobs, draft.work, draft.told)
         if draft.work.whole and (report := await self._joined(draft)) is not None:
             return report
         return self._handed_out(draft)
@@ -134,7 +137,13 @@ class Transcriptions:
         claim, mark = hand.claim, str(hand.claim.fence)
         most_ms = family.most_ms()
         return await self._tools.recordings.cut_up(
-            family.request, claim.tenant, claim.job_id, mark, most_ms=most_ms, tell=tell
+            family.request,
+            claim.tenant,
+            claim.job_id,
+            mark,
+            most_ms=most_ms,
+            tell=tell,
+            voices=family.diarized,
         )
 
     async def _hear(self, draft: Draft) -> dict[str, Any] | None:
@@ -142,7 +151,8 @@ class Transcriptions:
         out = draft.work.of(Stage.OUT)
         ids = [piece.child or "" for piece in out.values()]
         ended: dict[str, Unheard | None] = {}
-        for at, record in zip(out, await self._tools.jobs.many(ids), strict=True):
+        records = await self._tools.jobs.many(ids)
+        for at, record in zip(out, records, strict=True):
             if record is None:  # its result was kept long enough, and nobody came for it
                 draft.work = audio_work.again(draft.work, at)
             elif record.status.final:
@@ -153,10 +163,9 @@ class Transcriptions:
             elsewhere = draft.family.elsewhere(piece)
             log.info("part_failed", job_id=draft.hand.claim.job_id, part=at, code=unheard.code)
             if audio_work.hopeless(piece, unheard, elsewhere=elsewhere):
-                part = audio_work.span_named(piece.span)
-                message = f"{part} could not be transcribed: {unheard.message}"
-                return _error(message, unheard.code, unheard.status, None)
-        return None
+                draft.work = audio_work.lost(draft.work, at, unheard)
+        busy = any(one is not None and one.status is Status.IN_PROGRESS for one in records)
+        return _lost(draft.work) if audio_work.given_up(draft.work, busy=busy) else None
 
     async def _ensure_sound(self, draft: Draft) -> None:
         """Cuts the recording anew where a part that is to be sent is no longer kept."""
@@ -179,8 +188,7 @@ class Transcriptions:
         if not draft.work.whole:
             await self._ensure_sound(draft)
             return None
-        language = draft.family.request.get("language")
-        body = await asyncio.to_thread(_result, draft.work, results, language)
+        body = await asyncio.to_thread(result, draft.work, results, draft.family.request)
         await self._tools.recordings.drop(draft.work)
         return Report(Verdict.COMPLETE, result=body, reason="transcribed")
 
@@ -209,11 +217,13 @@ def _waiting(draft: Draft) -> Report:
         if draft.hand.claim.requeues >= PATIENCE:
             raise draft.blocked
         return Report(Verdict.REQUEUE, delay_ms=REST_MS, reason="no_capacity", reached=False)
+    if work.of(Stage.LOST) and work == draft.stored:  # a child that goes back wakes nobody
+        return Report(Verdict.REQUEUE, delay_ms=LOOK_MS, reason="part_lost", reached=False)
     return Report(
         Verdict.WAIT,
         outbox=draft.children,
-        state=_state(work),
-        awaits=audio_work.awaited(work, draft.ended) if out else draft.ended,
+        state=_state(draft),
+        awaits=_awaited(draft) if out else draft.ended,
         progress=audio_work.progress(work),
         reason="parts_out",
     )
@@ -223,30 +233,39 @@ def _failing(draft: Draft, error: dict[str, Any]) -> Report:
     """What was heard is kept first, and the next step fails: a replay goes on from there."""
     return Report(
         Verdict.WAIT,
-        state=_state(draft.work, failing=draft.hand.claim.fence, error=error),
+        state=_state(draft, failing=draft.hand.claim.fence, error=error),
         awaits=draft.ended,
         progress=audio_work.progress(draft.work),
         reason="failing",
     )
 
 
-def _state(work: Work, **more: Any) -> bytes:
-    return orjson.dumps({"work": audio_work.to_json(work), **more})
+def _awaited(draft: Draft) -> int:
+    """How many children must have ended: who is told part by part is told of the next.
+
+    Where a part is lost it is looked at once more: somebody must be busy with the others.
+    """
+    if draft.work.of(Stage.LOST):
+        return draft.ended
+    return draft.ended + 1 if draft.family.streamed else audio_work.awaited(draft.work, draft.ended)
 
 
-def _result(work: Work, results: Mapping[int, bytes], language: str | None) -> bytes:
-    """The recording's transcript, as it is kept."""
-    heard = [_heard(piece, results.get(at)) for at, piece in enumerate(work.pieces)]
-    whole = merged(heard, work.duration_ms)
-    if whole.language is None and language is not None:
-        whole = replace(whole, language=name_of(language))
-    return orjson.dumps(result_of(whole))
+def _state(draft: Draft, **more: Any) -> bytes:
+    told = asdict(draft.told) if draft.family.streamed else None
+    return orjson.dumps({"work": audio_work.to_json(draft.work), "told": told, **more})
 
 
-def _heard(piece: Piece, result: bytes | None) -> Heard:
-    if result is None:  # nothing can be heard in it
-        return Heard(piece.span, Transcript("", piece.length_ms, segments=(), words=()))
-    return Heard(piece.span, transcript_of(orjson.loads(result)))
+def _lost(work: Work) -> dict[str, Any]:
+    """The error of a job of which parts are lost: it names the first by its times."""
+    gone = list(work.of(Stage.LOST).values())
+    first = gone[0].unheard
+    assert first is not None  # noqa: S101 - a lost one has it
+    part = audio_work.span_named(gone[0].span)
+    more = f", nor could {len(gone) - 1} more" if len(gone) > 1 else ""
+    message = f"{part} could not be transcribed{more}: {first.message}"
+    if work.of(Stage.HEARD):
+        message += f". {PARTLY}"
+    return _error(message, first.code, first.status, None)
 
 
 def _unheard(record: JobRecord) -> Unheard | None:

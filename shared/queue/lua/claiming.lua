@@ -38,8 +38,8 @@ local function awake(lane)
 end
 
 local function need_of(text)
-  local i, o, m, a = string.match(text, '^(%d+),(%d+),(%d+),(%d+)')
-  return { i = tonumber(i), o = tonumber(o), m = tonumber(m), a = tonumber(a) }
+  local i, o, m, a, n = string.match(text, '^(%d+),(%d+),(%d+),(%d+),?(%d*)')
+  return { i = tonumber(i), o = tonumber(o), m = tonumber(m), a = tonumber(a), n = tonumber(n) or 1 }
 end
 
 -- The share of every window that bulk leaves free while interactive work is about.

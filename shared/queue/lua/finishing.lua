@@ -45,6 +45,14 @@ local function release(id, h)
   end
 end
 
+-- What a window counts of what was used; nil: as many as were reserved.
+local function counted(w, used)
+  if w.d == 'tokens' then return used.i + (w.c == 'input' and 0 or used.o) end
+  if w.d == 'input_tokens' then return math.max(0, used.i - (used.c or 0)) end
+  if w.d == 'output_tokens' then return used.o end
+  if w.d == 'audio_seconds' then return used.a end
+end
+
 -- Corrects every window from the estimate to what was used; nothing reached: all is given back.
 local function settle(h, report)
   local cred = credential(h.lane, h.cred)
@@ -56,11 +64,7 @@ local function settle(h, report)
       actual = report.cost or 0
     elseif report.reached then
       actual = reserved  -- so much where what it counted was not told
-      if report.used and w.d == 'tokens' then
-        actual = report.used.i + (w.c == 'input' and 0 or report.used.o)
-      elseif report.used and w.d == 'audio_seconds' then
-        actual = report.used.a
-      end
+      if report.used then actual = counted(w, report.used) or reserved end
     end
     if actual ~= reserved then
       Q.settle(w, taken, reserved, actual)
@@ -117,6 +121,18 @@ local SCOPES = {
   deployment = function(h) return 'd:' .. deployment_of(h.lane) end,
 }
 
+-- Where a limit was met that keys of one organisation share, the others on that lane rest with it.
+local function cool_mates(h, till, reason)
+  local mine, c = credential(h.lane, h.cred), config(h.lane)
+  for _, cred in ipairs(mine and mine.log and c.creds or {}) do
+    local scope = 'l:' .. h.lane .. '|' .. cred.id
+    if cred.id ~= mine.id and cred.log and cred.log.k == mine.log.k and cooling(scope) < till then
+      COOL[scope] = string.format('%.0f', till) .. '|' .. reason
+      call('HSET', P .. 'cool', scope, COOL[scope])
+    end
+  end
+end
+
 -- A cooldown is max(old, new); when every credential of the lane rests, the lane is parked.
 local function cool(h, pause)
   local scope = SCOPES[pause.scope](h)
@@ -124,6 +140,7 @@ local function cool(h, pause)
   if cooling(scope) >= till then return end
   COOL[scope] = string.format('%.0f', till) .. '|' .. pause.reason
   call('HSET', P .. 'cool', scope, COOL[scope])
+  if pause.scope == 'lane' and not pause.dead then cool_mates(h, till, pause.reason) end
   if pause.dead and pause.scope == 'credential' then announce('died', h.cred) end
   local earliest = awake(h.lane)
   if earliest > NOW and earliest < math.huge then

@@ -220,7 +220,7 @@ local function sum_usage(a, b)
 end
 
 -- A child has ended: its parent's figures grow, and it takes its next step where it waited for this one.
--- `need`'s last number is what a part of audio is long. Progress is told a hundred times at most.
+-- `need`'s fourth number is what a part of audio is long. Progress is told a hundred times at most.
 local function child_ended(id, h, status)
   local p, key = job_of(h.parent), job_key(h.parent)
   call('SREM', P .. 'brood:' .. h.parent, id)
@@ -229,7 +229,7 @@ local function child_ended(id, h, status)
   local audio = tonumber(p.kids_audio or '0')
   if status == 'completed' then
     done = call('HINCRBY', key, 'kids_completed', 1)
-    audio = call('HINCRBY', key, 'kids_audio', string.match(h.need, '%d+$'))
+    audio = call('HINCRBY', key, 'kids_audio', string.match(h.need, '^%d+,%d+,%d+,(%d+)'))
   end
   local own = call('HMGET', job_key(id), 'cost', 'usage')
   if own[1] then call('HINCRBY', key, 'cost', own[1]) end

@@ -4,7 +4,7 @@
 -- Counters and lanes are read once and written once a call: every script ends with flush().
 --
 -- job:<id>   hash   what changes of a job:
---   tenant kind priority weight created sig need("in,out,max,audio") live hook as batch("<id> <custom id>") parent  written once
+--   tenant kind priority weight created sig need("in,out,max,audio[,inputs]") live hook as batch("<id> <custom id>") parent  written once
 --   status(queued|in_progress|final word) lane score deadline by start_by due   where it stands
 --   fence worker cred reserved hedge started ended                           who holds it
 --   attempts requeues lost uncertain suspect spared streamed("fence:events") what happened to it

@@ -3,8 +3,10 @@
 --
 -- w, a window spec (made by shared/core/quota.py window_spec, decoded from JSON):
 --   k key suffix, unique for owner, deployment, dimension, kind, span and anchor; n name
---   d 'requests'|'tokens'|'audio_seconds'|'microusd'; c, f  which tokens count, factor (tokens only)
+--   d 'requests'|'tokens'|'input_tokens'|'output_tokens'|'audio_seconds'|'microusd'; c, f  which tokens
+--     count, factor (of tokens of any kind)
 --   pi, po (microusd) microusd per 1M tokens of input and of output, which is taken to be the most asked
+--   x (requests) every input n of a need counts as one
 --   l limit (integer >= 0); s span ms; t 'sliding'|'fixed'|'bucket'; g guard ms (< s/2)
 --   a (fixed) 'first_use', or the offset in ms of window starts from multiples of the span
 --   b, e (fixed, zones) the window that the spec was made in: days may have 23 or 25 hours
@@ -20,7 +22,7 @@
 -- Both vanish when idle for two spans. Amounts are integers: up to 2^53, buckets up to 9e9.
 --
 -- Guard: a call counted at t reaches the provider in [t, t + g]. A lateness above g is restamped.
---   Q.amount(w, need)                 units that need {i o m a} takes
+--   Q.amount(w, need)                 units that need {i o m a n} takes
 --   Q.earliest(w, amount, keep)       first ms >= NOW when it fits and leaves `keep` free; -1: never.
 --                                     keep is cut to what the limit leaves beside amount
 --   Q.free(w)                         units that may be taken now, >= 0
@@ -30,6 +32,8 @@
 --   Q.slack(w, at, amount, keep)      units a later job may take now so that `amount` still fits at
 --                                     `at`, leaving `keep` (default 0); Q.UNLIMITED where any may
 --   Q.observe(w, used)                counts at least `used`; never lowers
+--   Q.sent(w, from)                   (sliding) what was taken since, as {ms, amount}
+--   Q.bring(from, w)                  takes in w what `from` has counted and still counts
 --   Q.view(w)                         used, free, ms when all is free again (NOW where it is)
 local Q = { UNLIMITED = 9007199254740991 }
 do
@@ -433,7 +437,7 @@ do
   end
 
   function Q.amount(w, need)
-    if w.d == 'requests' then return need.r or 1 end
+    if w.d == 'requests' then return w.x and need.n or 1 end
     local spoken = need.a or 0
     local counted = spoken > 0 and max(spoken, w.m or 0) or 0
     if w.d == 'audio_seconds' then return counted end
@@ -442,6 +446,13 @@ do
       if spoken > 0 and w.pa then return ceil(counted * w.pa / 3600 - 1e-6) end
       local spent = (tokens * w.pi + (need.m or 0) * w.po) * (w.f or 1) + spoken * (w.at or 0) * w.pi
       return ceil(spent / MICRO - 1e-6)
+    end
+    if w.d == 'output_tokens' then
+      local said = (w.c == 'input+max_output' and need.m or need.o) or 0
+      return ceil(said * (w.f or 1) - 1e-6)
+    end
+    if w.d == 'input_tokens' then
+      return ceil(tokens * (w.f or 1) + spoken * (w.at or 0) - 1e-6)
     end
     if w.c == 'input+output' then
       tokens = tokens + (need.o or 0)
@@ -480,6 +491,35 @@ do
   function Q.observe(w, used)
     local more = used - kind(w).used(w, state(w))
     if more > 0 then kind(w).add(w, state(w), NOW, more) end
+  end
+
+  -- The grains of a sliding ledger from a moment on, each at its end: {ms, amount}.
+  function Q.sent(w, from)
+    local size, found = max(1, floor(w.s / 1000)), {}
+    local names = call('LRANGE', log(w), 0, -1)
+    for i = 1, #names, 500 do
+      local amounts = call('HMGET', key(w), unpack(names, i, min(i + 499, #names)))
+      for j, amount in ipairs(amounts) do
+        local at = min(NOW, (tonumber(names[i + j - 1]) + 1) * size - 1)
+        local n = tonumber(amount or 0)
+        if at >= from and n > 0 then found[#found + 1] = { at, n } end
+      end
+    end
+    return found
+  end
+
+  -- What one window counted counts in another too: when it was, where both slide, else now.
+  function Q.bring(from, w)
+    local now = NOW
+    if from.t == 'sliding' and w.t == 'sliding' then
+      for _, e in ipairs(Q.sent(from, now - w.s)) do
+        NOW = e[1]
+        Q.take(w, e[2])
+      end
+      NOW = now
+    else
+      Q.take(w, kind(from).used(from, state(from)))
+    end
   end
 
   function Q.view(w)

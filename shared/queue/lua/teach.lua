@@ -18,21 +18,6 @@ local function credential_of(c)
   end
 end
 
--- The grains of a sliding ledger from a moment on, each at its end.
-local function sent(w, from)
-  local size, found = math.max(1, math.floor(w.s / 1000)), {}
-  local names = call('LRANGE', P .. 'quotalog:' .. w.k, 0, -1)
-  for i = 1, #names, 500 do
-    local amounts = call('HMGET', P .. 'quota:' .. w.k, unpack(names, i, math.min(i + 499, #names)))
-    for j, amount in ipairs(amounts) do
-      local at = math.min(NOW, (tonumber(names[i + j - 1]) + 1) * size - 1)
-      local n = tonumber(amount or 0)
-      if at >= from and n > 0 then found[#found + 1] = { at, n } end
-    end
-  end
-  return found
-end
-
 local function look()
   local raw = call('HGET', P .. 'cfg', lane) or ''
   local cred = credential_of(config(lane))
@@ -41,9 +26,9 @@ local function look()
   for _, w in ipairs(cred and cred.win or {}) do
     local used, free = Q.view(w)
     out.win[w.k] = { used, free }
-    if A.look.log and w.t == 'sliding' and w.d == 'requests' then out.sent[w.k] = sent(w, 0) end
+    if A.look.log and w.t == 'sliding' and w.d == 'requests' then out.sent[w.k] = Q.sent(w, 0) end
   end
-  if A.look.log and cred and cred.seen then out.sent[cred.log.k] = sent(cred.log, 0) end
+  if A.look.log and cred and cred.seen then out.sent[cred.log.k] = Q.sent(cred.log, 0) end
   return cjson.encode(out)
 end
 
@@ -63,14 +48,9 @@ end
 
 -- A new ledger begins with what the one before it counted.
 local function seed(s)
-  local now = NOW
   if s.from and s.from.t == 'sliding' and s.w.t == 'sliding' and s.from.k ~= s.w.k then
     call('DEL', P .. 'quota:' .. s.w.k, P .. 'quotalog:' .. s.w.k)
-    for _, e in ipairs(sent(s.from, now - s.w.s)) do
-      NOW = e[1]
-      Q.take(s.w, e[2])
-    end
-    NOW = now
+    Q.bring(s.from, s.w)
   end
   if s.used then Q.observe(s.w, s.used) end
 end

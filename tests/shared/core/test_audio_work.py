@@ -13,8 +13,10 @@ from shared.core.audio_work import (
     Work,
     again,
     awaited,
+    given_up,
     hopeless,
     kept,
+    lost,
     of_json,
     out,
     progress,
@@ -84,6 +86,25 @@ def test_a_job_that_is_begun_again_may_try_everything_again_but_what_was_heard()
     assert found.pieces == (replace(tried, tries=0, left_out=()), heard)
 
 
+def test_one_lost_part_lets_the_others_be_heard_and_several_do_not():
+    one = work(piece(0, Stage.HEARD, child="c"), piece(1), piece(2, Stage.OUT, child="d"), piece(3))
+    assert not given_up(one, busy=False)
+    gone = lost(one, 1, BAD)
+    assert (gone.pieces[1].stage, gone.pieces[1].unheard) == (Stage.LOST, BAD)
+    assert not given_up(gone, busy=True)
+    assert given_up(gone, busy=False)
+    assert given_up(lost(lost(gone, 2, BUSY), 3, BAD), busy=True)
+    rest = taken(out(gone, 3, "e"), {"d": None, "e": None})[0]
+    assert (rest.whole, progress(rest)["parts"]["failed"]) == (True, 1)
+    assert of_json(orjson.loads(orjson.dumps(to_json(rest)))) == rest
+
+
+def test_what_was_lost_is_tried_again_where_the_job_is_begun_again():
+    gone = lost(work(piece(0, tries=3), piece(1, Stage.HEARD, child="c")), 0, BAD)
+    assert revived(gone).pieces[0] == piece(0)
+    assert kept(work(piece(0), piece(1)), gone).pieces == gone.pieces
+
+
 def test_a_recording_cut_anew_keeps_what_was_heard_of_the_same_sound():
     old = work(piece(0, Stage.HEARD, child="c0"), piece(1, Stage.HEARD, child="c1"), piece(2))
     new = work(
@@ -108,7 +129,7 @@ def test_progress_counts_what_was_heard_and_what_needs_no_hearing():
     assert progress(one) == {
         "phase": "transcribing",
         "seconds": {"total": 240.0, "completed": 120.0},
-        "parts": {"total": 4, "completed": 2},
+        "parts": {"total": 4, "completed": 2, "failed": 0},
     }
 
 

@@ -15,6 +15,7 @@ from shared.core.cutting import (
     longest_ms,
     silences,
     spans,
+    whole_ms,
 )
 
 LOUD, QUIET = 100, 20
@@ -109,6 +110,23 @@ def test_parts_are_as_long_as_all_that_take_a_minute_take(taken, wanted):
 )
 def test_silence_is_told_from_speech_by_how_loud_the_recording_is(runs, found):
     assert [(one.start_ms, one.end_ms) for one in silences(levels(*runs), 40)] == found
+
+
+def test_parts_share_sound_at_every_cut_where_they_always_do():
+    quiet = tuple(Silence(at, at + 3_000) for at in range(0, HOUR_MS, 20_000))
+    found = spans(HOUR_MS, quiet, Rules(600_000, 30_000, always=True))
+    assert len(found) > 5
+    for left, right in pairwise(found):
+        assert (left.end_ms - right.start_ms, left.to_ms) == (30_000, right.from_ms)
+    assert all(one.end_ms - one.start_ms <= 600_000 for one in found)
+    assert (found[0].start_ms, found[-1].end_ms) == (0, HOUR_MS)
+
+
+@pytest.mark.parametrize(
+    ("taken", "wanted"), [((60_000, 900_000), 900_000), ((9_000_000,), HOUR_MS), ((), HOUR_MS)]
+)
+def test_a_recording_that_should_stay_whole_is_as_long_as_the_most_able_takes(taken, wanted):
+    assert whole_ms(taken, HOUR_MS) == wanted
 
 
 def test_what_nobody_could_hear_is_inaudible():

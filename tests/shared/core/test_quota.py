@@ -40,6 +40,10 @@ NEED = Need(input_tokens=100, output_tokens=20, max_output_tokens=500, audio_sec
         (Dimension.TOKENS, TokenCount.INPUT_MAX_OUTPUT, 1.0, 600),
         (Dimension.TOKENS, TokenCount.INPUT, 1.1, 110),  # 110.00000000000001 in doubles
         (Dimension.TOKENS, TokenCount.INPUT, 1.401, 141),
+        (Dimension.INPUT_TOKENS, TokenCount.INPUT_MAX_OUTPUT, 1.4, 140),
+        (Dimension.OUTPUT_TOKENS, TokenCount.INPUT, 1.0, 20),
+        (Dimension.OUTPUT_TOKENS, TokenCount.INPUT_OUTPUT, 1.25, 25),
+        (Dimension.OUTPUT_TOKENS, TokenCount.INPUT_MAX_OUTPUT, 1.0, 500),
     ],
 )
 def test_a_need_takes_what_the_provider_counts(dimension, count, factor, expected) -> None:

@@ -69,9 +69,24 @@ def test_anthropics_resets_are_moments():
         "anthropic-ratelimit-requests-limit": "50",
         "anthropic-ratelimit-requests-remaining": "0",
         "anthropic-ratelimit-requests-reset": "2026-08-02T08:09:00Z",
-        "anthropic-ratelimit-input-tokens-limit": "30000",
     }
     assert learned(headers, "anthropic") == {"rpm": ("requests", MINUTE, 50, 0, 40_000)}
+
+
+def anthropic(noun, limit, left, reset="2026-08-02T08:09:00Z"):
+    values = {"limit": limit, "remaining": left, "reset": reset}
+    return {f"anthropic-ratelimit-{noun}-{name}": value for name, value in values.items()}
+
+
+def test_anthropic_tells_input_and_output_apart_and_the_tighter_of_both_is_no_window():
+    headers = anthropic("tokens", "8000", "7000") | anthropic("input-tokens", "30000", "29000")
+    headers |= anthropic("output-tokens", "8000", "7000")
+    assert learned(headers, "anthropic") == {
+        "itpm": ("input_tokens", MINUTE, 30_000, 29_000, 40_000),
+        "otpm": ("output_tokens", MINUTE, 8_000, 7_000, 40_000),
+    }
+    alone = anthropic("tokens", "8000", "7000")
+    assert learned(alone, "anthropic") == {"tpm": ("tokens", MINUTE, 8_000, 7_000, 40_000)}
 
 
 def test_openrouters_reset_is_in_epoch_milliseconds():
@@ -136,6 +151,12 @@ GROQ = (
             10**5,
         ),
         ("Requests per minute limit exceeded - too many requests sent.", "rpm", MINUTE, None),
+        ("the rate limit of 40,000 input tokens per minute (org: x)", "itpm", MINUTE, 40_000),
+        ("the rate limit of 8,000 output tokens per minute (org: x)", "otpm", MINUTE, 8_000),
+        ("the rate limit of 1,000 requests per minute", "rpm", MINUTE, 1_000),
+        ("the rate limit of 1,200,000 tokens per day", "tpd", DAY, 1_200_000),
+        (GROQ.format("output tokens per minute (OTPM)"), "otpm", MINUTE, 200_000),
+        ("on tokens per minute (TPM): Limit 200,000, Used 1", "tpm", MINUTE, 200_000),
         ("Tokens per day limit exceeded", "tpd", DAY, None),
         ("Rate limit exceeded: free-models-per-day", "rpd", DAY, None),
         ("Rate limit exceeded: free-models-per-min", "rpm", MINUTE, None),

@@ -1,3 +1,5 @@
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -90,6 +92,21 @@ def test_midnight_knows_that_a_day_may_have_25_hours():
     half_past_midnight_pdt_ms = 1_793_518_200_000  # 2026-11-01: the clocks fall back
     wait_ms = resets.midnight_ms("America/Los_Angeles", half_past_midnight_pdt_ms)
     assert wait_ms == int(24.5 * 3_600_000)
+
+
+@pytest.mark.parametrize(
+    ("now", "until"),
+    [
+        ((2026, 11, 26, 4, 57), (2026, 12, 1)),
+        ((2026, 12, 31, 23, 59), (2027, 1, 1)),
+        ((2028, 2, 1), (2028, 3, 1)),
+    ],
+)
+def test_a_month_ends_when_the_next_one_begins(now, until):
+    now_ms, until_ms = (
+        round(datetime(*when, tzinfo=UTC).timestamp() * 1000) for when in (now, until)
+    )
+    assert resets.month_end_ms(now_ms) == until_ms - now_ms
 
 
 @given(st.text() | st.binary().map(lambda raw: raw.decode("latin-1")), st.integers(0, 2**45))

@@ -30,6 +30,7 @@ from shared.core.selection import (
     loads_of,
     select,
 )
+from shared.needs import embedding_need
 from shared.store.types import LaneState
 
 NOW_MS = 1_800_000_000_000
@@ -69,6 +70,26 @@ def lane(name, backlog=(0, 0, 0), rate=1.0, free=0, open_ms=0, *, dead=False):
 
 def paced(name, pace, backlog=(0, 0, 0)):
     return replace(lane(name, backlog, free=0 if any(backlog) else 9), pace=pace)
+
+
+@pytest.mark.parametrize(
+    ("given", "inputs"),
+    [("one", 1), (["one"], 1), (["one", "two"], 2), ([1, 2, 3], 1), ([[1], [2], [3]], 3)],
+)
+def test_an_embedding_needs_as_many_inputs_as_it_has_texts(given, inputs):
+    assert embedding_need({"input": given}).inputs == inputs
+
+
+def test_texts_count_as_requests_where_the_provider_says_so():
+    kinds = frozenset({Kind.EMBEDDING})
+    each = deployment("p/m", kinds=kinds, each_input=True, plans=windows(rpm=5))
+    call = deployment("q/m", kinds=kinds, plans=windows(rpm=5))
+    asked = Features(Kind.EMBEDDING, "auto", input_tokens=10, inputs=6)
+    found = select(index(each, call), asked, {}, NOW_MS, 0, 0.2)
+    assert chosen(found) == ("q/m@shared",)
+    (skipped,) = [one for one in found.considered if not one.kept]
+    assert skipped.reason.startswith("never_fits: needs 6 requests")
+    assert isinstance(select(index(each), asked, {}, NOW_MS, 0, 0.2), Impossible)
 
 
 def chosen(found):

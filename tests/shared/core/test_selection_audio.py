@@ -65,6 +65,7 @@ def ask(**given):
             {"capabilities": frozenset({"language_detection"})},
             "capability: no language_detection",
         ),
+        ({}, {"capabilities": frozenset({"diarization"})}, "capability: no diarization"),
         (
             {"plans": audio_window(599)},
             {},
@@ -87,7 +88,8 @@ def test_a_deployment_that_cannot_hear_it_says_why(facts, wish, reason):
     found = select(index(deployment("p/m", **facts)), ask(**wish), {}, 0)
     assert isinstance(found, Impossible)
     assert [one.reason for one in found.considered] == [reason]
-    there = select(index(deployment("p/m", **facts), deployment("q/n")), ask(**wish), {}, 0)
+    able = deployment("q/n", capabilities=ABLE | {"diarization"})
+    there = select(index(deployment("p/m", **facts), able), ask(**wish), {}, 0)
     assert isinstance(there, Selection)
     assert there.lanes == ("q/n@shared",)
 
@@ -191,4 +193,4 @@ def test_what_a_request_needs_is_read_from_it():
     assert transcription_capabilities(words) == {"timestamps", "word_timestamps"}
     assert transcription_capabilities({"response_format": "json"}) == {"language_detection"}
     assert transcription_need(598.2).audio_seconds == 599
-    assert transcription_need(0.1).requests == 1
+    assert transcription_need(0.1).inputs == 1

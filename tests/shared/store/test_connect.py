@@ -1,10 +1,8 @@
 """What each kind of connection promises, on real stores and through a proxy that misbehaves."""
 
 import asyncio
-import gc
 import os
 import signal
-from asyncio.selector_events import _SelectorTransport
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
@@ -71,19 +69,16 @@ async def until(holds: Callable[[], Awaitable[bool]]) -> None:
 @pytest.fixture(autouse=True)
 async def closed():
     """Holds the loop open until TLS has said goodbye: closing a client does not wait for it."""
-    before = set(map(id, _transports()))
     yield
     async with asyncio.timeout(20):
-        while any(id(each) not in before for each in _transports()):  # noqa: ASYNC110 - no event
+        while _transports():  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.005)
 
 
 def _transports():
-    return [
-        each
-        for each in gc.get_objects()
-        if isinstance(each, _SelectorTransport) and each._sock is not None
-    ]
+    """The open ones of this loop: it keeps them by file number, until nobody holds them."""
+    known = list(asyncio.get_running_loop()._transports.values())
+    return [each for each in known if each._sock is not None]
 
 
 async def held(client: Redis, command: str) -> None:

@@ -25,8 +25,35 @@ FULL = {
 }
 
 
+SAMPLE = "data:audio/wav;base64,UklGRg=="
+
+
 def asked(**fields):
     return {"model": "whisper-1", "file_id": "file-1", **fields}
+
+
+def diarized(**fields):
+    return asked(response_format="diarized_json", **fields)
+
+
+def test_a_translation_needs_who_translates_and_nobody_who_tells_the_language():
+    made = transcription(transcription_request(asked(task="translate")), b"")
+    assert made.capabilities == {"translation"}
+    timed = transcription_request(asked(task="translate", response_format="srt"))
+    assert transcription(timed, b"").capabilities == {"translation", "timestamps"}
+
+
+def test_speakers_may_be_named_by_samples_and_long_sound_cut_as_openai_says():
+    body = diarized(
+        known_speaker_names=["agent", "caller"],
+        known_speaker_references=[SAMPLE, SAMPLE],
+        chunking_strategy={"type": "server_vad", "threshold": 0.5, "silence_duration_ms": 200},
+    )
+    assert transcription_request(body) is body
+    assert transcription(body, b"").capabilities == {
+        "language_detection", "diarization", "known_speakers",
+    }  # fmt: skip
+    assert transcription(diarized(), b"").capabilities == {"language_detection", "diarization"}
 
 
 def test_a_full_request_passes_and_is_the_callers_own_dict_unchanged():
@@ -68,7 +95,42 @@ def test_every_format_of_openai_may_be_asked_for(format_):
         (asked(timestamp_granularities="word"), "timestamp_granularities"),
         (asked(stream=True), "stream"),
         (asked(include=["logprobs"]), "include"),
+        (asked(keywords=["a"]), "keywords"),
+        (asked(languages=["en"]), "languages"),
         (asked(known_speaker_names=["a"]), "known_speaker_names"),
+        (asked(timestamp_granularities=["word"]), "timestamp_granularities"),
+        (diarized(timestamp_granularities=["word"]), "timestamp_granularities"),
+        (diarized(known_speaker_names=["a"]), "known_speaker_references"),
+        (diarized(known_speaker_references=[SAMPLE]), "known_speaker_references"),
+        (
+            diarized(known_speaker_names=["a"], known_speaker_references=["http://x/a.wav"]),
+            "known_speaker_references[0]",
+        ),
+        (
+            diarized(known_speaker_names=["a", "a"], known_speaker_references=[SAMPLE] * 2),
+            "known_speaker_names",
+        ),
+        (
+            diarized(known_speaker_names=["a"] * 5, known_speaker_references=[SAMPLE] * 5),
+            "known_speaker_names",
+        ),
+        (asked(known_speaker_references=[SAMPLE]), "known_speaker_references"),
+        (asked(chunking_strategy="sentences"), "chunking_strategy"),
+        (
+            asked(chunking_strategy={"type": "server_vad", "threshold": 2}),
+            "chunking_strategy.threshold",
+        ),
+        (asked(chunking_strategy={"type": "auto"}), "chunking_strategy.type"),
+        (asked(chunking_strategy=["auto"]), "chunking_strategy"),
+        (asked(task="summarize"), "task"),
+        (asked(task="translate", language="de"), "language"),
+        (asked(task="translate", response_format="diarized_json"), "response_format"),
+        (
+            asked(
+                task="translate", response_format="verbose_json", timestamp_granularities=["word"]
+            ),
+            "timestamp_granularities",
+        ),
         (asked(langauge="en"), "langauge"),
     ],
 )

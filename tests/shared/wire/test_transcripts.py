@@ -1,4 +1,4 @@
-"""A transcription in OpenAI's five formats: read back, they say what was heard."""
+"""A transcription in OpenAI's formats: read back, they say what was heard."""
 
 import html
 import itertools
@@ -9,6 +9,7 @@ import pytest
 from heard import heard, truths, whole
 from hypothesis import given
 from hypothesis import strategies as st
+from openai.types.audio import TranscriptionDiarized
 
 from shared.core.subtitles import MOST_CHARS, MOST_MS, cues
 from shared.core.transcript import Segment, Transcript
@@ -149,6 +150,47 @@ def test_verbose_json_holds_what_was_asked_for():
     assert "words" in orjson.loads(shown(kept, asked))
     usage = {"type": "duration", "seconds": 3_662}
     assert orjson.loads(shown(kept, {})) == {"text": "a <b> --> c", "usage": usage}
+
+
+TURNS = Transcript(
+    "Hello. Yes?",
+    61_500,
+    segments=(
+        Segment(" Hello.", 0, 1_000, speaker="A"),
+        Segment(" Yes?", 1_200, 2_000, speaker="agent"),
+    ),
+)
+
+
+def test_diarized_json_is_openais_to_the_letter():
+    told = orjson.loads(shown(orjson.dumps(result_of(TURNS)), {"response_format": "diarized_json"}))
+    TranscriptionDiarized.model_validate(told, strict=True)
+    assert told == {
+        "task": "transcribe",
+        "duration": 61.5,
+        "text": "Hello. Yes?",
+        "segments": [
+            {"type": "transcript.text.segment", "id": "seg_0", "speaker": "A", "start": 0.0,
+             "end": 1.0, "text": "Hello."},
+            {"type": "transcript.text.segment", "id": "seg_1", "speaker": "agent", "start": 1.2,
+             "end": 2.0, "text": "Yes?"},
+        ],
+        "usage": {"type": "duration", "seconds": 62},
+    }  # fmt: skip
+
+
+def test_every_other_format_is_made_of_what_was_diarized_too():
+    kept = result_of(TURNS)
+    assert transcript_of(kept) == TURNS
+    assert rendered(kept, "text").body == b"Hello. Yes?\n"
+    assert read(rendered(kept, "srt").body.decode(), ",") == [
+        (0, 1_000, "Hello."),
+        (1_200, 2_000, "Yes?"),
+    ]
+    assert rendered(kept, "vtt").body.startswith(b"WEBVTT\n\n00:00:00.000")
+    assert [
+        one["speaker"] for one in orjson.loads(rendered(kept, "verbose_json").body)["segments"]
+    ] == ["A", "agent"]
 
 
 @pytest.mark.parametrize("rows", [None, "x", [{"text": "a"}], [{"text": "a", "start": None}]])
