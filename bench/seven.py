@@ -4,15 +4,21 @@ The providers are the simulator's preset `seven`: seven wires, two keys each, wi
 caps of days. A backlog waits for free quota; callers hold chats; then a crowd comes in a hurry,
 more than free quota starts in time: only of these may any be paid. Judged are what callers got and,
 after the run, by the providers' own rules, whether any paid call was needless (`bench/spare.py`).
+
+`needless_paid_calls` is judged by hindsight: by what every call did use. `needless_knowably` counts
+those of them where a key had room also by what could be known when the paid call began: what had
+not ended by then, and what was begun later, counts what it held. Each is told with its story
+(`bench/seven_trace.py`), as is each job that was not done.
 """
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
 from bench import load, spare
+from bench import seven_trace as trace
 from bench.figures import Options, Result, judged
 from bench.mixed import chat
 from bench.seven_story import DAY_US, FULL, PAID, Story, mapping_for
@@ -28,6 +34,23 @@ QUICK, QUICK_SPEED = 80, 120.0
 FAR_MS = 1 << 50
 
 
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """What is asked where a paid call looks needless: the store's record, the plans' payments."""
+
+    kept: trace.Kept
+    pays: Sequence[trace.Told]
+    plans: Sequence[trace.Told]
+
+    def story(self, record: JobRecord) -> trace.Told:
+        """What happened to a job."""
+        return trace.story(record, self.kept, self.pays, self.plans)
+
+    def calls(self, provider: str, at_ms: int, records: Sequence[JobRecord]) -> list[trace.Told]:
+        """What its keys were called for around that moment."""
+        return trace.calls(provider, at_ms, records)
+
+
 def run(options: Options) -> Result:
     """One story on a fresh simulator and a fresh stack."""
     return tell(options.size(FULL, QUICK), QUICK_SPEED if options.quick else None)
@@ -36,15 +59,25 @@ def run(options: Options) -> Result:
 def tell(jobs: int, speed: float | None = None) -> Result:
     """The story at a size, and what is to be said of it. `speed` None: as fast as is fair."""
     config = load_config(mapping_for(jobs) | ({} if speed is None else {"speed": speed}))
-    settings = {"HEADRACE_BREAKER_OPEN_S": f"{max(0.1, 60 / config.speed):.3f}"}
-    with running(config) as address, Stack(headrace_config(config, address), env=settings) as stack:
+    settings = {
+        "HEADRACE_BREAKER_OPEN_S": f"{max(0.1, 60 / config.speed):.3f}",
+        "HEADRACE_LOG_LEVEL": "debug",  # what plans saw is told there
+        "HEADRACE_LOG_FORMAT": "json",
+    }
+    ours = headrace_config
+    with running(config) as address, Stack(ours(config, address), env=settings, told=True) as stack:
         story = Story(jobs, config.speed, address, stack.url, stack.store_url())
         records, state = load.run(story.run())
-    return _result(story, config, records, state)
+        pays, plans = stack.told("pays"), stack.told("planned")
+    return _result(story, config, records, state, Judge(story.kept, pays, plans))
 
 
 def _result(
-    story: Story, config: SimulatorConfig, records: Sequence[JobRecord], state: dict[str, Any]
+    story: Story,
+    config: SimulatorConfig,
+    records: Sequence[JobRecord],
+    state: dict[str, Any],
+    judge: Judge,
 ) -> Result:
     done = [one for one in records if one.status is Status.COMPLETED]
     wrong = sum(not _belongs(one) for one in done)
@@ -53,7 +86,8 @@ def _result(
     free_patient = sum(not one.cost_microusd for one in patient)
     only_paid = sum(_price(config, one) for one in done)
     cost = sum(one.cost_microusd for one in done)
-    found = _needless(story, config, records)
+    found = _needless(story, config, records, judge)
+    unmet = [one for one in records if one.status is not Status.COMPLETED]
     upstream = {name: one["total"] for name, one in state["providers"].items()}
     received = sum(one["received"] for one in upstream.values())
     refused = sum(one["answered_429"] for one in upstream.values())
@@ -75,10 +109,11 @@ def _result(
         "paid_only_usd": only_paid / 1e6,
         "cost_share": round(cost / only_paid, 6) if only_paid else None,
         "needless_paid_calls": len(found),
-        "needless": [
-            {"job": one.job, "free": name, "after_s": (at - one.use.at_us) / 1e6}
-            for one, name, at in found[:10]
-        ],
+        "needless_knowably": sum(one["knowable"] is not None for one in found),
+        "needless": found[: trace.TOLD],
+        "paid_by": dict(Counter(trace.begun_by(judge.kept.events[one.id]) for one in paid)),
+        "unmet": [judge.story(one) for one in unmet[: trace.TOLD]],
+        "passes": trace.passes(judge.plans),
         "caps_reached": _caps_reached(state),
         "upstream_429_share": round(refused / max(1, received), 6),
         "upstream": {name: _upstream(one) for name, one in upstream.items()},
@@ -117,13 +152,15 @@ def _price(config: SimulatorConfig, record: JobRecord) -> float:
 
 
 def _needless(
-    story: Story, config: SimulatorConfig, records: Sequence[JobRecord]
-) -> list[tuple[spare.PaidCall, str, int]]:
+    story: Story, config: SimulatorConfig, records: Sequence[JobRecord], judge: Judge
+) -> list[dict[str, Any]]:
+    """Each needless paid call: by hindsight where there was room, whether one could know, why."""
     keys, paid = _free_keys(story, config), []
     took_ms: dict[str, list[int]] = {}
     for record in records:
+        held = judge.kept.held.get(record.id, (0, 0))
         for attempt in record.attempts:
-            key, use = keys.get(attempt["credential"]), _use(attempt)
+            key, use = keys.get(attempt["credential"]), _use(attempt, held)
             if attempt["outcome"] == "succeeded" and key is None:
                 paid.append(spare.PaidCall(record.id, use, (record.deadline_ms or FAR_MS) * 1_000))
             elif attempt["outcome"] == "succeeded" and key is not None:
@@ -137,14 +174,27 @@ def _needless(
     for key in keys.values():
         key.uses.sort()
         key.takes_us = round(P95_SERVICE * fmean(took_ms.get(key.provider, [0])) * 1_000)
-    return spare.needless(paid, list(keys.values()))
+    every = list(keys.values())
+    before = [replace(key, uses=list(key.uses)) for key in every]
+    by_id = {record.id: record for record in records}
+    return [
+        {
+            "free": key.id,
+            "left": key.left(at),
+            "calls": judge.calls(key.provider, at // 1_000, records),
+            "after_s": (at - one.use.at_us) / 1e6,
+            "knowable": spare.knowable(one, one.use.at_us, before),
+            **judge.story(by_id[one.job]),
+        }
+        for one, key, at in spare.needless(paid, every)
+    ]
 
 
-def _use(attempt: dict[str, Any]) -> spare.Use:
+def _use(attempt: dict[str, Any], held: tuple[int, int]) -> spare.Use:
     usage = attempt.get("usage") or {}
     at_ms = attempt.get("sent_ms", attempt["started_ms"])
-    tokens = (usage.get(name, 0) for name in ("input_tokens", "output_tokens"))
-    return spare.Use(at_ms * 1_000, *tokens)
+    into, out = (usage.get(name, 0) for name in ("input_tokens", "output_tokens"))
+    return spare.Use(at_ms * 1_000, into, out, attempt["ended_ms"] * 1_000, held)
 
 
 def _free_keys(story: Story, config: SimulatorConfig) -> dict[str, spare.Key]:
@@ -153,7 +203,7 @@ def _free_keys(story: Story, config: SimulatorConfig) -> dict[str, spare.Key]:
         limits = _real(provider, config.speed)
         for key in provider.keys if provider.name != PAID else ():
             shut = story.shut(provider.name, key.id)
-            found[key.id] = spare.Key(provider.name, limits, provider.counts, shut=shut)
+            found[key.id] = spare.Key(provider.name, key.id, limits, provider.counts, shut=shut)
     return found
 
 
@@ -205,7 +255,7 @@ def _lines(figures: dict[str, Any]) -> list[str]:
         (
             "free            {free_share:.1%}, where it suffices"
             " {free_share_where_free_suffices:.1%}; paid {paid_calls} of {hurried} in a hurry,"
-            " {needless_paid_calls} of them needless"
+            " {needless_paid_calls} of them needless, {needless_knowably} of these knowably"
         ).format(**figures),
         "cost            {cost_usd:.4f} $ against {paid_only_usd:.4f} $ paid only".format(
             **figures

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from bench import mixed
 from bench.client import Client
 from bench.load import until
+from bench.seven_trace import Kept, kept
 from bench.sim import Admin, sums
 from bench.stack import KEY
 from shared.core.model import Status
@@ -107,6 +108,7 @@ class Story:
     statuses: Counter[int] = field(default_factory=Counter)
     at_us: dict[Trouble, int] = field(default_factory=dict)
     hurried: set[str] = field(default_factory=set)
+    kept: Kept = field(default_factory=Kept)
     began_s: float = 0.0
     ended_s: float = 0.0
 
@@ -122,6 +124,7 @@ class Story:
         await until(lambda: self._over(redis), LATE_S)
         self.ended_s = time.time()
         records = await _all(jobs)
+        self.kept = await kept(redis, records)
         state = await admin.state()
         for one in going:
             one.cancel()

@@ -23,11 +23,23 @@ LOOKS = 12
 
 @dataclass(frozen=True, slots=True, order=True)
 class Use:
-    """One call at a moment (µs, by the clock) and what it counted."""
+    """One call at a moment (µs, by the clock) and what it counted.
+
+    `ended_us` is when that was known; until then it held `held`: input and output tokens.
+    """
 
     at_us: int
     input: int
     output: int
+    ended_us: int = 0
+    held: tuple[int, int] = (0, 0)
+
+    def known(self, at_us: int) -> "Use":
+        """What one could know of it at that moment: what it used, or as much as it held."""
+        if self.ended_us <= at_us:
+            return self
+        into, out = self.held
+        return replace(self, input=max(into, self.input), output=max(out, self.output))
 
 
 @dataclass(slots=True)
@@ -38,6 +50,7 @@ class Key:
     """
 
     provider: str
+    id: str
     limits: Sequence[LimitSpec]
     counts: str
     takes_us: int = 0
@@ -70,6 +83,18 @@ class Key:
             window.take(wanted, use.at_us)
         return True
 
+    def left(self, at_us: int) -> dict[str, int]:
+        """What each of its windows had left at that moment, by the provider's rules."""
+        found = {}
+        for spec in self.limits:
+            window = make_window(spec.kind, spec.limit, spec.span_us, spec.anchor)
+            for use in self._near(spec, at_us):
+                if use.at_us < at_us:
+                    window.take(self._amount(spec, use), use.at_us)
+            name = f"{spec.dimension} per {spec.span_us / 1e6:.1f} s {spec.kind}"
+            found[name] = spec.limit - window.used(at_us)
+        return found
+
     def _near(self, spec: LimitSpec, at_us: int) -> list[Use]:
         """The calls within two spans; all of them where the window is a bucket, which remembers."""
         if spec.kind == "bucket":
@@ -94,16 +119,27 @@ class PaidCall:
     deadline_us: int
 
 
-def needless(paid: Sequence[PaidCall], keys: Sequence[Key]) -> list[tuple[PaidCall, str, int]]:
-    """The paid calls that some free key could have made in time: call, provider, moment."""
+def needless(paid: Sequence[PaidCall], keys: Sequence[Key]) -> list[tuple[PaidCall, Key, int]]:
+    """The paid calls that some free key could have made in time: call, key, moment."""
     found = []
     for call in sorted(paid, key=lambda one: one.deadline_us):
         gap = _gap(call, keys)
         if gap is not None:
             key, use = gap
             insort(key.uses, use)
-            found.append((call, key.provider, use.at_us))
+            found.append((call, key, use.at_us))
     return found
+
+
+def knowable(call: PaidCall, at_us: int, keys: Sequence[Key]) -> tuple[str, int] | None:
+    """Whether a key had room by all that could be known at that moment: its provider, and when.
+
+    A call that had not ended then counts what it held, as does what was begun later: how much a
+    call uses is known when it has ended. The paid call counts what it would have held.
+    """
+    seen = [replace(key, uses=[use.known(at_us) for use in key.uses]) for key in keys]
+    gap = _gap(replace(call, use=call.use.known(at_us)), seen)
+    return gap and (gap[0].provider, gap[1].at_us)
 
 
 def _gap(call: PaidCall, keys: Sequence[Key]) -> tuple[Key, Use] | None:

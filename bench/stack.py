@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import orjson
 import redis
 import yaml
 
@@ -40,13 +41,15 @@ class Stack:
         fsync: str = "always",
         env: Mapping[str, str] | None = None,
         tenants: Mapping[str, str] | None = None,
+        told: bool = False,
     ) -> None:
         keys = [{"name": "bench", "key": KEY, "role": "admin"}]
         keys += [
             {"name": name, "key": key, "role": "user"} for name, key in (tenants or {}).items()
         ]
         self._config = {**config, "api_keys": keys}
-        self._words = ["--host", "127.0.0.1", "--port", "0", "--workers", str(workers), "--quiet"]
+        self._words = ["--host", "127.0.0.1", "--port", "0", "--workers", str(workers)]
+        self._words += [] if told else ["--quiet"]
         self._env = {"HEADRACE_APPENDFSYNC": fsync, "HEADRACE_LOG_LEVEL": "warning", **(env or {})}
         self._folder = tempfile.TemporaryDirectory(prefix="hr-bench-", ignore_cleanup_errors=True)
         self._home = Path(self._folder.name)
@@ -113,6 +116,16 @@ class Stack:
         """The last lines it said."""
         lines = (self._home / "up.log").read_text(encoding="utf-8", errors="replace").splitlines()
         return "\n".join(lines[-30:])
+
+    def told(self, event: str) -> list[dict[str, Any]]:
+        """What its parts logged of one event, in order; nothing unless it was `told`."""
+        found, mark = [], f'"event":"{event}"'
+        with (self._home / "up.log").open(encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                if mark in line:
+                    with contextlib.suppress(orjson.JSONDecodeError):
+                        found.append(orjson.loads(line[line.find("{") :]))
+        return found
 
     def processes(self) -> list[proc.Process]:
         """All processes of the stack as they stand."""

@@ -6,7 +6,7 @@ changed nothing, where a newer leader has acted. Every call is bounded: its answ
 left over.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -90,8 +90,11 @@ class SchedulerStore(Protocol):
         """
         ...
 
-    async def move(self, move: Move, fence: int) -> int:
-        """Moves at most `move.count` jobs, atomically; returns how many. Count is at most 500."""
+    async def move(self, moves: Sequence[Move], fence: int) -> Sequence[int]:
+        """Moves at most `count` jobs each, atomically and in order; returns how many of each.
+
+        No more than 500 jobs in all.
+        """
         ...
 
     async def reap(self, fence: int) -> Reaped:

@@ -4,6 +4,8 @@ A plan names the moment when paying must begin at the latest: the duty sleeps no
 """
 
 import asyncio
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import replace
 from math import inf
 
@@ -11,7 +13,7 @@ import structlog
 
 from scheduler.bell import Bell
 from scheduler.ports import SchedulerStore
-from shared.core.backlog import Move
+from shared.core.backlog import Move, Snapshot
 from shared.core.rebalance import Plan, plan
 
 log = structlog.get_logger(__name__)
@@ -19,10 +21,12 @@ log = structlog.get_logger(__name__)
 DEBOUNCE_S = 0.06
 SAFETY_S = 7.0
 MOVE_BATCH = 500
+MOVES_A_CALL = 64
 MOVES_A_PASS = 10_000
 LEAST_LOOK_S = 0.05
 WEIGHT = 0.2
 PASSES = 8
+PAYMENTS_TOLD = 50
 
 
 class Rebalance:
@@ -83,19 +87,18 @@ class Rebalance:
 
     async def once(self) -> int:
         """Plans on a fresh snapshot and carries the plan out; returns the jobs moved."""
-        loop = asyncio.get_running_loop()
-        began = loop.time()
+        clock = asyncio.get_running_loop().time
+        began = clock()
         snapshot = replace(await self._store.snapshot(), lead_ms=self._lead_ms)
+        read = clock()
         found = await asyncio.to_thread(plan, snapshot)
-        moved = 0
-        for move in found.moves:
-            if moved >= MOVES_A_PASS:
-                self._bell.ring()
-                break
-            moved += await self._carry_out(move, MOVES_A_PASS - moved)
+        planned = clock()
+        moved = await self.carry_out(found.moves)
         if found.moves:
             log.info("rebalanced", moves=len(found.moves), jobs=moved)
-        self._pass_s += WEIGHT * (loop.time() - began - self._pass_s)
+        ended = clock()
+        _tell(snapshot, found, read - began, planned - read, ended - planned)
+        self._pass_s += WEIGHT * (ended - began - self._pass_s)
         await self._sleep_until(began, snapshot.now_ms, found)
         return moved
 
@@ -108,13 +111,53 @@ class Rebalance:
             self._look_at = began + (found.look_ms - now_ms) / 1_000
         await self._store.look(look_ms, found.notice_ms or self._lead_ms)
 
-    async def _carry_out(self, move: Move, most: int) -> int:
-        moved, wanted = 0, min(move.count, most)
-        while moved < wanted:
-            batch = min(MOVE_BATCH, wanted - moved)
-            part = replace(move, count=batch)
-            done = await self._store.move(part, self._fence)
-            moved += done
-            if done < batch:
-                break
+    async def carry_out(self, moves: Iterable[Move]) -> int:
+        """All of them, in order, as many in a call as it may move jobs; returns the jobs moved."""
+        left, moved = deque(moves), 0
+        while left and moved < MOVES_A_PASS:
+            batch, rest = batch_of(left)
+            done = await self._store.move(batch, self._fence)
+            moved += sum(done)
+            if rest is not None and done[-1] == batch[-1].count:  # else no more of it is there
+                left.appendleft(rest)
+        if left:
+            self._bell.ring()
         return moved
+
+
+def batch_of(left: deque[Move]) -> tuple[list[Move], Move | None]:
+    """Takes moves off `left` for one call, and what of the last of them is for the next."""
+    batch, room = list[Move](), MOVE_BATCH
+    while left and room and len(batch) < MOVES_A_CALL:
+        move = left.popleft()
+        part = replace(move, count=min(move.count, room))
+        batch.append(part)
+        room -= part.count
+        if part.count < move.count:
+            return batch, replace(move, count=move.count - part.count)
+    return batch, None
+
+
+def _tell(snapshot: Snapshot, found: Plan, read_s: float, plan_s: float, carry_s: float) -> None:
+    """Says what a pass took and, of each payment, what free lanes would have started in time."""
+    log.debug(
+        "planned",
+        at_ms=snapshot.now_ms,
+        lead_ms=snapshot.lead_ms,
+        look_ms=found.look_ms,
+        queued=snapshot.queued,
+        moves=len(found.moves),
+        read_ms=round(1_000 * read_s),
+        plan_ms=round(1_000 * plan_s),
+        carry_ms=round(1_000 * carry_s),
+    )
+    for one in found.payments[:PAYMENTS_TOLD]:
+        log.info(
+            "pays",
+            at_ms=snapshot.now_ms,
+            source=one.source,
+            target=one.target,
+            jobs=one.jobs,
+            deadline_ms=one.deadline_ms,
+            free={each.lane: [each.starts, each.taken] for each in one.free},
+        )

@@ -1,7 +1,7 @@
 """The port on a real store: `Lanes` for what it has, scripts to end and to take back jobs."""
 
 import hashlib
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -82,10 +82,10 @@ class Store:
         """Says when lanes are looked at next; wrong for a moment it costs a look, so no fence."""
         await self._lanes.look(at_ms, notice_ms)
 
-    async def move(self, move: Move, fence: int) -> int:
-        """Moves queued jobs; returns how many."""
+    async def move(self, moves: Sequence[Move], fence: int) -> Sequence[int]:
+        """Moves queued jobs; returns how many by move."""
         with _fenced("moving jobs"):
-            return await self._lanes.move(move, fence)
+            return await self._lanes.move(moves, fence)
 
     async def reap(self, fence: int) -> Reaped:
         """Takes back what dead workers held; any worker does so too, so it needs no fence."""

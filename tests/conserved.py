@@ -13,7 +13,7 @@ KNOWN = {
     "quota", "quotalog", "usage", "spent", "pace", "dead", "testing", "leader", "unserved", "again",
     "admin", "credentials", "providers", "apikeys", "plans", "checks", "probes", "prints",
     "hooks", "hooked", "told", "kids", "brood", "state",
-    "lead", "fol", "kept", "kept_until",
+    "lead", "fol", "kept", "kept_until", "admitted",
 }  # fmt: skip
 
 

@@ -177,7 +177,7 @@ def report(
         "learned": decision.learned,
         "health": health(outcome),
         "uncertain": decision.uncertain,
-        "measured": _measured(outcome, deployment, progress, ended_ms),
+        "measured": _measured(claim, outcome, deployment, progress, ended_ms),
         "organisation": progress.organisation,
     }
     if isinstance(outcome, Failed):
@@ -243,7 +243,11 @@ def _completed(
 
 
 def _measured(
-    outcome: Outcome, deployment: Deployment | None, progress: Progress, ended_ms: int
+    claim: Claim,
+    outcome: Outcome,
+    deployment: Deployment | None,
+    progress: Progress,
+    ended_ms: int,
 ) -> Measured | None:
     """How the call went; None where none was made."""
     sent_ms = progress.sent_ms
@@ -259,6 +263,7 @@ def _measured(
         asked_tokens=progress.asked_tokens,
         list_microusd=cost,
         free=progress.free or deployment.price.free,
+        claimed_ms=claim.claimed_ms,
     )
 
 

@@ -102,7 +102,8 @@ class Teacher:
             if time.monotonic() - belief.read_s > BELIEF_S:
                 await self._read(place, belief)
             if report.learned:
-                await self._told(place, belief, tuple(report.learned))
+                sent_ms = int(report.attempt.get("sent_ms") or claim.claimed_ms)
+                await self._told(place, belief, tuple(report.learned), sent_ms)
             if refused:
                 await self._refused(place, belief, claim, report)
             elif report.verdict is Verdict.COMPLETE and belief.unproven:
@@ -128,7 +129,7 @@ class Teacher:
     # -- told
 
     async def _told(
-        self, place: tuple[str, str], belief: Belief, told: tuple[Learned, ...]
+        self, place: tuple[str, str], belief: Belief, told: tuple[Learned, ...], sent_ms: int
     ) -> None:
         before = belief.evidence
         lesson = learn(belief.known, told, before)
@@ -141,12 +142,15 @@ class Teacher:
                         break
                     if await self._teach(place, belief, lesson.windows, told=told):
                         break
-        await self._observe(place, belief, told)
+        await self._observe(place, belief, told, sent_ms)
 
     async def _observe(
-        self, place: tuple[str, str], belief: Belief, told: tuple[Learned, ...]
+        self, place: tuple[str, str], belief: Belief, told: tuple[Learned, ...], sent_ms: int
     ) -> None:
-        """The provider's count of a window, where much of it is used: at most once a second."""
+        """The provider's count of a window, where much of it is used: at most once a second.
+
+        It is as old as the call that brought it: what came back since is no longer used.
+        """
         now_s = time.monotonic()
         if now_s - belief.observed_s < OBSERVE_S:
             return
@@ -155,7 +159,9 @@ class Teacher:
             if each.remaining is None or each.remaining * 2 > each.limit:
                 continue
             specs = [w for w in belief.made.get("win") or () if _says(each, w)]
-            asked += [{"w": w, "used": each.limit - each.remaining} for w in specs[:1]]
+            asked += [
+                {"w": w, "used": each.limit - each.remaining, "at": sent_ms} for w in specs[:1]
+            ]
         if asked:
             belief.observed_s = now_s
             await self._call(place, {"observe": asked})

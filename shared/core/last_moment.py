@@ -8,7 +8,8 @@ are the first due.
 
 A fleet starts no more than STARTS_PER_S of them a second, whatever the windows allow: what one
 worker on a busy machine surely keeps up with. Without it a thousand jobs that are due at one moment
-would all be left to the last second. HELD_UP_MS is how long a busy machine may hold one call up.
+would all be left to the last second. HELD_UP_MS is how long one call may be held up beyond its own
+time; where jobs were held up for longer of late, it is HELD_UP_TIMES their mean.
 """
 
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from shared.core.tank import EXACT, Tank
 
 STARTS_PER_S = 100.0
 HELD_UP_MS = 250
+HELD_UP_TIMES = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ class Pace:
     """Moving means over answered calls; None: not measured.
 
     `each_us` is the time of one more output token. `share` is the part of the asked output limit
-    that was used, 0 to 1. `cost_microusd` is by the list, whoever paid.
+    that was used, 0 to 1. `cost_microusd` is by the list, whoever paid. `held_ms` runs from a
+    job's claim until the store knows how it ended: the call, and what held it up before and after.
     """
 
     calls: int
@@ -33,6 +34,7 @@ class Pace:
     cost_microusd: float | None = None
     input_tokens: float | None = None
     audio_seconds: float | None = None
+    held_ms: float | None = None
 
     @property
     def call_tokens(self) -> float | None:

@@ -17,7 +17,7 @@ from math import inf
 
 from shared.core.backlog import Group, LaneReading, Move, Snapshot
 from shared.core.model import Priority
-from shared.core.spill import spill
+from shared.core.spill import Payment, spill
 from shared.core.tank import Tank, as_tank
 from shared.core.waterfill import Level, Node, least_times, place
 
@@ -43,12 +43,13 @@ class Plan:
 
     `look_ms`: plan again by then, for what may have to be paid for; None: for no such reason.
     `notice_ms`: how long before its deadline a job that is queued later wants a look; None: no
-    paid lane could serve it.
+    paid lane could serve it. `payments` says why those of its moves that cost money are made.
     """
 
     moves: tuple[Move, ...]
     look_ms: int | None = None
     notice_ms: int | None = None
+    payments: tuple[Payment, ...] = ()
 
 
 def plan(snapshot: Snapshot) -> Plan:
@@ -57,7 +58,7 @@ def plan(snapshot: Snapshot) -> Plan:
     groups = tuple(group for group in snapshot.groups if group.count > 0)
     spilled = spill(replace(snapshot, groups=groups), tanks)
     moves = [*spilled.moves, *_sooner(spilled.groups, tanks)]
-    return Plan(tuple(moves), spilled.look_ms, spilled.notice_ms)
+    return Plan(tuple(moves), spilled.look_ms, spilled.notice_ms, spilled.payments)
 
 
 def _sooner(groups: Iterable[Group], tanks: Tanks) -> Iterator[Move]:

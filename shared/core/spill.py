@@ -19,9 +19,9 @@ from shared.core.backlog import Due, Group, Move, Snapshot
 from shared.core.candidates import is_free
 from shared.core.cost import cost_microusd
 from shared.core.eta import P99_SERVICE
-from shared.core.last_moment import HELD_UP_MS, Owed, cannot_wait, takes_s, waits_s
+from shared.core.last_moment import HELD_UP_MS, HELD_UP_TIMES, Owed, cannot_wait, takes_s, waits_s
 from shared.core.model import CredentialRef, Deployment, Priority, Usage, lane_id
-from shared.core.room import Room
+from shared.core.room import Room, Seen
 from shared.core.tank import Tank
 
 TYPICAL = Usage(input_tokens=1_000, output_tokens=500)
@@ -50,6 +50,17 @@ def paid_costs(
 
 
 @dataclass(frozen=True, slots=True)
+class Payment:
+    """Why money is spent now: `jobs` due then that no free lane was seen to start in time."""
+
+    source: str
+    target: str
+    jobs: int
+    deadline_ms: int
+    free: tuple[Seen, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Spilled:
     """What is to be moved for deadlines, and the groups as they stand after it.
 
@@ -61,16 +72,18 @@ class Spilled:
     groups: tuple[Group, ...]
     look_ms: int | None = None
     notice_ms: int | None = None
+    payments: tuple[Payment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _Promise:
-    """`jobs` of a group, due together, that only a paid lane does in time."""
+    """`jobs` of a group, due together, that only a paid lane does in time; what free ones had."""
 
     place: int
     due: Due
     lane: str
     jobs: int
+    free: tuple[Seen, ...] = ()
 
 
 def spill(snapshot: Snapshot, tanks: Mapping[str, Tank]) -> Spilled:
@@ -117,14 +130,17 @@ def _settled(
     for one in sorted(promises, key=lambda one: (one.due.deadline_ms, one.place)):
         by_lane.setdefault(one.lane, []).append(one)
     moves, waits, takes = list[Move](), list[float](), dict[str, float]()
+    payments = list[Payment]()
     for lane, members in by_lane.items():
         standing = sum(group.count for group in groups if group.lane == lane)
         tank = room.tanks[lane].without(standing)
         now, waiting = _split(members, room, tank, snapshot.lead_ms / 1_000)
-        for place, due, jobs in now:
-            moves.append(replace(_for_deadline(groups[place], lane, jobs, due), pays=True))
-            groups[place] = replace(groups[place], count=groups[place].count - jobs)
-        rest = tank.without(sum(jobs for _, _, jobs in now))
+        for one, jobs in now:
+            group = groups[one.place]
+            moves.append(replace(_for_deadline(group, lane, jobs, one.due), pays=True))
+            payments.append(Payment(group.lane, lane, jobs, one.due.deadline_ms, one.free))
+            groups[one.place] = replace(group, count=group.count - jobs)
+        rest = tank.without(sum(jobs for _, jobs in now))
         waits.append(waits_s(waiting, rest))
         takes[lane] = tank.open_s + takes_s(tank, sum(one.jobs for one in members))
     waits += [_watch_s(one, room) for one in hopeful]
@@ -135,21 +151,22 @@ def _settled(
         tuple(_with(arrived, lanes, [group for group in groups if group.count > 0])),
         None if soonest_s == inf else _ahead(snapshot, soonest_s),
         _notice_ms(snapshot, room, takes),
+        tuple(payments),
     )
 
 
 def _split(
     members: Sequence[_Promise], room: Room, tank: Tank, wait_s: float
-) -> tuple[list[tuple[int, Due, int]], list[Owed]]:
+) -> tuple[list[tuple[_Promise, int]], list[Owed]]:
     """Of one lane's promises, the first due first: what must be kept now, and what can wait."""
     owed = [Owed(_start_s(one, room), one.jobs) for one in members]
     left = cannot_wait(owed, tank, wait_s)
-    now, waiting = list[tuple[int, Due, int]](), list[Owed]()
+    now, waiting = list[tuple[_Promise, int]](), list[Owed]()
     for one, each in zip(members, owed, strict=True):
         jobs = min(left, one.jobs)
         left -= jobs
         if jobs:
-            now.append((one.place, one.due, jobs))
+            now.append((one, jobs))
         if jobs < one.jobs:
             waiting.append(replace(each, jobs=one.jobs - jobs))
     return now, waiting
@@ -196,7 +213,8 @@ def _watch_s(one: _Promise, room: Room) -> float:
 
 
 def _takes_ms(lane: str, room: Room) -> float:
-    return P99_SERVICE * room.paid_call_ms(lane) + HELD_UP_MS
+    held_up_ms = max(HELD_UP_MS, HELD_UP_TIMES * room.held_up_ms(lane))
+    return P99_SERVICE * room.paid_call_ms(lane) + held_up_ms
 
 
 def _notice_ms(snapshot: Snapshot, room: Room, takes: Mapping[str, float]) -> int | None:
@@ -251,14 +269,14 @@ def _promised(
     late: int, due: Due, place: int, group: Group, room: Room, costs: Mapping[str, int]
 ) -> list[_Promise]:
     """Late jobs promised to the cheapest paid lanes that end them in time."""
-    found = []
+    found, seen = [], room.seen(group.lanes, due.deadline_ms) if late else ()
     for lane in _by_cost(group, costs):
         spare = max(room.paid_spare(lane, due.deadline_ms), 0)
         jobs = room.pay(min(late, spare), costs[lane])
         if jobs:
             room.occupy(lane, jobs)
             late -= jobs
-            found.append(_Promise(place, due, lane, jobs))
+            found.append(_Promise(place, due, lane, jobs, seen))
     return found
 
 

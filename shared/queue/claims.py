@@ -135,6 +135,7 @@ def _measured(measured: Measured, usage: Usage | None) -> dict[str, Any]:
     row = {
         "t": measured.total_ms,
         "f": measured.first_ms,
+        "h": measured.claimed_ms,
         "a": measured.asked_tokens,
         "l": measured.list_microusd,
         "c": usage.cached_tokens if usage else 0,

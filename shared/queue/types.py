@@ -129,7 +129,7 @@ class Measured:
 
     `first_ms` is the first token's (streams only), `total_ms` the end's. `asked_tokens` is the
     output limit the caller named, `list_microusd` the cost by the list (None: no price is known),
-    which nobody pays where the call was `free`.
+    which nobody pays where the call was `free`. `claimed_ms` is the moment its job was claimed.
     """
 
     total_ms: int
@@ -137,6 +137,7 @@ class Measured:
     asked_tokens: int | None = None
     list_microusd: int | None = None
     free: bool = False
+    claimed_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

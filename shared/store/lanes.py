@@ -1,5 +1,6 @@
 """Lanes: their configuration going in, what they look like coming out, moves between them."""
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -140,6 +141,7 @@ class Lanes:
         self.usage = Usage(client, prefix)
         self._states: Mapping[str, LaneState] = {}
         self._fresh_until = 0.0
+        self._known: Mapping[str, str | bytes] = {}
 
     async def publish(
         self,
@@ -246,10 +248,10 @@ class Lanes:
         `costs` are the paid lanes and what a job should cost there, in microusd, where nothing was
         measured. A lane at its cap takes nothing more today: it counts as set aside.
         """
-        raw = await self._survey(windows=True, groups=True)
-        with store_errors("snapshot"):
-            sigs = await self._client.hgetall(f"{self._prefix}sigs")
-        paces, now_ms = await self.usage.paces(), int(raw["now"])
+        raw, paces = await asyncio.gather(
+            self._survey(windows=True, groups=True), self.usage.paces()
+        )
+        sigs, now_ms = await self._signatures(raw), int(raw["now"])
         states = []
         for name, view in lanes_of(raw):
             state = state_of(name, view, now_ms, paces.get(lane_deployment(name)))
@@ -262,6 +264,15 @@ class Lanes:
             paid_left_microusd(raw),
         )
 
+    async def _signatures(self, raw: Mapping[str, Any]) -> Mapping[str, str | bytes]:
+        """Those of the groups, by name; they never change, so they are read where one is new."""
+        names = {name for _, view in lanes_of(raw) for name in view.get("grp") or ()}
+        if not self._known.keys() >= {name.partition(":")[0] for name in names}:
+            with store_errors("snapshot"):
+                rows = await self._client.hgetall(f"{self._prefix}sigs")
+            self._known = {_text(name): text for name, text in rows.items()}
+        return self._known
+
     async def look(self, at_ms: int, notice_ms: int) -> None:
         """When the next snapshot is taken; what may be paid for and cannot wait so long rings."""
         with store_errors("look"):
@@ -269,26 +280,13 @@ class Lanes:
                 f"{self._prefix}look", mapping={"at": at_ms, "notice": notice_ms}
             )
 
-    async def move(self, move: Move, fence: int) -> int:
-        """Moves queued jobs; returns how many. An older leader's fence is refused."""
+    async def move(self, moves: Sequence[Move], fence: int) -> Sequence[int]:
+        """Moves queued jobs, all in one call; returns how many by move. An old fence is refused."""
         with store_errors("move"):
-            return int(
-                await self._scripts(
-                    "move",
-                    {
-                        "from": move.source,
-                        "to": move.target,
-                        "most": move.count,
-                        "class": int(move.priority),
-                        "sig": move.signature,
-                        "reason": move.reason,
-                        "due": move.deadline_ms,
-                        "after": move.after_ms,
-                        "pays": move.pays,
-                        "fence": fence,
-                    },
-                )
+            done = await self._scripts(
+                "move", {"moves": [_as_asked(move) for move in moves], "fence": fence}
             )
+        return [int(each) for each in done]
 
     async def events(self) -> AsyncIterator[LaneEvent]:
         """Announcements as they come; StoreError when the connection breaks."""
@@ -303,6 +301,21 @@ class Lanes:
                     yield event
         finally:
             await subscription.aclose()  # type: ignore[no-untyped-call]
+
+
+def _as_asked(move: Move) -> dict[str, Any]:
+    asked = {
+        "from": move.source,
+        "to": move.target,
+        "most": move.count,
+        "class": int(move.priority),
+        "sig": move.signature,
+        "reason": move.reason,
+        "due": move.deadline_ms,
+        "after": move.after_ms,
+        "pays": move.pays,
+    }
+    return {name: value for name, value in asked.items() if value is not None}
 
 
 def _text(value: str | bytes) -> str:

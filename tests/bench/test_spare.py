@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.spare import Key, PaidCall, Use, needless
+from bench.spare import Key, PaidCall, Use, knowable, needless
 from simulator.config import LimitSpec
 
 MINUTE_US = 60_000_000
@@ -22,7 +22,7 @@ def judged(key, *found):
 
 
 def free(*at_s, limits=TWO_A_MINUTE, **given):
-    return Key("p", limits, "input+output", uses=calls(*at_s), **given)
+    return Key("p", "k", limits, "input+output", uses=calls(*at_s), **given)
 
 
 def test_a_free_key_with_room_at_once_makes_it_needless():
@@ -64,3 +64,24 @@ def test_a_bucket_remembers_all_that_was_taken():
     limits = [LimitSpec("requests", 2, MINUTE_US, "bucket")]
     assert judged(free(0, 1, 30, limits=limits), paid(31, 40)) == []
     assert judged(free(0, 1, limits=limits), paid(31, 40)) == [("j", 31)]
+
+
+def test_what_had_not_ended_counts_what_it_held_for_who_could_not_know():
+    limits = [LimitSpec("tokens", 100, MINUTE_US)]
+    running = Use(0, 10, 20, ended_us=31_000_000, held=(10, 70))
+    key = Key("p", "k", limits, "input+output", uses=[running])
+    call = paid(30, 40)
+    assert judged(key, call) == [("j", 30)]
+    key.uses = [running]
+    assert knowable(call, call.use.at_us, [key]) is None
+    assert knowable(call, 31_000_000, [key]) == ("p", 30_000_000)
+
+
+def test_a_paid_call_that_had_held_more_than_fits_was_not_knowably_needless():
+    limits = [LimitSpec("tokens", 60, MINUTE_US)]
+    use = Use(30_000_000, 10, 20, ended_us=32_000_000, held=(10, 80))
+    call = PaidCall("j", use, 40_000_000)
+    key = Key("p", "k", limits, "input+output", uses=calls(0))
+    assert knowable(call, use.at_us, [key]) is None
+    assert knowable(call, 32_000_000, [key]) is not None
+    assert key.left(use.at_us) == {"tokens per 60.0 s sliding": 30}

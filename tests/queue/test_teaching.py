@@ -132,12 +132,28 @@ async def test_the_newest_call_that_was_answered_is_remembered_whoever_made_it(e
 
 
 async def test_a_providers_own_count_is_believed_where_it_is_clearly_higher(world):
+    await world.set_clock(START)
     spec = window(limit=100)
     await world.configure({LANE: lane_of(spec)})
     await claimed(world, 3)
-    assert await teach(world, observe=[{"w": spec, "used": 11}]) == 0  # 3 counted, 3 in flight, 5 %
-    assert await teach(world, observe=[{"w": spec, "used": 60}]) == 1
+    now = {"w": spec, "at": world.now_ms}
+    assert await teach(world, observe=[{**now, "used": 11}]) == 0  # 3 counted, 3 in flight, 5 %
+    assert await teach(world, observe=[{**now, "used": 60}]) == 1
     assert (await look(world))["win"]["rpm-key"] == [60, 40]
+
+
+async def test_a_providers_count_that_is_told_late_is_less_by_what_came_back_since(world):
+    """A bucket at its steady rate: what was used a while ago is not used now."""
+    await world.set_clock(START)
+    spec = window(limit=60, t="bucket")  # one a second
+    await world.configure({LANE: lane_of(spec)})
+    for claim in await claimed(world, 50):
+        await world.finish(claim, OK)
+    counted_at = world.now_ms
+    world.now_ms += 20_000
+    assert await teach(world, observe=[{"w": spec, "used": 52, "at": counted_at}]) == 0
+    used, free = (await look(world))["win"]["rpm-key"]
+    assert (used, free) == (30, 30)
 
 
 async def test_a_shared_window_changes_in_every_lane_that_has_it(world):

@@ -218,3 +218,19 @@ async def test_how_long_the_parts_of_audio_are_is_a_moving_mean(each_world: Worl
     await world.client.hset("{hr}:pace", "alpha/old", "3,-1,-1,5,-1,-1,-1,-1,-1,7")
     older = (await Books(world.client).paces())["alpha/old"]  # as it was kept before
     assert (older.calls, older.input_tokens, older.audio_seconds) == (3, 7, None)
+
+
+async def test_how_long_a_job_was_held_is_measured_from_its_claim_to_its_end(
+    each_world: World,
+) -> None:
+    world = each_world
+    await world.set_clock(NOON)
+    await finished(world, done(total_ms=100, claimed_ms=NOON - 900))
+    pace = (await Books(world.client).paces())["alpha/m"]
+    assert (pace.total_ms, pace.held_ms) == (100, 900)
+    await finished(
+        world, done(total_ms=100, claimed_ms=NOON + 5)
+    )  # another clock's: at least the call
+    assert (await Books(world.client).paces())["alpha/m"].held_ms == 500
+    await finished(world, done(total_ms=100))
+    assert (await Books(world.client).paces())["alpha/m"].held_ms == 500

@@ -69,9 +69,14 @@ class FakeStore:
         self._called("look")
         self.look_at = (at_ms, notice_ms)
 
-    async def move(self, move, fence):
+    async def move(self, moves, fence):
         self._called("move", fence)
-        assert 0 < move.count <= 500
+        assert 0 < sum(move.count for move in moves) <= 500
+        self.moved.set()
+        return [self._move(move) for move in moves]
+
+    def _move(self, move):
+        assert move.count > 0
         source = self.groups[move.signature, move.source, move.priority]
         done = min(move.count, source.count)
         self.groups[move.signature, move.source, move.priority] = replace(
@@ -80,7 +85,6 @@ class FakeStore:
         key = (move.signature, move.target, move.priority)
         target = self.groups.get(key, replace(source, lane=move.target, count=0))
         self.groups[key] = replace(target, count=target.count + done)
-        self.moved.set()
         return done
 
     async def reap(self, fence):

@@ -2,8 +2,11 @@
 
 import asyncio
 import time
+from collections import Counter, deque
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scheduler.bell import Bell
 from scheduler.deadlines import Deadlines
@@ -12,16 +15,16 @@ from scheduler.listen import Listen
 from scheduler.ports import Spent
 from scheduler.probes import Probes
 from scheduler.reaper import Reaper
-from scheduler.rebalance import MOVE_BATCH, Rebalance
+from scheduler.rebalance import MOVE_BATCH, MOVES_A_CALL, Rebalance, batch_of
 from scheduler.retention import Retention
 from scheduler.spending import Spending
-from shared.core.backlog import Due, Group, LaneEvent, LaneEventKind
+from shared.core.backlog import Due, Group, LaneEvent, LaneEventKind, Move
 from shared.core.eta import P99_SERVICE
 from shared.core.model import Priority
 from shared.errors import StoreError
 from shared.store.leader import StaleFence
 
-A, B = "alpha/m@shared", "beta/m@shared"
+A, B, C = "alpha/m@shared", "beta/m@shared", "gamma/m@shared"
 FENCE = 1
 
 
@@ -35,6 +38,38 @@ async def test_what_waits_in_a_lane_set_aside_moves_to_one_that_can_run_it(store
     moved = await rebalance(store, Bell()).once()
     assert (moved, store.count(A), store.count(B)) == (1_200, 0, 1_200)
     assert store.calls.count("move") == -(-1_200 // MOVE_BATCH)
+
+
+async def test_many_moves_go_in_few_calls_in_their_order_and_none_is_asked_for_more_than_is_there(
+    store, reading
+):
+    asked = []
+
+    async def move(moves, fence):
+        asked.append([(one.source, one.count) for one in moves])
+        return [min(one.count, 300 if one.source == A else one.count) for one in moves]
+
+    store.move = move
+    moves = [Move(lane, B, n, Priority.NORMAL, "s", "sooner") for lane, n in ((A, 1_200), (C, 250))]
+    duty = rebalance(store, Bell())
+    assert await duty.carry_out([*moves, *moves[1:]]) == 800
+    assert asked == [[(A, 500)], [(C, 250), (C, 250)]], "the rest of a short move is left"
+
+
+@given(st.lists(st.integers(1, 1_300), max_size=200))
+def test_calls_of_moves_are_bounded_and_together_ask_for_all(counts):
+    moves = [Move(A, B, n, Priority.NORMAL, str(i), "sooner") for i, n in enumerate(counts)]
+    left, found = deque(moves), Counter()
+    while left:
+        batch, rest = batch_of(left)
+        assert sum(one.count for one in batch) <= MOVE_BATCH
+        assert 0 < len(batch) <= MOVES_A_CALL
+        assert [int(one.signature) for one in batch] == sorted(int(one.signature) for one in batch)
+        for one in batch:
+            found[int(one.signature)] += one.count
+        if rest is not None:
+            left.appendleft(rest)
+    assert found == Counter(dict(enumerate(counts)))
 
 
 async def test_several_announcements_in_a_moment_make_one_pass(store, reading, eventually):

@@ -120,11 +120,11 @@ async def test_a_former_leaders_move_and_cleaning_are_refused_and_change_nothing
     (group,) = (one for one in snapshot.groups if one.count)
     move = Move(A, B, 1, Priority.NORMAL, group.signature, "sooner")
     with pytest.raises(StaleFence):
-        await store.move(move, old)
+        await store.move([move], old)
     with pytest.raises(StaleFence):
         await store.clean(old, 10)
     assert await standing(store) == {A: 1}
-    assert await store.move(move, new) == 1
+    assert await store.move([move], new) == [1]
     assert await standing(store) == {B: 1}
 
 
@@ -255,18 +255,31 @@ async def test_a_move_for_a_deadline_takes_those_due_in_its_span_and_the_first_d
     (group,) = (one for one in (await store.snapshot()).groups if one.count)
     move = Move(A, B, 2, Priority.NORMAL, group.signature, "deadline")
     span = replace(move, after_ms=found[1].deadline_ms, deadline_ms=found[4].deadline_ms)
-    assert await store.move(span, fence) == 2
+    assert await store.move([span], fence) == [2]
     lanes = {n: (await accepting.get(f"job{n}", "t")).lane for n in (*due_s, 6)}
     assert [n for n, lane in lanes.items() if lane == B] == [2, 3]
-    assert await store.move(replace(span, count=9), fence) == 1  # job4
+    assert await store.move([replace(span, count=9)], fence) == [1]  # job4
+
+
+async def test_moves_made_in_one_call_are_made_in_their_order(client, store):
+    await publish(client, A, B)
+    accepting = await accept(client, *(job(n, deadline_ms=1_000 * (60 + n)) for n in range(4)))
+    fence, _ = await leader(client).acquire()
+    (group,) = (one for one in (await store.snapshot()).groups if one.count)
+    there = Move(A, B, 3, Priority.NORMAL, group.signature, "deadline", 1 << 50, 0)
+    back = replace(there, source=B, target=A, count=1)
+    assert await store.move([there, back, there], fence) == [3, 1, 2]
+    lanes = [(await accepting.get(f"job{n}", "t")).lane for n in range(4)]
+    assert lanes == [B, B, B, B]
 
 
 async def test_a_job_about_to_be_paid_for_goes_to_a_free_lane_that_can_start_it_at_once(
     client, store
 ):
-    """Two more calls fit there, one of them is spoken for; who went there once is paid for next."""
+    """Two calls fit there, both are spoken for then; who went there once is paid for next."""
     window = {"k": "w", "n": "rpm", "d": "requests", "l": 2, "s": 60_000, "t": "sliding", "g": 0}
-    configs = {lane: {"creds": [{"id": lane, "win": []}]} for lane in (A, PAID)}
+    configs = {PAID: {"creds": [{"id": PAID, "win": []}]}}
+    configs[A] = {"creds": [{"id": A, "win": [{**window, "k": "a", "l": 0}]}]}
     configs[B] = {"creds": [{"id": B, "win": [window]}]}
     await Lanes(client, PREFIX).publish(configs, {}, "v1")
     pressed = [replace(job(n, deadline_ms=60_000), paid_lanes=(PAID,)) for n in range(3)]
@@ -279,12 +292,36 @@ async def test_a_job_about_to_be_paid_for_goes_to_a_free_lane_that_can_start_it_
     (group,) = (one for one in (await store.snapshot()).groups if one.count)
     move = Move(A, PAID, 2, Priority.NORMAL, group.signature, "deadline", pays=True)
     move = replace(move, deadline_ms=group.due[-1].deadline_ms, after_ms=0)
-    assert await store.move(move, fence) == 2
-    assert await stands() == [B, PAID, A], "one a time: the next sees what is left"
-    assert await store.move(move, fence) == 1
-    assert await stands() == [B, PAID, PAID], "it would not be the next there"
-    assert await store.move(replace(move, source=B), fence) == 1
+    assert await store.move([replace(move, count=3)], fence) == [3]
+    assert await stands() == [B, B, PAID], "the next sees what is left"
+    assert await store.move([replace(move, source=B)], fence) == [2]
     assert await stands() == [PAID, PAID, PAID]
+
+
+async def test_a_job_about_to_be_paid_for_stays_where_all_before_it_can_be_started_now_once(
+    client, store
+):
+    window = {"k": "w", "n": "rpm", "d": "requests", "l": 3, "s": 60_000, "t": "sliding", "g": 0}
+    keys = [{"id": each, "win": [{**window, "k": each}]} for each in ("one", "two")]
+    configs = {A: {"creds": keys}, PAID: {"creds": [{"id": PAID, "win": []}]}}
+    await Lanes(client, PREFIX).publish(configs, {}, "v1")
+    pressed = [
+        replace(job(n, deadline_ms=60_000), candidates=(A,), paid_lanes=(PAID,)) for n in range(8)
+    ]
+    accepting = await accept(client, *pressed)
+    fence, _ = await leader(client).acquire()
+    (group,) = (one for one in (await store.snapshot()).groups if one.count)
+    move = Move(A, PAID, 8, Priority.NORMAL, group.signature, "deadline", 1 << 50, 0, pays=True)
+
+    async def paid():
+        return [(await accepting.get(one.id, "t")).lane for one in pressed].count(PAID)
+
+    assert await store.move([replace(move, count=1)], fence) == [1]
+    assert await paid() == 1, "three and three of eight start now: two are too many"
+    assert await store.move([move], fence) == [7]
+    assert await paid() == 2
+    assert await store.move([move], fence) == [6]
+    assert await paid() == 8, "they were spared once"
 
 
 async def due(heard):

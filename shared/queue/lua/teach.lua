@@ -1,7 +1,7 @@
 -- uses: prelude lanes quota accepting claiming
 -- Looks at what is known of one credential's limits, or changes it. ARGS[1]: {lane, cred, and one of
 --   look {log: bool}
---   observe [{w: window spec, used}]  a provider's own count of a window
+--   observe [{w: window spec, used, at (ms)}]  a provider's own count of a window
 --   was, now (texts of cfg <lane>), trail (text), keep {field of `learned`: text, '' removes},
 --     seed [{w: window spec, from: spec of the log or window it takes over, used}],
 --     shared {window key: its spec, for every other lane that has it}}
@@ -36,9 +36,10 @@ end
 local function observe()
   local raised, run = 0, counter('run', me)
   for _, o in ipairs(A.observe) do
-    local used = Q.view(o.w)
-    if o.used > used + run + math.max(2, o.w.l * 0.05) then
-      Q.observe(o.w, o.used)
+    local back = math.ceil(math.max(0, NOW - o.at) * o.w.l / o.w.s)  -- since it was counted
+    local used, told = Q.view(o.w), o.used - back
+    if told > used + run + math.max(2, o.w.l * 0.05) then
+      Q.observe(o.w, told)
       raised = raised + 1
     end
   end

@@ -6,11 +6,11 @@
 --   kept: answers of another job's call, while it ran and after it; spared: what they would cost by the list.
 --   Kept for set:usage_ms. Beyond ROWS_A_DAY rows further tenants of that day are one, "*".
 -- spent:<day> string microusd of the day over all tenants
--- pace hash deployment -> n,first,each,total,share,share_dev,out,out_dev,cost,in,audio: moving means of answered
+-- pace hash deployment -> n,first,each,total,share,share_dev,out,out_dev,cost,in,audio,held: moving means of answered
 --   calls (shared/core/pace.py): ms to the first token, microseconds a further token, ms in all, output
---   tokens in thousandths of what was asked, output tokens, microusd, input tokens, seconds of audio; _dev: mean deviations.
+--   tokens in thousandths of what was asked, output tokens, microusd, input tokens, seconds of audio, ms from claim to finish; _dev: mean deviations.
 
-local ROWS_A_DAY, NAMES = 20000, { 'n', 'first', 'each', 'total', 'share', 'share_dev', 'out', 'out_dev', 'cost', 'in', 'audio' }
+local ROWS_A_DAY, NAMES = 20000, { 'n', 'first', 'each', 'total', 'share', 'share_dev', 'out', 'out_dev', 'cost', 'in', 'audio', 'held' }
 local BOOKED, PACES, SPENT
 fresh[#fresh + 1] = function() BOOKED, PACES, SPENT = {}, {}, 0 end
 
@@ -21,12 +21,16 @@ local function numbers(text, most, missing)
   return found
 end
 
+local function read_pace(deployment)
+  local p, known = {}, numbers(call('HGET', P .. 'pace', deployment), #NAMES, -1)
+  for i, name in ipairs(NAMES) do p[name] = known[i] end
+  return p
+end
+
 local function pace_of(deployment)
   local p = PACES[deployment]
   if not p then
-    p = {}
-    local known = numbers(call('HGET', P .. 'pace', deployment), #NAMES, -1)
-    for i, name in ipairs(NAMES) do p[name] = known[i] end
+    p = read_pace(deployment)
     p.n = math.max(p.n, 0)
     PACES[deployment] = p
   end
@@ -44,6 +48,7 @@ local function measure(deployment, used, m)
   p.n = math.min(p.n + 1, 1000000)
   if m.f then blend(p, 'first', m.f) end
   blend(p, 'total', m.t)
+  if m.h then blend(p, 'held', math.max(m.t, NOW - m.h)) end
   if m.l then blend(p, 'cost', m.l) end
   blend(p, 'in', used.i)
   if used.a > 0 then blend(p, 'audio', used.a) end

@@ -6,7 +6,7 @@ import pytest
 
 from shared.core.backlog import Due, Group, LaneEvent, LaneEventKind, Snapshot, parse_event
 from shared.core.eta import P99_SERVICE
-from shared.core.last_moment import HELD_UP_MS, STARTS_PER_S
+from shared.core.last_moment import HELD_UP_MS, HELD_UP_TIMES, STARTS_PER_S
 from shared.core.model import Priority
 from shared.core.pace import Pace
 from shared.core.rebalance import plan
@@ -238,6 +238,18 @@ class TestLastMoment:
     def test_with_no_paid_lane_to_save_it_nothing_is_looked_at(self):
         assert self.look(self.late(61, 60), replace(self.paid(), dead=True)).look_ms is None
         assert self.look(self.late(61, 60), paid_left_microusd=0).moves == ()
+
+    def test_what_holds_calls_up_makes_the_last_moment_earlier_and_a_free_lane_slower(self):
+        held = replace(self.paid(), pace=Pace(9, total_ms=1_000, held_ms=3_000))
+        sooner_ms = HELD_UP_TIMES * 2_000 - HELD_UP_MS  # of those 3 s the call is one
+        assert self.look(self.late(61, 60), held).look_ms == pytest.approx(
+            self.look(self.late(61, 60)).look_ms - sooner_ms, abs=2
+        )
+        assert self.look(self.late(30, 2), held).moves, "it may still do: it is paid for"
+        busy = replace(lane(A), pace=Pace(9, total_ms=0, held_ms=10_000))
+        late = Snapshot(NOW_MS, (busy, self.paid()), (self.late(40, 40),), self.costs)
+        (move,) = plan(replace(late, lead_ms=NEVER_AGAIN_MS)).moves
+        assert move.count == 10, "30 start in the 30 s that are left"
 
     def test_past_the_last_moment_it_is_still_paid_for_while_an_average_call_ends_in_time(self):
         (move,) = self.look(self.late(30, 2)).moves
