@@ -6,10 +6,12 @@ See `shared.core.ledger` for what they promise.
 import math
 from dataclasses import dataclass, replace
 
-from shared.core.ledger import UNLIMITED, Rule
+from shared.core.ledger import SPOILT, UNLIMITED, Rule
 
 MICRO = 1_000_000
 PEAKS = 24
+DEBT = 10
+"""Bursts that a bucket owes at most: whatever was said to be used, it is filled again then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class FirstUse:
     def at(self, rule: Rule, now_ms: int) -> "FirstUse":
         """See `Ledger`."""
         over = self.open and now_ms >= self.high_ms + rule.span_ms + rule.guard_ms
-        return FirstUse() if over else self
+        return FirstUse() if over or self.amount > SPOILT else self
 
     def used(self, rule: Rule, now_ms: int) -> int:  # noqa: ARG002 - the protocol's shape
         """See `Ledger`."""
@@ -139,7 +141,12 @@ class Bucket:
     def at(self, rule: Rule, now_ms: int) -> "Bucket":
         """See `Ledger`."""
         kept = tuple(peak for peak in self.peaks if peak[0] > now_ms - rule.span_ms)
-        return replace(self, peaks=kept)
+        level = None if self.level is None else self._owed(rule, self.level)
+        return replace(self, level=level, peaks=kept)
+
+    @staticmethod
+    def _owed(rule: Rule, level: int) -> int:
+        return max(level, -DEBT * rule.limit * MICRO)
 
     def used(self, rule: Rule, now_ms: int) -> int:
         """See `Ledger`."""
@@ -159,15 +166,15 @@ class Bucket:
         missing = float(wanted - self.level)
         at_ms = self.at_ms + math.ceil(missing * rule.span_ms / (rule.limit * MICRO))
         at_ms = max(now_ms, at_ms)
-        while self._level(rule, at_ms) < wanted:
-            at_ms += 1
+        if self._level(rule, at_ms) < wanted:
+            at_ms += 1  # doubles: less than a ms off
         return at_ms
 
     def add(self, rule: Rule, now_ms: int, at_ms: int, amount: int) -> "Bucket":  # noqa: ARG002
         """See `Ledger`."""
         top = min(self._level(rule, now_ms), self._brim(rule))
         peaks = self._with_peak(rule, now_ms, now_ms, top)
-        return Bucket(top - amount * MICRO, now_ms, peaks, self.late)
+        return Bucket(self._owed(rule, top - amount * MICRO), now_ms, peaks, self.late)
 
     def _recent(self, rule: Rule, now_ms: int) -> tuple[tuple[int, int], ...]:
         """The peaks of the last span: what came before has been refilled since."""
@@ -211,7 +218,7 @@ class Bucket:
             room = self._brim(rule) - self._peak_since(rule, now_ms, taken_ms)
             back = max(0, min(back, room))
             peaks = tuple((ms, top + back if ms > taken_ms else top) for ms, top in peaks)
-        return Bucket(level + back, now_ms, peaks, self.late)
+        return Bucket(self._owed(rule, level + back), now_ms, peaks, self.late)
 
     def restamp(
         self, rule: Rule, now_ms: int, taken_ms: int, sent_ms: int, amount: int
@@ -230,7 +237,8 @@ class Bucket:
         lost = max(0, min(top - brim, most))
         level = min(self._level(rule, now_ms), brim)
         peaks = self._with_peak(rule, now_ms, sent_ms, min(top, brim))
-        return Bucket(level - lost, now_ms, peaks, (since, until, over + lost))
+        left = self._owed(rule, level - lost)
+        return Bucket(left, now_ms, peaks, (since, until, over + lost))
 
     @staticmethod
     def _refill(rule: Rule, span_ms: int) -> int:
