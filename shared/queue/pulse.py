@@ -74,8 +74,10 @@ class Pulse:
         self._header = orjson.dumps({"worker": worker, "lease_ms": settings.lease_ms})
         self._spans = spans(settings)
         self._renewed = self._seen = 0.0
+        self._known = False  # the store knows the worker: there is something to renew
         self._asked = False  # the loop was asked for a sign of life and has not answered
-        self._told = ""  # what was logged of this spell; it is said once
+        self._word = ""  # what the thread came to in this spell
+        self._told = ""  # what was logged of it: each word once
         self._client: redis.Redis | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ended = threading.Event()
@@ -90,6 +92,7 @@ class Pulse:
     def renewed(self, asked: float) -> None:
         """The loop's own call, sent at `asked`, has renewed the lease."""
         self._renewed, self._seen = asked, time.monotonic()
+        self._known = True
 
     async def stop(self) -> None:
         """Ends the thread; one that waits for the store ends by itself a little later."""
@@ -101,7 +104,8 @@ class Pulse:
     def _run(self) -> None:
         while not self._ended.wait(self._spans.pause(time.monotonic(), self._renewed)):
             try:
-                self._look()
+                if self._known:
+                    self._look()
             except Exception:
                 log.exception("pulse_failed", worker=self._worker)
         self._hang_up()
@@ -110,15 +114,16 @@ class Pulse:
         now, renewed = time.monotonic(), self._renewed
         match self._spans.duty(now, renewed, self._seen):
             case Duty.REST:
-                self._told = ""
+                self._word = self._told = ""
                 self._hang_up()
             case Duty.RENEW:
                 self._ask_loop()
-                self._renew(now - renewed)
+                self._renew()
             case Duty.GIVE_UP:
                 self._ask_loop()
-                self._tell("loop_hangs", now - renewed)
                 self._hang_up()
+                self._word = "loop_hangs"
+                self._tell()
 
     def _ask_loop(self) -> None:
         """Has the loop give a sign of life; one question at a time waits there."""
@@ -129,17 +134,19 @@ class Pulse:
             self._loop.call_soon_threadsafe(self._answer)
 
     def _answer(self) -> None:
+        # a line to a log that nobody reads may block: the loop, not the thread that speaks for it
         self._seen = time.monotonic()
         self._asked = False
+        self._tell()
 
-    def _renew(self, late_s: float) -> None:
+    def _renew(self) -> None:
         try:
             kept = self._call()
         except (RedisError, OSError):
             self._hang_up()  # the loop's own calls tell of an outage
             return
         # refused: it was declared dead, and lives again when its own loop says so
-        self._tell("lease_kept_for_busy_loop" if kept else "lease_was_lost", late_s)
+        self._word = "lease_kept_for_busy_loop" if kept else "lease_was_lost"
 
     def _call(self) -> bool:
         self._client = self._client or threaded(self._url)
@@ -150,10 +157,12 @@ class Pulse:
             kept = run("EVAL", source("pulse"), 1, self._prefix, self._header)  # type: ignore[no-untyped-call]
         return bool(kept)
 
-    def _tell(self, event: str, late_s: float) -> None:
-        if event != self._told:
-            self._told = event
-            log.warning(event, worker=self._worker, late_ms=int(late_s * 1000))
+    def _tell(self) -> None:
+        word = self._word
+        if word and word != self._told:
+            self._told = word
+            late_ms = int((time.monotonic() - self._renewed) * 1000)
+            log.warning(word, worker=self._worker, late_ms=late_ms)
 
     def _hang_up(self) -> None:
         client, self._client = self._client, None

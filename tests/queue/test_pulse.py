@@ -45,6 +45,8 @@ async def apart(
         made = Engine(url, ("alpha",), run, EngineSettings(drain_ms=5000, **settings))
         here.call_soon_threadsafe(ready.set_result, (made, asyncio.get_running_loop()))
         await made.serve()
+        # closing a client does not wait for its transport, and this loop ends with us
+        await until(_no_open_transport, "its connections are closed")
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()
@@ -55,6 +57,11 @@ async def apart(
         asyncio.run_coroutine_threadsafe(made.stop(), there)
         await asyncio.to_thread(thread.join, WAIT_S)
         assert not thread.is_alive(), "the engine ends"
+
+
+def _no_open_transport() -> bool:
+    known = [*asyncio.get_running_loop()._transports.values()]  # type: ignore[attr-defined]
+    return all(one._sock is None for one in known)
 
 
 @asynccontextmanager
@@ -161,6 +168,7 @@ async def test_a_loop_that_answers_does_not_hang_however_late_its_own_renewals_a
     calls: list[bool] = []
     async with engine(world.url, Blocker().run, beat_ms=BEAT_MS, hung_after_ms=200) as one:
         pulse_of = one._pulse
+        await until(lambda: pulse_of._known, "the store knows it")
         call = pulse_of._call
         pulse_of._call = lambda: calls.append(call()) or True  # type: ignore[method-assign, func-returns-value]
         pulse_of.renewed = lambda _: None  # type: ignore[method-assign]
