@@ -82,8 +82,8 @@ class Endpoint:
         except Refused as refused:
             await self._refuse(call, refused)
         except StoreError as problem:
-            log.warning("store_unavailable", route=self._path, error=str(problem)[:200])
-            await self._refuse(call, errors.store_unavailable())
+            log.warning(problem.code, route=self._path, error=str(problem)[:200])
+            await self._refuse(call, errors.store_unavailable(problem))
         except Exception as bug:
             log.exception("request_failed", route=self._path, error=type(bug).__name__)
             await self._refuse(call, INTERNAL)

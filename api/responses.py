@@ -125,7 +125,7 @@ async def _stream(
         except (Refused, StoreError) as problem:
             if not call.started:
                 raise
-            refused = problem if isinstance(problem, Refused) else store_unavailable()
+            refused = problem if isinstance(problem, Refused) else store_unavailable(problem)
             held.departure.settled()
             await call.end(_error_line(made, refused))
         finally:
