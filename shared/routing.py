@@ -1,5 +1,6 @@
 """Selection, wired to one catalog snapshot: a route, or a refusal that names the field."""
 
+import math
 import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -86,6 +87,11 @@ class CatalogRouter:
     def served(self) -> int:
         """How many deployments there is a credential for."""
         return len(self._catalog.deployments)
+
+    def tokens(self, deployment: str, counted: int) -> int:
+        """How many tokens of a deployment so many of o200k are."""
+        known = self._catalog.by_id.get(deployment)
+        return counted if known is None else math.ceil(counted * known.token_factor)
 
     def models(self) -> tuple[dict[str, Any], ...]:
         """Every name a request may give as `model`: deployments, families, virtual names."""

@@ -36,7 +36,10 @@ async def test_a_summary_may_wish_for_its_calls_and_a_transcription_may_not(
     answer = await post(store, "/v1/jobs", {**summary, "hedge": "auto"}, hedging=True)
     assert answer.status_code == 202, answer.text
     assert policy_of(store, answer.json()["id"]) == {"hedge": "auto"}
-    heard = {"kind": "transcription", "request": {"model": "whisper", "url": "https://example.com/a"}}
+    heard = {
+        "kind": "transcription",
+        "request": {"model": "whisper", "url": "https://example.com/a"},
+    }
     answer = await post(store, "/v1/jobs", {**heard, "hedge": "auto"}, hedging=True)
     assert answer.json()["error"]["code"] == "hedge_not_allowed"
     assert "a transcription is never made twice" in answer.json()["error"]["message"]

@@ -52,7 +52,9 @@ def test_it_tries_where_files_are_kept_and_leaves_nothing_there(monkeypatch, tmp
     assert findings()["objects"].level == "ok"
     assert not [each for each in (tmp_path / "objects").rglob("*") if each.is_file()]
     monkeypatch.setenv("HEADRACE_OBJECTS_URL", f"file://{tmp_path}/bulk")
-    assert findings()["objects"].says == f"file://{tmp_path}/bulk: one was written, read and removed"
+    assert (
+        findings()["objects"].says == f"file://{tmp_path}/bulk: one was written, read and removed"
+    )
     (tmp_path / "bulk" / "files").rmdir()
     (tmp_path / "bulk" / "files").write_text("in the way")
     said = findings()["objects"]

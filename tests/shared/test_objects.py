@@ -134,6 +134,6 @@ async def test_a_bucket_that_does_not_answer_is_told_in_one_line(monkeypatch):
     }.items():  # fmt: skip
         monkeypatch.setenv(f"AWS_{name}", value)
     bucket = objects.of_settings(Settings(objects_url="s3://b/p"), timedelta(milliseconds=1))
-    with pytest.raises(ObjectStoreError, match="writing a file: .*127.0.0.1:9") as told:
+    with pytest.raises(ObjectStoreError, match=r"writing a file: .*127\.0\.0\.1:9") as told:
         await bucket.put("files/a", parts(b"x"))
     assert "\n" not in str(told.value)
