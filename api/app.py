@@ -168,6 +168,7 @@ def _routes(service: Service) -> list[Route]:
         at("/v1/route/explain", post=explain.explain),
         at("/v1/usage", get=usage.get),
         at("/v1/queues", get=queues.queues),
+        at("/v1/webhook_event_types", get=webhooks.event_types),
         at("/v1/webhook_endpoints", get=webhooks.index, post=webhooks.create),
         at(
             "/v1/webhook_endpoints/{id}",
