@@ -146,6 +146,13 @@ class View:
         for path in where.there:
             self._out.out(str(path))
 
+    def connection(self, text: str) -> None:
+        """The server does not answer, or does again."""
+        if self._json and self._bar is None:
+            self._teller.event("connection", text=text)
+        else:
+            self._tell(text)
+
     def accepted(self, found: dict[str, Any]) -> None:
         """It was handed in, and nobody waits for it here."""
         self._out.out(orjson.dumps(found).decode() if self._json else found["id"])
@@ -155,6 +162,14 @@ class View:
         goes_on = "what was handed in goes on: the same command waits for it"
         nothing = "nothing was handed in: the same command begins again"
         self._err.print(f"interrupted; {goes_on if handed_in else nothing}", soft_wrap=True)
+
+    def kept(self) -> None:
+        """Nobody answers any more, and there is a batch, or what it is made of."""
+        told = "what was handed in is kept: the same command goes on with it"
+        if self._json and self._bar is None:
+            self._teller.event("kept", text=told)
+        else:
+            self._tell(told)
 
     def summary(self, found: dict[str, Any], where: Places) -> None:
         """How it went."""

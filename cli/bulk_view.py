@@ -67,6 +67,13 @@ class BulkView:
         elif text:
             self._tell(text)
 
+    def connection(self, text: str) -> None:
+        """The server does not answer, or does again."""
+        if self._events:
+            self._teller.event("connection", text=text)
+        else:
+            self._tell(text)
+
     @property
     def _events(self) -> bool:
         """Whether a script reads what is told beside the results."""
@@ -186,7 +193,8 @@ class BulkView:
         `reached`: somebody answers, so that what was just being handed in may be there.
         """
         goes_on = any(one.handed_in or (reached and one.asked) for one in self._live.values())
-        rest = "what was handed in goes on" if goes_on else "nothing of the rest was handed in"
+        kept = "goes on" if reached else "is kept, and goes on where the server is"
+        rest = f"what was handed in {kept}" if goes_on else "nothing of the rest was handed in"
         command = shlex.join(["headrace", *sys.argv[1:]])
         done = self._counts.total()
         if self._events:
