@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from cli import codes, show
 from cli.client import Api, find
+from cli.codes import Unreachable
 from cli.prompts import Ask, Options, asks
 from cli.reading import read_job
 from cli.tracker import Tracked, Tracker, unwrap
@@ -74,7 +75,7 @@ async def _submit(
     jobs: list[Ask], url: str | None, *, wait: bool, stream: bool, as_json: bool
 ) -> int:
     view = View(as_json=as_json, bar=len(jobs) > 1 and wait)
-    async with Api(find(url)) as api:
+    async with Api(find(url), told=view.connection) as api:
         tracker = Tracker(api, jobs, changed=view.refresh, ended=view.ended if wait else view.skip)
         view.tracker = tracker
         try:
@@ -84,8 +85,14 @@ async def _submit(
                     return await read_job(api, str(tracker.jobs[0].id))
                 if wait:
                     await tracker.follow()
+        except Unreachable:
+            view.kept()
+            raise
         except BaseExceptionGroup as group:
-            raise unwrap(group) from group
+            cause = unwrap(group)
+            if isinstance(cause, Unreachable):
+                view.kept()
+            raise cause from group
         except (asyncio.CancelledError, KeyboardInterrupt):
             view.interrupted()
             return codes.INTERRUPTED
@@ -138,6 +145,10 @@ class View:
         text = "  ".join(filter(None, words))
         self._bar.update(self._bar.task_ids[0], completed=self.tracker.done, description=text)
 
+    def connection(self, text: str) -> None:
+        """The server does not answer, or does again."""
+        self._err.print(text, soft_wrap=True)
+
     def skip(self, job: Tracked) -> None:
         """A job that was refused, where none is followed."""
         if job.refusal is not None:
@@ -172,8 +183,20 @@ class View:
 
     def interrupted(self) -> None:
         """The jobs go on without us: how to go on with them."""
-        ids = [job.id for job in self.tracker.jobs if job.id and not job.ended]
+        ids = self._going_on()
         self._err.print(f"interrupted; {len(ids)} jobs go on. To go on with them:")
+        self._watchable(ids)
+
+    def kept(self) -> None:
+        """Nobody answers any more: the jobs that were handed in go on once somebody does."""
+        if ids := self._going_on():
+            self._err.print(f"{len(ids)} jobs are kept. To go on with them once it answers:")
+            self._watchable(ids)
+
+    def _going_on(self) -> list[str]:
+        return [job.id for job in self.tracker.jobs if job.id and not job.ended]
+
+    def _watchable(self, ids: list[str]) -> None:
         for job_id in ids[:SHOWN_IDS]:
             self._err.print(f"  headrace jobs watch {job_id}")
         if len(ids) > SHOWN_IDS:
