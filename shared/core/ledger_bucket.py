@@ -14,6 +14,8 @@ from shared.core.ledger import Rule
 MICRO = 1_000_000
 PEAKS = 24
 LOOKS, KEPT_LOOKS, NEAR = 32, 16, 16
+DEBT = 10
+"""Bursts that a bucket owes at most: whatever was said to be used, it is filled again then."""
 
 Peak = tuple[int, int]
 Look = tuple[int, int, int]
@@ -56,7 +58,12 @@ class Bucket:
     def at(self, rule: Rule, now_ms: int) -> "Bucket":
         """See `Ledger`."""
         kept = tuple(peak for peak in self.peaks if peak[0] > now_ms - rule.span_ms)
-        return replace(self, peaks=kept)
+        level = None if self.level is None else self._owed(rule, self.level)
+        return replace(self, level=level, peaks=kept)
+
+    @staticmethod
+    def _owed(rule: Rule, level: int) -> int:
+        return max(level, -DEBT * rule.limit * MICRO)
 
     def used(self, rule: Rule, now_ms: int) -> int:
         """See `Ledger`."""
@@ -76,8 +83,8 @@ class Bucket:
         missing = float(wanted - self.level)
         at_ms = self.at_ms + math.ceil(missing * rule.span_ms / (rule.limit * MICRO))
         at_ms = max(now_ms, at_ms)
-        while self._level(rule, at_ms) < wanted:
-            at_ms += 1
+        if self._level(rule, at_ms) < wanted:
+            at_ms += 1  # doubles: less than a ms off
         return at_ms
 
     def add(self, rule: Rule, now_ms: int, at_ms: int, amount: int) -> "Bucket":  # noqa: ARG002
@@ -85,7 +92,8 @@ class Bucket:
         top, looks = self._cut(rule, now_ms)
         peaks = self._with_peak(rule, now_ms, now_ms, top)
         looks = _with_look(looks, now_ms, top, now_ms - rule.span_ms)
-        return Bucket(top - amount * MICRO, now_ms, peaks, self.late, looks)
+        left = self._owed(rule, top - amount * MICRO)
+        return Bucket(left, now_ms, peaks, self.late, looks)
 
     def _cut(self, rule: Rule, now_ms: int) -> tuple[int, tuple[Look, ...]]:
         """The level, at most the brim, and the looks less what has run over it by now."""
@@ -144,7 +152,7 @@ class Bucket:
             looks = _changed(
                 looks, lambda look: min(look[2] + back, brim) if look[1] > taken_ms else look[2]
             )
-        return Bucket(level + back, now_ms, peaks, self.late, looks)
+        return Bucket(self._owed(rule, level + back), now_ms, peaks, self.late, looks)
 
     def restamp(
         self, rule: Rule, now_ms: int, taken_ms: int, sent_ms: int, amount: int
@@ -175,7 +183,8 @@ class Bucket:
         peaks = self._with_peak(rule, now_ms, sent_ms, min(top + more, brim))
         high = min(then + more, brim)
         looks = _with_look(looks, sent_ms, high, now_ms - rule.span_ms)
-        return Bucket(level - lost, now_ms, peaks, (since, until, over + lost), looks)
+        left = self._owed(rule, level - lost)
+        return Bucket(left, now_ms, peaks, (since, until, over + lost), looks)
 
     @staticmethod
     def _stood(rule: Rule, now_ms: int, at_ms: int, level: int, looks: tuple[Look, ...]) -> int:

@@ -5,7 +5,7 @@ See `shared.core.ledger` for what it promises.
 
 from dataclasses import dataclass, replace
 
-from shared.core.ledger import UNLIMITED, Rule
+from shared.core.ledger import SPOILT, UNLIMITED, Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class FirstUse:
     def at(self, rule: Rule, now_ms: int) -> "FirstUse":
         """See `Ledger`."""
         over = self.open and now_ms >= self.high_ms + rule.span_ms + rule.guard_ms
-        return FirstUse() if over else self
+        return FirstUse() if over or self.amount > SPOILT else self
 
     def used(self, rule: Rule, now_ms: int) -> int:  # noqa: ARG002 - the protocol's shape
         """See `Ledger`."""

@@ -317,3 +317,55 @@ def test_a_long_busy_life_keeps_the_store_small(valkey, kind) -> None:
         size = client.llen(key) if b"quotalog" in key else client.hlen(key)
         assert size <= (1010 if kind[0] is WindowKind.SLIDING else 5)
     client.close()
+
+
+ABSURD = [10**18, 2**53, 10**15, 10**12]
+
+
+def settled(figure: int) -> list[dict[str, Any]]:
+    return [
+        step("take", 0, 5),
+        step("settle", 10, START, 5, figure),
+        step("look", 20),
+        step("observe", 30, figure),
+        step("restamp", 40, START, START + 35, figure),
+        step("look", 200_000),
+        step("take", 200_010, 1),
+    ]
+
+
+@pytest.mark.parametrize("figure", ABSURD)
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_figure_shuts_a_window_for_longer_than_ten_spans(valkey, kind, figure) -> None:
+    client = Redis.from_url(valkey.url, socket_timeout=30)
+    window, ops = Window("w", Dimension.REQUESTS, 10, 10_000, *kind), settled(figure)
+    agree(client, (window, ops))
+    last = in_python(window, ops)[-1]
+    assert last[0] - ops[-1]["now"] <= 2 * window.span_ms
+    client.close()
+
+
+POISON = {
+    WindowKind.BUCKET: {"v": str(-(10**24)), "u": str(START)},
+    WindowKind.SLIDING: {"t": str(10**18), str(START // 10): str(10**18)},
+    WindowKind.FIXED: {"n": str(10**18), "s": str(START), "h": str(START), "z": str(START)},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_spoilt_ledger_heals_when_it_is_read(valkey, kind) -> None:
+    client = Redis.from_url(valkey.url, socket_timeout=30)
+    window = Window("w", Dimension.REQUESTS, 10, 10_000, *kind)
+    spec = quota.window_spec(window, str(next(NAMES)), None, START, TokenCount.INPUT, 1.0)
+    fields = dict(POISON[window.kind])
+    if window.kind is WindowKind.FIXED and window.anchor != "first_use":
+        fields = {str(quota.window_rule(window, START).bounds(START)[0]): str(10**18)}
+    client.hset("{hr}:quota:" + spec["k"], mapping=fields)
+    if window.kind is WindowKind.SLIDING:
+        client.rpush("{hr}:quotalog:" + spec["k"], START // 10)
+    ops = [step("look", 10), step("take", 20, 1), step("look", 30)]
+    answer = client.eval(script(), 1, "{hr}:", orjson.dumps({"w": spec, "ops": ops}))
+    first, *_, last = ([int(x) for x in row] for row in orjson.loads(answer))
+    assert first[0] <= START + 11 * window.span_ms
+    assert last[2] <= 11 * 10  # what is said to be used
+    client.close()

@@ -20,7 +20,9 @@
 --              late "ms,ms,over" the stretch that calls were late in, what ran over the brim in it;
 --              looks "n;ms:width:level,..." highest levels of n stretches, less what ran over since, oldest first
 -- quotalog:<k> list  sliding: grains in order, oldest first
--- Both vanish when idle for two spans. Amounts are integers: up to 2^53, buckets up to 9e9.
+-- Both vanish when idle for two spans. Amounts are integers: up to 1e12 at once, buckets up to 9e9.
+-- No figure that somebody told can spoil a ledger: a bucket owes ten bursts at most, whatever is
+-- taken or stored, and a count above SPOILT, which nobody can have taken, begins anew.
 --
 -- Guard: a call counted at t reaches the provider in [t, t + g]. A lateness above g is restamped.
 --   Q.amount(w, need)                 units that need {i o m a n} takes
@@ -40,6 +42,7 @@ local Q = { UNLIMITED = 9007199254740991 }
 do
   local floor, ceil, max, min
   local BATCH, MICRO, PEAKS, LOOKS, KEPT_LOOKS, NEAR = 128, 1000000, 24, 32, 16, 16
+  local MOST, SPOILT, DEBT = 1e12, 1e15, 10
   local build, built = {}, {}  -- a kind's functions exist only where its windows are met
   local read  -- what this script has read: key -> state at NOW, kept true by every write below
   fresh[#fresh + 1] = function()  -- a library finds no `math` while it is loaded
@@ -49,6 +52,7 @@ do
   local function int(n) return string.format('%.0f', n + 0) end
   local function key(w) return P .. 'quota:' .. w.k end
   local function log(w) return P .. 'quotalog:' .. w.k end
+  local function within(n) return n >= 0 and min(n, MOST) or 0 end  -- NaN is none
   local function live(w, name) call('PEXPIRE', name, int(2 * w.s + 60000)) end
 
   -- Sliding: at most l in any span. A grain counts until its end + s + g.
@@ -97,7 +101,12 @@ do
       return n
     end
 
-    function S.load(w) return { n = forget(w) } end
+    function S.load(w)
+      local n = forget(w)
+      if n <= SPOILT then return { n = n } end
+      call('DEL', key(w), log(w))
+      return { n = 0 }
+    end
     function S.used(w, st) return st.n end
     function S.free(w, st) return w.l - st.n end
 
@@ -108,7 +117,7 @@ do
       return b and out_at(w, b) or S.reset(w)
     end
 
-    -- Puts a grain that came late into its place in the list.
+    -- Puts a grain that came late into its place in the list: steps of it, and it holds 2000 at most.
     local function insert(w, b)
       local i = -1
       while true do
@@ -180,7 +189,12 @@ do
 
     function F.load(w)
       local start, stop = bounds(w, NOW)
-      return { start = start, stop = stop, n = counted(w, start) }
+      local n = counted(w, start)
+      if n > SPOILT then
+        call('HDEL', key(w), int(start))
+        n = 0
+      end
+      return { start = start, stop = stop, n = n }
     end
     function F.used(w, st) return st.n end
     function F.quiet(w, st) return NOW < st.start + w.g or NOW >= st.stop - w.g end
@@ -247,7 +261,7 @@ do
       local h = call('HMGET', key(w), 'n', 's', 'h', 'z', 'f')
       local st = { n = tonumber(h[1] or 0), lo = tonumber(h[2] or 0), hi = tonumber(h[3] or 0),
         last = tonumber(h[4] or 0), sure = h[5] == '1' }
-      st.open = h[1] and NOW < st.hi + w.s + w.g or false
+      st.open = h[1] and NOW < st.hi + w.s + w.g and st.n <= SPOILT or false
       if not st.open then st.n = 0 end
       return st
     end
@@ -322,9 +336,10 @@ do
       if not st.v then return w.l * MICRO end
       return min(w.l * MICRO, st.v + floor(max(0, at - st.u) * w.l * MICRO / w.s))
     end
+    local function owed(w, v) return max(v, -DEBT * w.l * MICRO) end
     function B.load(w)
       local h = call('HMGET', key(w), 'v', 'u', 'p', 'late', 'looks')
-      local st = { v = h[1] and tonumber(h[1]), u = tonumber(h[2] or NOW), peaks = {} }
+      local st = { v = h[1] and owed(w, tonumber(h[1])), u = tonumber(h[2] or NOW), peaks = {} }
       local since, till, over = string.match(h[4] or '0,0,0', '^(%d+),(%d+),(%d+)$')
       st.since, st.till, st.over = tonumber(since), tonumber(till), tonumber(over)
       for at, top in string.gmatch(h[3] or '', '(%d+):(-?%d+)') do
@@ -425,6 +440,7 @@ do
       return max(high - floor((next_at - at) * w.l * MICRO / w.s), -w.l * MICRO)
     end
     local function keep_level(w, st, v)
+      v = owed(w, v)
       st.v, st.u = v, NOW
       local p = {}
       for i, peak in ipairs(st.peaks) do p[i] = int(peak[1]) .. ':' .. int(peak[2]) end
@@ -462,7 +478,7 @@ do
     local function full_at(w, st, wanted)
       if not st.v then return NOW end
       local at = max(NOW, st.u + ceil((wanted - st.v) * w.s / (w.l * MICRO)))
-      while level(w, st, at) < wanted do at = at + 1 end
+      if level(w, st, at) < wanted then at = at + 1 end  -- doubles: less than a ms off
       return at
     end
     function B.earliest(w, st, need) return full_at(w, st, need * MICRO) end
@@ -579,15 +595,17 @@ do
   function Q.free(w) return max(0, kind(w).free(w, state(w))) end
 
   function Q.take(w, amount)
+    amount = within(amount)
     if amount > 0 then kind(w).add(w, state(w), NOW, amount) end
   end
 
   function Q.settle(w, taken, reserved, actual)
+    reserved, actual = within(reserved), within(actual)
     if actual ~= reserved then kind(w).settle(w, state(w), taken, actual - reserved, actual) end
   end
 
   function Q.restamp(w, taken, sent, amount)
-    sent = min(sent, NOW)
+    sent, amount = min(sent, NOW), within(amount)
     if amount > 0 and sent > taken then kind(w).restamp(w, state(w), taken, sent, amount) end
   end
 
@@ -597,7 +615,7 @@ do
   end
 
   function Q.observe(w, used)
-    local more = used - kind(w).used(w, state(w))
+    local more = within(used) - kind(w).used(w, state(w))
     if more > 0 then kind(w).add(w, state(w), NOW, more) end
   end
 
