@@ -13,7 +13,7 @@ from shared.core.ledger import Rule
 
 MICRO = 1_000_000
 PEAKS = 24
-LOOKS, KEPT_LOOKS = 32, 16
+LOOKS, KEPT_LOOKS, NEAR = 32, 16, 16
 DEBT = 10
 """Bursts that a bucket owes at most: whatever was said to be used, it is filled again then."""
 
@@ -102,10 +102,10 @@ class Bucket:
             return brim, self.looks
         refill = math.floor(float(max(0, now_ms - self.at_ms)) * rule.limit * MICRO / rule.span_ms)
         over = min(max(0, self.level + refill - brim), most)
-        looks = (
-            _changed(self.looks, lambda look: max(look[2] - over, -most)) if over else self.looks
-        )
-        return min(self.level + refill, brim), looks
+        if not over:
+            return self.level + refill, self.looks
+        looks = _changed(self.looks, lambda look: max(look[2] - over, -most))
+        return brim, _without_low(looks, brim - NEAR * MICRO)
 
     def _recent(self, rule: Rule, now_ms: int) -> tuple[tuple[int, int], ...]:
         """The peaks of the last span: what came before has been refilled since."""
@@ -214,6 +214,15 @@ def _between(look: Look, taken_ms: int, sent_ms: int) -> bool:
 
 def _changed(looks: tuple[Look, ...], to: Callable[[Look], int]) -> tuple[Look, ...]:
     return tuple((look[0], look[1], to(look)) for look in looks)
+
+
+def _without_low(looks: tuple[Look, ...], level: int) -> tuple[Look, ...]:
+    """Neighbours below a level as one: nothing soon makes them run over."""
+    kept: list[Look] = []
+    for look in looks:
+        low = bool(kept) and kept[-1][2] < level and look[2] < level
+        kept.append(_both(kept.pop(), look) if low else look)
+    return tuple(kept)
 
 
 def _with_look(looks: tuple[Look, ...], at_ms: int, level: int, old_ms: int) -> tuple[Look, ...]:

@@ -41,8 +41,8 @@
 local Q = { UNLIMITED = 9007199254740991 }
 do
   local floor, ceil, max, min
-  local BATCH, MICRO, PEAKS, LOOKS, KEPT_LOOKS = 128, 1000000, 24, 32, 16
-    local MOST, SPOILT, DEBT = 1e12, 1e15, 10
+  local BATCH, MICRO, PEAKS, LOOKS, KEPT_LOOKS, NEAR = 128, 1000000, 24, 32, 16, 16
+  local MOST, SPOILT, DEBT = 1e12, 1e15, 10
   local build, built = {}, {}  -- a kind's functions exist only where its windows are met
   local read  -- what this script has read: key -> state at NOW, kept true by every write below
   fresh[#fresh + 1] = function()  -- a library finds no `math` while it is loaded
@@ -354,8 +354,8 @@ do
     local function looks_of(st)
       if not st.looks then
         st.looks = {}
-        for at, wide, high in string.gmatch(st.text, '(%d+):(%d+):(-?%d+)') do
-          st.looks[#st.looks + 1] = { tonumber(at), tonumber(at) + tonumber(wide), tonumber(high) }
+        for text, at, wide, high in string.gmatch(st.text, '((%d+):(%d+):(-?%d+))') do
+          st.looks[#st.looks + 1] = { tonumber(at), tonumber(at) + tonumber(wide), tonumber(high), text }
         end
       end
       return st.looks
@@ -364,17 +364,18 @@ do
     local function text_of(st)
       if st.looks then
         local parts = {}
-        for i, look in ipairs(st.looks) do parts[i] = look_text(look[1], look[2], look[3]) end
+        for i, look in ipairs(st.looks) do parts[i] = look[4] or look_text(look[1], look[2], look[3]) end
         st.n, st.text = #parts, table.concat(parts, ',')
       end
       return int(st.n) .. ';' .. st.text
     end
+    local function set(look, high)
+      if high ~= look[3] then look[3], look[4] = high, nil end
+    end
+    local function widen(look, other) look[2], look[3], look[4] = other[2], max(look[3], other[3]), nil end
     -- Neighbours as one, with the level of the higher: what is older than a span first, then the most alike.
     local function fewer(w, looks)
-      local function join(i)
-        looks[i][2], looks[i][3] = looks[i + 1][2], max(looks[i][3], looks[i + 1][3])
-        table.remove(looks, i + 1)
-      end
+      local function join(i) widen(looks[i], table.remove(looks, i + 1)) end
       while looks[2] and looks[2][2] <= NOW - w.s do join(1) end
       while #looks > KEPT_LOOKS do
         local alike, least = 1, math.huge
@@ -399,20 +400,31 @@ do
       local i = #looks
       while looks[i] and looks[i][1] > at do i = i - 1 end
       if looks[i] and at <= looks[i][2] then
-        looks[i][3] = max(looks[i][3], high)
+        set(looks[i], max(looks[i][3], high))
       else
         table.insert(looks, i + 1, { at, at, high })
         if #looks > LOOKS then fewer(w, looks) end
       end
     end
-    -- The level, at most full, and the looks less what has run over by now.
+    -- The level, at most full, and the looks less what has run over by now; neighbours that nothing soon
+    -- makes run over are one.
     local function cut(w, st)
       if not st.v then return full(w) end
       local most = w.l * MICRO
       local raised = st.v + floor(max(0, NOW - st.u) * w.l * MICRO / w.s)
       local over = min(max(0, raised - full(w)), most)
       if over > 0 then
-        for _, look in ipairs(looks_of(st)) do look[3] = max(look[3] - over, -most) end
+        local kept, low = {}, full(w) - NEAR * MICRO
+        for _, look in ipairs(looks_of(st)) do
+          set(look, max(look[3] - over, -most))
+          local before = kept[#kept]
+          if before and before[3] < low and look[3] < low then
+            widen(before, look)
+          else
+            kept[#kept + 1] = look
+          end
+        end
+        st.looks = kept
       end
       return min(raised, full(w))
     end
@@ -488,7 +500,7 @@ do
           if peak[1] > taken then peak[2] = peak[2] + back end
         end
         for _, look in ipairs(back > 0 and looks_of(st) or {}) do
-          if look[2] > taken then look[3] = min(look[3] + back, full(w)) end
+          if look[2] > taken then set(look, min(look[3] + back, full(w))) end
         end
       end
       keep_level(w, st, now + back)
@@ -511,7 +523,7 @@ do
       local lost = max(0, min(top + amount * MICRO - brim, most))
       local more = amount * MICRO - lost
       for i, look in ipairs(looks_of(st)) do
-        look[3] = between[i] and min(look[3] + more, brim) or max(look[3] - lost, -w.l * MICRO)
+        set(look, between[i] and min(look[3] + more, brim) or max(look[3] - lost, -w.l * MICRO))
       end
       st.over = st.over + lost
       note_peak(w, st, sent, min(top + more, brim))
