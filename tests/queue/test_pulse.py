@@ -46,7 +46,7 @@ async def apart(
         here.call_soon_threadsafe(ready.set_result, (made, asyncio.get_running_loop()))
         await made.serve()
         # closing a client does not wait for its transport, and this loop ends with us
-        await until(_no_open_transport, "its connections are closed")
+        await until(_all_cut, "its connections are closed")
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()
@@ -59,9 +59,13 @@ async def apart(
         assert not thread.is_alive(), "the engine ends"
 
 
-def _no_open_transport() -> bool:
+def _all_cut() -> bool:
+    """Cuts what is still open on this loop; whether nothing is."""
     known = [*asyncio.get_running_loop()._transports.values()]  # type: ignore[attr-defined]
-    return all(one._sock is None for one in known)
+    still = [one for one in known if one._sock is not None]
+    for one in still:
+        one.abort()
+    return not still
 
 
 @asynccontextmanager
