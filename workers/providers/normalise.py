@@ -291,7 +291,7 @@ def _absurd(reported: Mapping[str, Any]) -> str | None:
     """The first count of a usage that no call can have taken."""
     counts = [(name, reported.get(name)) for name in _COUNTS]
     counts += [(name, _get(reported.get(part), name)) for part, name in _DETAILS]
-    return next((name for name, found in counts if _number(found) and not _sane(found)), None)
+    return next((name for name, found in counts if _number(found) and found > MOST_TOKENS), None)
 
 
 def usage_of(reported: Mapping[str, Any]) -> Usage:
@@ -342,14 +342,10 @@ def _get(value: Any, name: str) -> Any:
 def _tokens(value: Any, *names: str) -> int | None:
     for name in names:
         found = _get(value, name)
-        if _number(found) and found >= 0 and _sane(found):
+        if _number(found) and 0 <= found <= MOST_TOKENS:  # NaN is not
             return int(found)
     return None
 
 
 def _number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _sane(count: float) -> bool:
-    return count <= MOST_TOKENS  # NaN is not
