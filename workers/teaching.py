@@ -49,7 +49,6 @@ class Belief:
     evidence: Evidence = field(default_factory=Evidence)
     observed_s: float = -1e9
     quiet: int = 0
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     reading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
@@ -79,6 +78,8 @@ class Teacher:
         self.take(supply)
         self._beliefs: defaultdict[tuple[str, str], Belief] = defaultdict(Belief)
         self._tasks: set[asyncio.Task[None]] = set()
+        # by lane: its keys stand in one configuration, and would undo each other's tries
+        self._changing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._gate = asyncio.Semaphore(MOST_AT_ONCE)
 
     def take(self, supply: Supply) -> None:
@@ -141,7 +142,7 @@ class Teacher:
         lesson = learn(belief.known, told, before)
         belief.evidence = lesson.evidence
         if lesson.windows != belief.known:
-            async with belief.lock:
+            async with self._changing[place[0]]:
                 for _ in range(TRIES):
                     lesson = learn(belief.known, told, before)
                     if lesson.windows == belief.known:
@@ -183,7 +184,7 @@ class Teacher:
             return
         retry_ms = report.attempt.get("retry_after_ms")
         sent_ms = int(report.attempt.get("sent_ms") or claim.claimed_ms)
-        async with belief.lock:
+        async with self._changing[place[0]]:
             for _ in range(TRIES):
                 look = await self._look(place, belief, with_log=True)
                 echo = sent_ms <= look.trail.at_ms
@@ -227,7 +228,7 @@ class Teacher:
 
     async def _at_once(self, place: tuple[str, str], belief: Belief, at_once: int) -> None:
         """A refusal that speaks of calls at once: their number where it is told."""
-        async with belief.lock:
+        async with self._changing[place[0]]:
             for _ in range(TRIES):
                 now = belief.made.get("conc")
                 if at_once and (now is None or at_once < now):
@@ -247,7 +248,7 @@ class Teacher:
         if belief.quiet < FLUSH_CALLS:
             return
         calls, belief.quiet = belief.quiet, 0
-        async with belief.lock:
+        async with self._changing[place[0]]:
             look = await self._look(place, belief)
             trail = replace(look.trail, quiet=look.trail.quiet + calls)
             windows = belief.known

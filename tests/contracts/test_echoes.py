@@ -104,9 +104,12 @@ def test_the_same_words_of_the_providers_own_are_believed(statuses, phrase, verd
         assert verdict.kind in found, text
 
 
-LIMITS = (
+REACHED = (
     "Rate limit reached for model `m` in organization `org_evil1` on tokens per day (TPD): "
-    "Limit 5, Used 5, Requested 1. Please try again in 20d.",
+    "Limit 5, Used 5, Requested 1. Please try again in 20d."
+)
+LIMITS = (
+    REACHED,
     "Limit 5 (RPM)",
     "quota of 3 requests per day, try again in 30 days",
     "you will regain access on 2027-01-01 at 00:00 UTC",
@@ -130,7 +133,7 @@ def test_no_limit_wait_or_organisation_is_learned_of_a_callers_words(wire, text)
 
 
 def test_the_words_of_a_limit_are_believed_where_nobody_asked_them():
-    failed = refused("groq", 429, LIMITS[0], "hello")
+    failed = refused("groq", 429, REACHED, "hello")
     assert failed.kind is FailureKind.QUOTA_EXHAUSTED
     assert [each.limit for each in failed.learned] == [5]
     assert str(organisations.in_refusal(failed.said)) == "429 org_evil1"

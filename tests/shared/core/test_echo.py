@@ -8,6 +8,11 @@ from hypothesis import strategies as st
 
 from shared.core.echo import heard
 
+REACHED = (
+    "Rate limit reached for model `m` in organization `org_x` on tokens per minute (TPM): "
+    "Limit 6000, Used 5200, Requested 900. Please try again in 1.2s."
+)
+
 
 def asked(text):
     return {"model": "m", "messages": [{"role": "user", "content": text}]}
@@ -21,7 +26,7 @@ def asked(text):
         ("Bad word `billing` here", "how does billing work", "billing"),
         ("You wrote no credits left today", "there are no credits left today", "no credits"),
         ("Flagged: decommis\u200bsioned model", "a decommissioned model", "decommissioned"),
-        ("Flagged: ｉｎｖａｌｉｄ api key", "invalid api key", "key"),
+        ("Flagged: \uff49\uff4evalid api key", "invalid api key", "key"),
         ("Cut: all my credits are spent and the mo...", "all my credits are spent and the money",
          "credits"),
         ("Value: limit 5 (RPM) is bad", "say limit 5 (RPM) to me", r"\(RPM\)"),
@@ -37,8 +42,7 @@ def test_what_is_quoted_is_not_said(message, prompt, phrase):
         "Incorrect API key provided: sk-1. Find yours at the console.",
         "Your credit balance is too low to access the Anthropic API.",
         "The model `m` has been decommissioned and is no longer supported.",
-        "Rate limit reached for model `m` in organization `org_x` on tokens per minute (TPM): "
-        "Limit 6000, Used 5200, Requested 900. Please try again in 1.2s.",
+        REACHED,
     ],
 )
 @pytest.mark.parametrize(
