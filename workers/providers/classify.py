@@ -122,6 +122,7 @@ def _limit(
     return replace(
         failed,
         kind=kind,
+        uncertain=False,
         scope="credential" if window == "tokens_per_month" else failed.scope,
         window=window,
         limit=violated.limit if violated else None,
