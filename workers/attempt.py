@@ -30,6 +30,7 @@ from workers.transport import Timeouts, Transport
 
 _TIMEOUTS = Timeouts()
 _WITH_ONE_LEFT = 2
+_TOO_MANY = 429
 _OWN_KINDS = (Kind.EMBEDDING, Kind.TRANSCRIPTION)
 
 Emit = Callable[[str, bytes], Awaitable[None]]
@@ -289,8 +290,15 @@ async def _sent(
     line = calling.Line(ctx.transport, policy.timeouts, ctx.now_ms, sent, tell, answered)
     outcome = await calling.exchange(adapter, call, request, line)
     if isinstance(outcome, Failed) and progress.organisation is None:
-        progress.organisation = _named(organisations.in_refusal(outcome.message))
+        progress.organisation = _named(_in_limit(outcome))
     return outcome
+
+
+def _in_limit(failed: Failed) -> organisations.Told | None:
+    """The organisation that the text of a met limit names; no other refusal is asked."""
+    limit = failed.kind in (FailureKind.RATE_LIMITED, FailureKind.QUOTA_EXHAUSTED)
+    there = limit and failed.status == _TOO_MANY
+    return organisations.in_refusal(failed.said) if there else None
 
 
 def _named(told: organisations.Told | None) -> str | None:

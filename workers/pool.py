@@ -42,7 +42,7 @@ from workers.sandbox import Sandbox
 from workers.sounds import Sounds
 from workers.summaries.step import Summaries
 from workers.summaries.wiring import summaries_of
-from workers.teaching import Teacher
+from workers.teaching import MOST_AT_ONCE, Teacher
 from workers.transcribing.step import QUEUE as TRANSCRIPTIONS
 from workers.transcribing.step import Transcriptions
 from workers.transcribing.wiring import transcriptions_of
@@ -52,6 +52,7 @@ from workers.webhooks import Teller
 logger = structlog.get_logger(__name__)
 
 GC_ALLOCATIONS = 10_000
+LESSON_CONNECTIONS = MOST_AT_ONCE + 1 + connect.MOST_KEPT  # of them all, the notes', kept idle
 BLAMED_ON_DEPLOYMENT = frozenset(
     kind.value for kind in FailureKind if TABLE[kind].blame in (Blame.DEPLOYMENT, Blame.PROVIDER)
 )
@@ -101,11 +102,13 @@ class Pool:
     async def set_up(self, broker: EventBroker) -> Callable[[], Awaitable[None]]:
         """Opens connections; publishes the lanes where no scheduler has done so yet."""
         client, listener = connect.commands(broker.url), connect.pubsub(broker.url)
+        # connections of their own: what is learned waits for no job, and takes from none
+        lessons = connect.commands(broker.url, max_connections=LESSON_CONNECTIONS)
         self._jobs = Jobs(client, client, broker.prefix)
         self._tables = Tables(client, broker.prefix)
-        self._notes = Notes(self._tables)
+        self._notes = Notes(Tables(lessons, broker.prefix))
         self._transport = Transport(max_reply_bytes=self.settings.max_response_bytes)
-        self._teacher = Teacher(Scripts(client, broker.prefix), self.supply)
+        self._teacher = Teacher(Scripts(lessons, broker.prefix), self.supply)
         self._teller = Teller(
             Hooks(client, broker.prefix),
             self._transport,
@@ -137,6 +140,7 @@ class Pool:
             if self._transport:
                 await self._transport.aclose()
             await client.aclose()
+            await lessons.aclose()
             await listener.aclose()
 
         return close

@@ -181,6 +181,7 @@ def report(
         "organisation": progress.organisation,
     }
     if isinstance(outcome, Failed):
+        common["said"], common["marks"] = outcome.said, outcome.marks
         common["reason"] = f"{outcome.kind}:{outcome.window}" if outcome.window else outcome.kind
         common["blame_provider"] = TABLE[outcome.kind].blame is Blame.PROVIDER
         common["own_fault"] = TABLE[outcome.kind].blame is Blame.JOB
@@ -306,5 +307,6 @@ def hedged(
 def redacted(outcome: Outcome, secret: str | None) -> Outcome:
     """The outcome with no secret in what it says."""
     if isinstance(outcome, Failed):
-        return replace(outcome, message=redact(outcome.message, secret))
+        said = redact(outcome.said, secret)
+        return replace(outcome, message=redact(outcome.message, secret), said=said)
     return outcome

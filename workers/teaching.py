@@ -35,6 +35,7 @@ FLUSH_CALLS = 25
 TRIES = 3
 STRAY_SPANS = 5
 STRAY_MS = 60_000
+MOST_AT_ONCE = 4  # calls to the store; the others wait here, and need no connection meanwhile
 
 
 @dataclass(slots=True)
@@ -48,7 +49,7 @@ class Belief:
     evidence: Evidence = field(default_factory=Evidence)
     observed_s: float = -1e9
     quiet: int = 0
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    reading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def unproven(self) -> bool:
@@ -77,6 +78,9 @@ class Teacher:
         self.take(supply)
         self._beliefs: defaultdict[tuple[str, str], Belief] = defaultdict(Belief)
         self._tasks: set[asyncio.Task[None]] = set()
+        # by lane: its keys stand in one configuration, and would undo each other's tries
+        self._changing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._gate = asyncio.Semaphore(MOST_AT_ONCE)
 
     def take(self, supply: Supply) -> None:
         """From now on specs are made of this supply."""
@@ -99,8 +103,10 @@ class Teacher:
         place = (claim.lane, claim.credential)
         belief = self._beliefs[place]
         try:
-            if time.monotonic() - belief.read_s > BELIEF_S:
-                await self._read(place, belief)
+            if _old(belief):
+                async with belief.reading:
+                    if _old(belief):  # a burst of answers reads it once
+                        await self._read(place, belief)
             if report.learned:
                 sent_ms = int(report.attempt.get("sent_ms") or claim.claimed_ms)
                 await self._told(place, belief, tuple(report.learned), sent_ms)
@@ -113,7 +119,8 @@ class Teacher:
 
     async def _read(self, place: tuple[str, str], belief: Belief) -> None:
         prefix = self._scripts.prefix
-        text = await self._scripts.client.hget(f"{prefix}cfg", place[0])
+        async with self._gate:
+            text = await self._scripts.client.hget(f"{prefix}cfg", place[0])
         self._believe(place, belief, text.decode() if isinstance(text, bytes) else "")
 
     @staticmethod
@@ -135,7 +142,7 @@ class Teacher:
         lesson = learn(belief.known, told, before)
         belief.evidence = lesson.evidence
         if lesson.windows != belief.known:
-            async with belief.lock:
+            async with self._changing[place[0]]:
                 for _ in range(TRIES):
                     lesson = learn(belief.known, told, before)
                     if lesson.windows == belief.known:
@@ -171,13 +178,13 @@ class Teacher:
     async def _refused(
         self, place: tuple[str, str], belief: Belief, claim: Claim, report: Report
     ) -> None:
-        at_once = concurrency_told(str(report.attempt.get("message") or ""))
+        at_once = concurrency_told(report.said)
         if at_once is not None:
             await self._at_once(place, belief, at_once)
             return
         retry_ms = report.attempt.get("retry_after_ms")
         sent_ms = int(report.attempt.get("sent_ms") or claim.claimed_ms)
-        async with belief.lock:
+        async with self._changing[place[0]]:
             for _ in range(TRIES):
                 look = await self._look(place, belief, with_log=True)
                 echo = sent_ms <= look.trail.at_ms
@@ -221,7 +228,7 @@ class Teacher:
 
     async def _at_once(self, place: tuple[str, str], belief: Belief, at_once: int) -> None:
         """A refusal that speaks of calls at once: their number where it is told."""
-        async with belief.lock:
+        async with self._changing[place[0]]:
             for _ in range(TRIES):
                 now = belief.made.get("conc")
                 if at_once and (now is None or at_once < now):
@@ -241,7 +248,7 @@ class Teacher:
         if belief.quiet < FLUSH_CALLS:
             return
         calls, belief.quiet = belief.quiet, 0
-        async with belief.lock:
+        async with self._changing[place[0]]:
             look = await self._look(place, belief)
             trail = replace(look.trail, quiet=look.trail.quiet + calls)
             windows = belief.known
@@ -256,7 +263,8 @@ class Teacher:
     # -- the store
 
     async def _call(self, place: tuple[str, str], ask: Mapping[str, Any]) -> Any:
-        return await self._scripts("teach", {"lane": place[0], "cred": place[1], **ask})
+        async with self._gate:
+            return await self._scripts("teach", {"lane": place[0], "cred": place[1], **ask})
 
     async def _look(
         self, place: tuple[str, str], belief: Belief, *, with_log: bool = False
@@ -340,6 +348,10 @@ class Teacher:
     def _spec(self, place: tuple[str, str], known: Known) -> dict[str, Any]:
         deployment = self._catalog.by_id[lane_deployment(place[0])]
         return learned.spec_of(known, deployment, self._refs[place[1]], 0)
+
+
+def _old(belief: Belief) -> bool:
+    return time.monotonic() - belief.read_s > BELIEF_S
 
 
 def _in_place(

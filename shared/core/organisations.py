@@ -10,8 +10,11 @@ from dataclasses import dataclass
 
 _HEADERS = ("openai-organization", "anthropic-organization-id")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{2,127}")
-_IN_TEXT = re.compile(r"\bin organi[sz]ation `?(org[_-][A-Za-z0-9_-]{3,124})")
-_SEARCHED_CHARS = 1_000
+# As Groq and OpenAI begin it: what a caller wrote stands nowhere before or in it.
+_IN_TEXT = re.compile(
+    r"Rate limit reached for (?:model )?(?:`[^`]{1,200}`|[^\s`]{1,200}) in organization"
+    r" `?(org[_-][A-Za-z0-9_-]{3,124})`? (?:service tier `|on )"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +45,8 @@ def in_headers(headers: Mapping[str, str]) -> Told | None:
 
 
 def in_refusal(message: str) -> Told | None:
-    """The organisation that the text of a refusal names, as Groq's does."""
-    found = _IN_TEXT.search(message[:_SEARCHED_CHARS])
+    """The organisation that a met limit's text names in its provider's own form, as Groq's does."""
+    found = _IN_TEXT.match(message)
     return Told(found[1], "429") if found else None
 
 

@@ -158,7 +158,9 @@ class Failed:
     `sent`: the request may have reached the provider. `uncertain`: the work may have been done (and
     billed) though no usable answer came. `retry_after_ms` is what the provider stated. `scope` is
     whom a rest is for, as in `Cooldown`; `dead` where no rest heals it. `window` and `limit` name
-    the violated quota window. `param` and `code` are the provider's own.
+    the violated quota window. `param` and `code` are the provider's own. `said` is what of the
+    message is the provider's and no piece of the request, `marks` its machine-readable words: only
+    from these is anything learned of keys.
     """
 
     kind: FailureKind
@@ -174,6 +176,8 @@ class Failed:
     sent: bool = True
     uncertain: bool = False
     learned: tuple[Learned, ...] = ()
+    said: str = ""
+    marks: tuple[str, ...] = ()
 
 
 Outcome = Succeeded | Failed

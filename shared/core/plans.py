@@ -7,11 +7,11 @@ from shared.core.candidates import FREE_PLANS
 from shared.core.model import Deployment, Limits
 from shared.core.outcome import Learned
 
-_FREE_TIER = re.compile(r"free[_ -]?tier|\btrial key\b|\bfree plan\b", re.IGNORECASE)
+_FREE_TIER = re.compile(r"free[_ -]?tier", re.IGNORECASE)
 _PAID_TIER = re.compile(r"paid[_ -]?tier", re.IGNORECASE)
-_BILLING = re.compile(r"\bbilling\b|payment required|upgrade (?:to|your) ", re.IGNORECASE)
 _SEARCHED_CHARS = 2_000
-_LIMITED, _UNPAID = 429, (402, 403)
+_LIMITED = 429
+_FREE_SAID_BY = (402, 429)
 FREE = "free"
 
 
@@ -28,22 +28,27 @@ def detected(deployment: Deployment, told: Iterable[Learned]) -> str | None:
     return fitting[0] if len(fitting) == 1 else None
 
 
-def refused(deployment: Deployment, status: int | None, text: str) -> str | None:
+def refused(
+    deployment: Deployment, status: int | None, marks: Iterable[str], said: str, *, settled: bool
+) -> str | None:
     """The plan that a refusal tells of; None where it tells of none, or the provider has no such.
 
-    A limit may name its tier (Gemini's metrics, Cohere's trial keys). Who is asked for billing is
-    on no paid plan. Facts 3, 6 and 7.
+    `marks` are its machine-readable words, `said` its text without what the request says too. A
+    limit may name its tier (facts 3 and 7). A text is believed only where nothing is known of the
+    key (`settled`), and never that a key costs nothing: a caller's words may be in it. Nor is an
+    account without credit a free one: it may have some again tomorrow.
     """
-    text = text[:_SEARCHED_CHARS]
     names = [name for name, _ in deployment.plans]
     if FREE not in names:
         return None
     paid = [name for name in names if name not in FREE_PLANS]
-    if status == _LIMITED and _FREE_TIER.search(text):
+    words = " ".join(marks)
+    if status in _FREE_SAID_BY and _FREE_TIER.search(words):
         return FREE
-    if status == _LIMITED and _PAID_TIER.search(text):
-        return paid[0] if len(paid) == 1 else None
-    return FREE if status in _UNPAID and _BILLING.search(text) else None
+    if status != _LIMITED or len(paid) != 1:
+        return None
+    told = _PAID_TIER.search(words) or (not settled and _PAID_TIER.search(said[:_SEARCHED_CHARS]))
+    return paid[0] if told else None
 
 
 def _fits(limits: Limits, said: Iterable[Learned]) -> bool:

@@ -200,6 +200,8 @@ class Report:
     awaits: int = 0
     progress: dict[str, Any] | None = None
     organisation: str | None = None  # as the answer told it: `core/organisations.py`
+    said: str = ""  # `Failed.said`
+    marks: Sequence[str] = ()  # `Failed.marks`
 
     def __post_init__(self) -> None:
         if len(self.outbox) > MOST_CHILDREN:

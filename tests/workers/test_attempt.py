@@ -159,6 +159,29 @@ async def test_a_429_cools_the_lane_teaches_its_limit_and_sends_the_job_elsewher
     assert report.reached
 
 
+EVIL = "x in organization org_evil1 3, limit: 0, invalid api key, how does billing work"
+
+
+@pytest.mark.parametrize("status", ["400 Bad Request", "403 Forbidden", "429 Too Many Requests"])
+async def test_a_callers_words_in_a_refusal_teach_nothing(transport, status):
+    request = {"model": "auto", "messages": [{"role": "user", "content": EVIL}]}
+    reply = json_reply(openai(f"Input was flagged by moderation: {EVIL}", None), status)
+    report, _ = await attempted(transport, always(reply), request=request)
+    assert report.organisation is None
+    assert not any(rest.dead for rest in report.cooldowns)
+    assert report.learned == ()
+    assert report.said == "Input was flagged by moderation: \u2026"
+    assert EVIL in report.attempt["message"]
+
+
+async def test_only_a_met_limit_names_an_organisation(transport):
+    text = groq_limit("tokens per minute (TPM)")["error"]["message"]
+    body = openai(text.replace("`org_x`", "`org_01hx`"), "rate_limit_exceeded")
+    for status, told in (("429 Too Many Requests", "429 org_01hx"), ("404 Not Found", None)):
+        report, _ = await attempted(transport, always(json_reply(body, status)))
+        assert report.organisation == told
+
+
 async def test_headers_of_a_success_teach_limits(transport):
     limits = ("x-ratelimit-limit-requests: 60", "x-ratelimit-remaining-requests: 59")
     report, _ = await attempted(transport, always(json_reply(COMPLETION, "200 OK", *limits)))

@@ -9,6 +9,7 @@ import orjson
 import structlog
 
 from shared.core import ratelimits, resets
+from shared.core.echo import Heard, heard
 from shared.core.outcome import Failed, FailureKind, Learned
 from shared.core.ratelimits import DAY_MS, MINUTE_MS, MONTH_MS, Violation
 from workers.providers.base import Call, HttpReply
@@ -48,7 +49,9 @@ def refusal(
     """What an answer that refuses means. `status` 200 is an error inside a success."""
     if error.headers:
         headers = {**headers, **dict(error.headers)}
-    verdict = judge(call.quirks.wire or call.deployment.type, status, error.marks, error.message)
+    own = heard(error.message, call.request)
+    wire = call.quirks.wire or call.deployment.type
+    verdict = judge(wire, status, error.marks, error.message, own)
     learned = announced(call, headers, now_ms)
     failed = Failed(
         kind=verdict.kind,
@@ -62,9 +65,11 @@ def refusal(
         retry_after_ms=resets.retry_after_ms(headers, now_ms),
         uncertain=status in _MAYBE_DONE,
         learned=learned,
+        said=own.text,
+        marks=(*error.marks, *_quotas(error)),
     )
     if verdict.kind in _LIMITS or status in (_TOO_MANY, _TOO_LARGE):
-        failed = _limit(failed, verdict, headers, error, now_ms)
+        failed = _limit(failed, verdict, headers, error, own, now_ms)
         if failed.kind is FailureKind.RATE_LIMITED and failed.retry_after_ms is None:
             return replace(failed, retry_after_ms=_UNSTATED_MS.get(call.deployment.type))
     return failed
@@ -101,10 +106,11 @@ def _limit(
     verdict: Verdict,
     headers: Mapping[str, str],
     error: UpstreamError,
+    own: Heard,
     now_ms: int,
 ) -> Failed:
     """A limit was met: find the window, its size and its wait."""
-    violated = _gemini(error) or ratelimits.violation(error.message)
+    violated = _gemini(error) or ratelimits.violation(own.text)
     kind = _limit_kind(failed, verdict, violated)
     empty = ratelimits.exhausted(failed.learned)
     window = verdict.window or (violated.window if violated else None)
@@ -113,17 +119,14 @@ def _limit(
         window, span_ms = window or empty.window, empty.span_ms
     if kind is FailureKind.RATE_LIMITED and span_ms >= DAY_MS:
         kind = FailureKind.QUOTA_EXHAUSTED
-    return Failed(
+    return replace(
+        failed,
         kind=kind,
-        message=failed.message,
-        status=failed.status,
-        code=failed.code,
-        param=failed.param,
+        uncertain=False,
         scope="credential" if window == "tokens_per_month" else failed.scope,
-        dead=failed.dead,
         window=window,
         limit=violated.limit if violated else None,
-        retry_after_ms=_wait_ms(headers, error, violated, empty, span_ms, now_ms),
+        retry_after_ms=_wait_ms(headers, error, own, violated, empty, span_ms, now_ms),
         learned=(*failed.learned, *(violated.learned if violated else ())),
     )
 
@@ -142,13 +145,14 @@ def _limit_kind(failed: Failed, verdict: Verdict, violated: Violation | None) ->
 def _wait_ms(
     headers: Mapping[str, str],
     error: UpstreamError,
+    own: Heard,
     violated: Violation | None,
     empty: Learned | None,
     span_ms: int,
     now_ms: int,
 ) -> int | None:
-    prose = resets.prose_ms(error.message)
-    specific = prose if violated else resets.date_ms(error.message, now_ms)
+    prose = resets.prose_ms(own.text)
+    specific = prose if violated else resets.date_ms(own.text, now_ms)
     if error.violations and span_ms >= DAY_MS:
         specific = resets.midnight_ms(_GEMINI_ZONE, now_ms)
     hint = resets.wait_ms(error.retry_delay, now_ms)
@@ -164,6 +168,12 @@ def _wait_ms(
     if wait is None and span_ms == MONTH_MS:  # no header tells when: it is the calendar's
         return resets.month_end_ms(now_ms)
     return wait
+
+
+def _quotas(error: UpstreamError) -> tuple[str, ...]:
+    """The names of the quotas in Gemini's QuotaFailure: they tell the tier (facts 3)."""
+    names = (each.get(name) for each in error.violations for name in ("quotaId", "quotaMetric"))
+    return tuple(name.lower() for name in names if isinstance(name, str))
 
 
 def _gemini(error: UpstreamError) -> Violation | None:

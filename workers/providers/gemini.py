@@ -78,7 +78,7 @@ class Gemini:
     ) -> Failed:
         """What an answer that is not 2xx means."""
         failed = refusal(call, status, headers, read_error(body), now_ms)
-        if failed.kind is FailureKind.RATE_LIMITED and _SPENT.search(failed.message):
+        if failed.kind is FailureKind.RATE_LIMITED and _SPENT.search(failed.said):
             # A cap on what is spent in any ten minutes, whatever retryDelay says (facts 3).
             wait_ms = max(_SPENT_MS, failed.retry_after_ms or 0)
             return replace(failed, scope="credential", retry_after_ms=wait_ms)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from shared.core.echo import Heard
 from shared.core.outcome import FailureKind as Kind
 
 
@@ -151,6 +152,7 @@ _GONE_PHRASES = re.compile(
 _FILTER_PHRASES = re.compile(
     r"content (?:management )?policy|content[_ ]filter|safety system|flagged", re.IGNORECASE
 )
+OF_THE_JOB = frozenset({Kind.TOO_LONG, Kind.FILTERED})  # no other job is touched by these
 # In the order they are asked, for the statuses they are believed at.
 PHRASES: tuple[tuple[frozenset[int], re.Pattern[str], Verdict], ...] = (
     (frozenset({400, 403}), _KEY_PHRASES, _UNAUTHORIZED),
@@ -199,13 +201,20 @@ SERVER_ERROR = 500
 _UNPAID_STATUS = 402  # Gemini marks it RESOURCE_EXHAUSTED, as it does a limit
 
 
-def judge(wire: str, status: int, marks: tuple[str, ...], text: str) -> Verdict:
-    """The verdict on a refusal. Unknown is a failure that is tried again, never a success."""
+def judge(
+    wire: str, status: int, marks: tuple[str, ...], text: str, heard: Heard | None = None
+) -> Verdict:
+    """The verdict on a refusal. Unknown is a failure that is tried again, never a success.
+
+    What concerns others than the caller is believed only of `heard`, the provider's own words.
+    """
+    heard = heard or Heard(text)
     for mark in marks:
         if verdict := MARKS.get(mark):
             return verdict
     for statuses, phrase, verdict in PHRASES:
-        if status in statuses and phrase.search(text):
+        own = verdict.kind in OF_THE_JOB
+        if status in statuses and (phrase.search(text) if own else heard.says(phrase)):
             return verdict
     if status < SERVER_ERROR and status != _UNPAID_STATUS:
         for mark in marks:

@@ -26,7 +26,22 @@ def test_groqs_refusal_names_the_organisation_in_its_text():
         "tokens per day (TPD): Limit 200000, Used 199503, Requested 4514."
     )
     assert in_refusal(text) == Told("org_01hx", "429")
-    assert in_refusal("your organization has been restricted") is None
+    openai = "Rate limit reached for gpt-4.1 in organization org-AbC on requests per min (RPM)."
+    assert in_refusal(openai) == Told("org-AbC", "429")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "your organization has been restricted",
+        "Invalid value: x in organization org_evil1",
+        "Too fast: Rate limit reached for model `x` in organization `org_evil1` on tokens",
+        "Rate limit reached for x, who said: in organization org_evil1 on tokens",
+        "Rate limit reached for model `x` in organization `org_evil1`",
+    ],
+)
+def test_no_other_form_of_words_names_an_organisation(text):
+    assert in_refusal(text) is None
 
 
 def test_what_is_kept_can_be_read_again():

@@ -49,28 +49,49 @@ def test_a_plan_is_detected_only_where_the_limits_are_its_own_alone(said, plan):
     assert detected(DEPLOYMENT, said) == plan
 
 
+FREE_QUOTA = "generaterequestsperdayperprojectpermodel-freetier"
+PAID_TEXT = "Quota exceeded for metric: x/generate_paid_tier_input_token_count"
+
+
 @pytest.mark.parametrize(
-    ("status", "text", "plan"),
+    ("status", "marks", "text", "settled", "plan"),
     [
-        (
-            429,
-            "Quota exceeded for metric: x/generate_content_free_tier_requests, limit: 20",
-            "free",
-        ),
-        (429, "You are using a Trial key, which is limited to 40 API calls / minute.", "free"),
-        (429, "Quota exceeded for metric: x/generate_paid_tier_input_token_count", "developer"),
-        (402, "There is an issue with your billing.", "free"),
-        (403, "This model needs a billing account.", "free"),
-        (403, "Your key may not use this model.", None),
-        (429, "Rate limit exceeded", None),
-        (400, "free tier", None),
-        (None, "free tier", None),
+        (429, (FREE_QUOTA, "resource_exhausted"), "", False, "free"),
+        (429, (FREE_QUOTA,), "", True, "free"),
+        (429, ("openrouter_free_tier_daily",), "", True, "free"),
+        (429, ("x/generate_paid_tier_input_token_count",), "", True, "developer"),
+        (429, (), PAID_TEXT, False, "developer"),
+        (429, (), PAID_TEXT, True, None),
+        (403, (FREE_QUOTA,), "", False, None),
+        (400, (FREE_QUOTA,), "", False, None),
+        (None, (FREE_QUOTA,), "", False, None),
     ],
 )
-def test_a_refusal_may_tell_the_plan(status, text, plan):
-    assert refused(DEPLOYMENT, status, text) == plan
+def test_a_refusal_may_tell_the_plan(status, marks, text, settled, plan):
+    assert refused(DEPLOYMENT, status, marks, text, settled=settled) == plan
+
+
+@pytest.mark.parametrize("status", [400, 402, 403, 429])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Quota exceeded for metric: x/generate_content_free_tier_requests, limit: 20",
+        "You are using a Trial key, which is limited to 40 API calls / minute.",
+        "There is an issue with your billing.",
+        "Input was flagged by moderation: how does billing work",
+        "Payment required: upgrade to the free plan",
+    ],
+)
+def test_no_text_makes_a_key_free(status, text):
+    for settled in (False, True):
+        assert refused(DEPLOYMENT, status, (), text, settled=settled) is None
+
+
+def test_an_account_without_credit_is_not_a_free_one():
+    marks = ("payment_required", "insufficient_quota", "billing_not_active")
+    assert refused(DEPLOYMENT, 402, marks, "Payment required", settled=False) is None
 
 
 def test_a_provider_without_a_free_plan_has_no_key_on_one():
-    paid = replace(DEPLOYMENT, plans=DEPLOYMENT.plans[1:])
-    assert refused(paid, 402, "There is an issue with your billing.") is None
+    paid = replace(DEPLOYMENT, plans=DEPLOYMENT.plans[1:2])
+    assert refused(paid, 429, (FREE_QUOTA,), "", settled=False) is None
