@@ -6,10 +6,12 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from cli.plain import plain
 from cli.prompts import short
 
 COLOURS = {
@@ -25,17 +27,36 @@ HOUR_S = 3600
 WIDE_COLUMNS = 240
 
 
+class Plain(Console):
+    """A console that text of others cannot command. `exact`: for scripts it stays as it is."""
+
+    def __init__(self, *, exact: bool = False, **more: Any) -> None:
+        super().__init__(highlight=False, markup=False, **more)
+        self._exact = exact and not self.is_terminal
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """What is printed, a table's cells included."""
+        found = super().render(renderable, options)
+        if self._exact:
+            return found
+        return (each if each.control else Segment(plain(each.text), each.style) for each in found)
+
+    def out(self, *objects: Any, **more: Any) -> None:
+        """Text as it is, without a width."""
+        super().out(*(each if self._exact else plain(str(each)) for each in objects), **more)
+
+
 def out() -> Console:
     """What was asked for, on stdout; never wraps what a script may read."""
     terminal = sys.stdout.isatty()
-    return Console(
-        highlight=False, soft_wrap=True, markup=False, width=None if terminal else WIDE_COLUMNS
-    )
+    return Plain(exact=True, soft_wrap=True, width=None if terminal else WIDE_COLUMNS)
 
 
 def err() -> Console:
     """Progress and remarks, on stderr."""
-    return Console(stderr=True, highlight=False, markup=False)
+    return Plain(stderr=True)
 
 
 def span(seconds: float | None) -> str:

@@ -12,8 +12,8 @@ from batch_world import BatchWorld, batch_world, line
 
 from scheduler.bell import Bell
 from scheduler.files import DAY_S, ExpiredFiles, HalfFiles
-from shared.errors import Refused
 from shared import objects
+from shared.errors import Refused
 from shared.objects import NoSuchObject
 from shared.queue.types import Report, Verdict
 from shared.store.files import File, object_name

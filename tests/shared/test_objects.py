@@ -94,7 +94,7 @@ async def test_of_a_write_that_fails_nothing_stays_though_closing_fails_too(tmp_
             super().close()
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    made = objects._made  # noqa: SLF001 - a full disk is nothing a test can have
+    made = objects._made
 
     def full(path):
         made(path).close()

@@ -155,7 +155,7 @@ def _text(
 
 
 def lines_of(text: str) -> Iterator[str]:
-    """The lines of a text: `\v` ends one too, but not where another begins after it anyway."""
+    r"""The lines of a text: `\v` ends one too, but not where another begins after it anyway."""
     *begun, last = text.split("\n")
     for line in begun:
         yield from line.rstrip(" \t\v").split("\v")

@@ -142,7 +142,9 @@ def test_of_a_very_long_page_the_main_part_is_found_by_its_landmarks(
 @given(st.text("\v\n \ta", max_size=30))
 def test_a_line_that_ends_twice_ends_once(text):
     ends_once = re.sub(r"\v(?=[ \t\v]*\n)", "", text).replace("\v", "\n").split("\n")
-    assert [line.split() for line in landmarks.lines_of(text)] == [line.split() for line in ends_once]
+    assert [line.split() for line in landmarks.lines_of(text)] == [
+        line.split() for line in ends_once
+    ]
 
 
 def test_ends_of_lines_far_apart_take_no_longer_than_the_page_is_long():
