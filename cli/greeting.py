@@ -24,7 +24,8 @@ def text(
         *([] if supply.served else _no_providers(supply)),
         ("try it", f'{command(home)} chat "Say hello"'),
         *([("", ELSEWHERE)] if home.path != usual().path else []),
-        ("curl", _curl(base_url)),
+        ("curl", f"export HEADRACE_API_KEY={key or 'hr_…'}"),
+        ("", _curl(base_url)),
         ("openai SDK", f'OpenAI(base_url="{base_url}/v1", api_key="{key or "hr_…"}")'),
         ("data", store),
         ("stop", "Ctrl-C"),
@@ -50,6 +51,6 @@ def _no_providers(supply: Supply) -> list[tuple[str, str]]:
 def _curl(base_url: str) -> str:
     body = '{"model": "auto", "messages": [{"role": "user", "content": "Say hello"}]}'
     return (
-        f"curl {base_url}/v1/chat/completions -H 'Authorization: Bearer '\"$HEADRACE_API_KEY\""
+        f'curl {base_url}/v1/chat/completions -H "Authorization: Bearer $HEADRACE_API_KEY"'
         f" -H 'Content-Type: application/json' -d '{body}'"
     )
