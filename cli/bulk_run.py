@@ -80,7 +80,7 @@ def run(works: Sequence[Work], task: Task, call: Call) -> int:
 
 async def _run(works: Sequence[Work], task: Task, call: Call) -> int:
     results.placed(works, force=task.force)
-    view = BulkView(len(works), call.manner)
+    view = BulkView(sum(max(1, len(one.sources)) for one in works), call.manner)
     view.remark(call.remark)
     at_once = min(call.at_once, len(works))
     with opened(home.of_environment().path) as notes:

@@ -84,7 +84,7 @@ class BulkView:
     def ended(self, outcome: Outcome) -> None:
         """A work is done, or will not be."""
         self._live.pop(id(outcome.work), None)
-        self._counts[outcome.status] += 1
+        self._counts.update(ends(outcome))
         if outcome.job:
             self._unit, amount = self._manner.measure(outcome.job)
             self._amount += amount
@@ -96,7 +96,7 @@ class BulkView:
         if self._manner.as_json:
             self._out.out(orjson.dumps(row(outcome)).decode())
         else:
-            for path in outcome.written:
+            for path in outcome.written if outcome.status != "skipped" else ():
                 self._out.out(str(path))
         if self._events and not outcome.good:
             self._teller.event("failed", input=outcome.work.label, error=row(outcome)["error"])
@@ -108,7 +108,7 @@ class BulkView:
         if self._bar is not None and not self._bar.task_ids:
             return
         done, waits, left_s = self._counts.total(), self._waits(), self._left_s()
-        left = "" if left_s is None else f"{show.span(left_s)} left"
+        left = "" if left_s is None or done == self._total else f"{show.span(left_s)} left"
         words = [self._states(), self._measured(), self._places(), waits, left]
         text = "  ".join(filter(None, words))
         if self._bar is not None:
@@ -195,6 +195,16 @@ class BulkView:
             return
         told = f"interrupted after {done} of {self._total}; {rest}; resume with: {command}"
         self._err.print(told, soft_wrap=True)
+
+
+def ends(outcome: Outcome) -> Counter[str]:
+    """How each input of a work ended: of one that failed, those whose results are there did not."""
+    inputs = max(1, len(outcome.work.sources))
+    if outcome.status != "failed" or inputs == 1:
+        return Counter({outcome.status: inputs})
+    own = outcome.work.targets[:inputs]
+    done = sum(target.path in outcome.written for target in own)
+    return +Counter(completed=done, failed=inputs - done)
 
 
 def row(outcome: Outcome) -> dict[str, Any]:

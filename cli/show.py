@@ -25,6 +25,11 @@ COLOURS = {
 MINUTE_S = 60
 HOUR_S = 3600
 WIDE_COLUMNS = 240
+TOLD = frozenset(
+    {"n", "deployment", "outcome", "started_at", "credential", "sent", "cost_microusd"}
+    | {"sent_after_s", "first_delta_after_s", "ended_after_s"}
+)
+"""What of an attempt a person is told in other words, or need not be told."""
 
 
 class Plain(Console):
@@ -184,7 +189,7 @@ def page(job: Mapping[str, Any]) -> list[str]:
         shown = (f"{name} {value}" for name, value in usage.items() if isinstance(value, int))
         lines.append("usage      " + ", ".join(shown))
     if job.get("cost") is not None:
-        lines.append(f"cost       {job['cost']}")
+        lines.append(f"cost       US$ {job['cost']:.6f}")
     if text := error(job):
         lines.append(f"error      {text}")
     if text := answer(job):
@@ -199,13 +204,23 @@ def _candidate(candidate: Mapping[str, Any]) -> str:
 
 
 def _attempt(number: int, attempt: Mapping[str, Any]) -> str:
-    skip = {"deployment", "outcome"}
-    rest = ", ".join(
-        f"{k} {v}" for k, v in attempt.items() if k not in skip and isinstance(v, str | int | float)
-    )
+    words = [moment(attempt["started_at"])] if attempt.get("started_at") else []
+    if (ended_s := attempt.get("ended_after_s")) is not None:
+        words.append(f"took {span(ended_s)}")
+    if attempt.get("credential"):
+        words.append(f"credential {attempt['credential']}")
+    if attempt.get("sent") is False:
+        words.append("not sent")
+    if attempt.get("cost_microusd"):
+        words.append(f"US$ {attempt['cost_microusd'] / 1e6:.6f}")
+    words += [
+        f"{name.replace('_', ' ')} {value}"
+        for name, value in attempt.items()
+        if name not in TOLD and isinstance(value, str | int | float)
+    ]
     return (
         f"attempt {number}  {attempt.get('deployment', '?')}"
-        f"  {attempt.get('outcome', '')}  {rest}".rstrip()
+        f"  {attempt.get('outcome', '')}  {', '.join(words)}".rstrip()
     )
 
 

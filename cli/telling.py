@@ -64,7 +64,8 @@ class Teller:
             facts = {"done": now.done, "total": now.total, "state": now.state or None}
             self.event("progress", why=why, **facts, waits_for=now.waits, **now.facts)
         else:
-            self._say(f"{now.done} of {now.total}: {now.words}".removesuffix(": "))
+            count = f"{now.done} of {now.total}: " if now.total else ""  # 0: not counted yet
+            self._say(f"{count}{now.words}".removesuffix(": "))
 
     def event(self, event: str, **facts: Any) -> None:
         """One event as a JSON line."""

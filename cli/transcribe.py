@@ -15,6 +15,13 @@ from shared.wire.transcripts import rendered
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
+ENDINGS: Final = {
+    "txt": ".txt",
+    "srt": ".srt",
+    "vtt": ".vtt",
+    "json": ".json",
+    "verbose_json": ".verbose.json",
+}
 KINDS: Final = Kinds(
     "audio or video",
     frozenset(
@@ -25,14 +32,8 @@ KINDS: Final = Kinds(
             *("3gp", "avi", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "ogv", "webm", "wmv"),
         )
     ),
+    results=tuple(ENDINGS.values()),
 )
-ENDINGS: Final = {
-    "txt": ".txt",
-    "srt": ".srt",
-    "vtt": ".vtt",
-    "json": ".json",
-    "verbose_json": ".verbose.json",
-}
 FORMS: Final = {"txt": "text"} | {name: name for name in ENDINGS if name != "txt"}
 
 
