@@ -19,6 +19,7 @@ from cli.telling import Standing, Teller
 
 ORDER: Final = ("completed", "skipped", "failed", "expired", "cancelled", "refused")
 SHOWN_PLACES: Final = 3
+LEAST_S: Final = 0.1  # nothing that is not done takes no time
 MANY: Final = 100  # of which tenths tell nothing
 
 
@@ -135,7 +136,9 @@ class BulkView:
             return
         parts = self._documents()
         done, waits, left_s = self._counts.total(), self._waits(), self._left_s()
-        left = "" if not left_s else f"{show.span(left_s)} left"
+        left = ""
+        if left_s is not None and done < self._total:
+            left = f"{show.span(max(left_s, LEAST_S))} left"
         words = [self._states(), self._measured(), self._places(), waits, left]
         text = "  ".join(filter(None, words))
         if self._bar is not None:

@@ -1,6 +1,10 @@
 """What `headrace up` says once it serves."""
 
+import os
 import shlex
+import shutil
+import sys
+from pathlib import Path
 from typing import Final
 
 from cli.home import Home, usual
@@ -37,7 +41,17 @@ def text(
 def command(home: Home) -> str:
     """What is typed on this machine, so that the command line finds its address and its key."""
     named = home.path != usual().path
-    return f"HEADRACE_DATA_DIR={shlex.quote(str(home.path))} headrace" if named else "headrace"
+    before = f"HEADRACE_DATA_DIR={shlex.quote(str(home.path))} " if named else ""
+    return f"{before}{_typed()}"
+
+
+def _typed() -> str:
+    """`headrace` where the shell finds it, else the way to it from here."""
+    script = Path(os.path.abspath(sys.executable)).parent / "headrace"  # noqa: PTH100 - links stay
+    if shutil.which("headrace") or not script.exists():
+        return "headrace"
+    here = Path.cwd()
+    return shlex.quote(str(script.relative_to(here) if script.is_relative_to(here) else script))
 
 
 def _no_providers(supply: Supply) -> list[tuple[str, str]]:

@@ -20,6 +20,22 @@ HUGE = b":2577087285079622287360"
 DEEP = b'{"model":"sim","messages":[],"x":' + b"[" * 300 + b"]" * 300 + b"}"
 CHATS, JOBS, EMBED = "/v1/chat/completions", "/v1/jobs", "/v1/embeddings"
 
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        ("simm", "'sim' or 'alpha/sim'? GET"),
+        ("qqqqqqq", "'qqqqqqq'; GET"),
+        ("embed", "chat requests"),
+    ],
+)
+async def test_a_model_that_will_not_do_is_answered_in_a_sentence(store, model, told):
+    app, _ = application(store)
+    async with client_for(app, ALICE) as client:
+        answer = await client.post(CHATS, content=chat(model=model))
+    assert told in answer.json()["error"]["message"]
+
+
 REFUSED = [
     ("no body", CHATS, b"", 400, None, "invalid_json"),
     ("cut off", CHATS, b'{"model":', 400, None, "invalid_json"),

@@ -1,6 +1,7 @@
 """Text of others is shown on a terminal, and commands it nothing."""
 
 import io
+import socket
 
 import orjson
 import pytest
@@ -41,6 +42,15 @@ def test_a_script_reads_it_as_it_is_and_a_log_does_not():
     log = io.StringIO()
     show.Plain(file=log, width=200).print(EVIL)
     assert commands(log.getvalue()) == []
+
+
+def test_a_simulator_whose_port_is_taken_prints_nothing_but_that(headrace, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ran = headrace("simulate", "--port", str(port), "--write", str(tmp_path / "sim.yaml"))
+    assert (ran.code, ran.out) == (2, "")
+    assert f"127.0.0.1:{port}" in ran.err
+    assert not (tmp_path / "sim.yaml").exists()
 
 
 def test_an_error_that_quotes_a_server_commands_nothing(fake, headrace):
