@@ -6,7 +6,7 @@ Sources: shared/facts/wire-chat.md sections 3, 4 and 6.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import orjson
 import structlog
@@ -347,7 +347,7 @@ def _tokens(value: Any, *names: str) -> int | None:
     return None
 
 
-def _number(value: Any) -> bool:
+def _number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
