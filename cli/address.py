@@ -16,6 +16,7 @@ from shared.errors import ConfigError, StoreError
 ANY = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - to reach it, not to bind
 ASK_S = 1.0
 OK = 200
+_OTHER = "choose another with --port or HEADRACE_PORT"
 MOST_BYTES = 1 << 22
 
 
@@ -44,8 +45,8 @@ def claimable(host: str, port: int) -> int:
 def _taken(host: str, port: int, exc: OSError) -> str:
     url = base_url(host, port)
     if ask(url, "/healthz") == OK:
-        return f"port {port} is in use: a Headrace or the like answers at {url} (see --port)"
-    return f"cannot listen on {host} port {port}: {exc.strerror} (choose another with --port)"
+        return f"port {port} is in use: a Headrace or the like answers at {url} ({_OTHER})"
+    return f"cannot listen on {host} port {port}: {exc.strerror} ({_OTHER})"
 
 
 def ready(url: str) -> bool:

@@ -19,6 +19,7 @@ from cli.telling import Standing, Teller
 
 ORDER: Final = ("completed", "skipped", "failed", "expired", "cancelled", "refused")
 SHOWN_PLACES: Final = 3
+LEAST_S: Final = 0.1  # nothing that is not done takes no time
 MANY: Final = 100  # of which tenths tell nothing
 
 
@@ -44,6 +45,7 @@ class BulkView:
         self._live: dict[int, Outcome] = {}
         self._parts: Counter[str] = Counter()
         self._counts: Counter[str] = Counter()
+        self._ends: Counter[str] = Counter()
         self._unit, self._amount, self._cost = "", 0.0, 0.0
         self._began = time.monotonic()
         self._far: dict[int, Far] = {}
@@ -106,6 +108,7 @@ class BulkView:
             replace(ended, before=ended.total) if outcome.status == "skipped" else ended
         )
         self._counts[outcome.status] += 1
+        self._ends.update(ends(outcome))
         if outcome.job:
             self._unit, amount = self._manner.measure(outcome.job)
             self._amount += amount
@@ -118,7 +121,7 @@ class BulkView:
             told = row(outcome) | {"warnings": list(self._manner.warnings(outcome.job))}
             self._out.out(orjson.dumps(told).decode())
         else:
-            for path in outcome.written:
+            for path in outcome.written if outcome.status != "skipped" else ():
                 self._out.out(str(path))
             for warning in self._manner.warnings(outcome.job):
                 self._tell(f"warning: {outcome.work.label}: {warning}")
@@ -133,7 +136,9 @@ class BulkView:
             return
         parts = self._documents()
         done, waits, left_s = self._counts.total(), self._waits(), self._left_s()
-        left = "" if not left_s else f"{show.span(left_s)} left"
+        left = ""
+        if left_s is not None and done < self._total:
+            left = f"{show.span(max(left_s, LEAST_S))} left"
         words = [self._states(), self._measured(), self._places(), waits, left]
         text = "  ".join(filter(None, words))
         if self._bar is not None:
@@ -217,12 +222,12 @@ class BulkView:
         """How it went, in one line."""
         if self._events and not self._manner.quiet:
             took_s = round(time.monotonic() - self._began, 1)
-            counts, cost = dict(self._counts), round(self._cost, 6)
+            counts, cost = dict(self._ends), round(self._cost, 6)
             amount = {"amount": round(self._amount, 1), "unit": self._unit or None}
             self._teller.event("ended", counts=counts, took_s=took_s, cost_usd=cost, **amount)
             return
-        words = [f"{self._total} in {show.span(time.monotonic() - self._began)}"]
-        words += [show.tally(self._counts, ORDER), self._measured(), f"US$ {self._cost:.4f}"]
+        words = [f"{self._ends.total()} in {show.span(time.monotonic() - self._began)}"]
+        words += [show.tally(self._ends, ORDER), self._measured(), f"US$ {self._cost:.4f}"]
         self.remark(": ".join((words[0], ", ".join(filter(None, words[1:])))))
 
     def interrupted(self, *, reached: bool) -> None:
@@ -241,6 +246,16 @@ class BulkView:
             return
         told = f"interrupted after {done} of {self._total}; {rest}; resume with: {command}"
         self._err.print(told, soft_wrap=True)
+
+
+def ends(outcome: Outcome) -> Counter[str]:
+    """How each input of a work ended: of one that failed, those whose results are there did not."""
+    inputs = max(1, len(outcome.work.sources))
+    if outcome.status != "failed" or inputs == 1:
+        return Counter({outcome.status: inputs})
+    own = outcome.work.targets[:inputs]
+    done = sum(target.path in outcome.written for target in own)
+    return +Counter(completed=done, failed=inputs - done)
 
 
 def row(outcome: Outcome) -> dict[str, Any]:

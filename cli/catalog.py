@@ -17,6 +17,7 @@ from shared.core.model import Kind
 from shared.errors import ConfigError
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
+IDLE = "retired, reached in no way of ours, or without a model until you name one"
 SHOWN_KINDS = (Kind.CHAT, Kind.EMBEDDING, Kind.TRANSCRIPTION)
 
 
@@ -48,6 +49,8 @@ def check(
     said = catalog.facts(refreshed) if file is None else own
     console = show.out()
     console.print(f"{what} is right: {_summary(built, said.providers)}")
+    if idle := sorted(set(said.providers) - {provider.name for provider in built.providers}):
+        console.print(f"known beside, and not served: {', '.join(idle)} ({IDLE})")
     found = doubts(said.providers, _today())
     for line in found:
         console.print(f"warning: {line}")

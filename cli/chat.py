@@ -10,6 +10,7 @@ import typer
 
 from cli import codes, show
 from cli.client import HELD_S, Api, find
+from cli.plain import write
 from cli.reading import delta, payload
 from shared.errors import ConfigError, GatewayError, Refused
 
@@ -72,7 +73,7 @@ class Talk:
                     sys.stdout.write("\n" if answer else "")
                     raise Refused(str(error.get("message") or error), status=502)
                 answer += (part := delta(chunk))
-                sys.stdout.write(part)
+                write(part)
                 sys.stdout.flush()
         sys.stdout.write("\n")
         self.messages = [*said, {"role": "assistant", "content": answer}]

@@ -5,6 +5,7 @@ import email.utils
 import secrets
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -31,6 +32,7 @@ MARKS = {
     "error": ("!!", "red"),
 }
 SKEW_S = 2.0
+SERVES = "it serves"
 PATIENCE = timedelta(seconds=5)
 
 
@@ -54,7 +56,7 @@ def doctor(
 
     Exit code 0: nothing stops Headrace; 1: something does.
     """
-    findings = list(look(config, url))
+    findings = settled(list(look(config, url)))
     console = show.out()
     for each in findings:
         mark, style = MARKS[each.level]
@@ -69,6 +71,18 @@ def doctor(
         console.print("\nAll is well.")
     bad = any(each.level == "error" for each in findings)
     raise typer.Exit(codes.FAILED if bad else codes.OK)
+
+
+def settled(findings: list[Finding]) -> list[Finding]:
+    """Where a server answers that serves models, its keys count, not those of this shell."""
+    if not any(each.what == SERVES and each.level == "ok" for each in findings):
+        return findings
+    return [
+        Finding("note", each.what, f"in this shell's environment {each.says.partition(':')[0]}")
+        if each.what == "providers" and each.says.startswith("none has a key")
+        else each
+        for each in findings
+    ]
 
 
 def look(config: "processes.Config", url: str | None) -> Iterator[Finding]:
@@ -207,21 +221,27 @@ async def _api(settings: Settings, url: str | None) -> list[Finding]:
     found = [Finding(level, "api", f"{place.url}/readyz says {answer.status_code}", todo)]
     if stamp := answer.headers.get("date"):
         found.append(_skew("API's clock", _seconds(stamp) - time.time(), grain_s=1.0))
-    return [*found, await _key(Api(place))]
+    return [*found, *await _key(Api(place))]
 
 
-async def _key(api: Api) -> Finding:
+async def _key(api: Api) -> list[Finding]:
+    """Whether our key is taken, and what the server that takes it serves."""
     if api.place.key is None:
         todo = "set HEADRACE_API_KEY; `headrace up --new-key` makes one"
-        return Finding("warning", "API key", "none", todo)
+        return [Finding("warning", "API key", "none", todo)]
     try:
         async with api:
             models = await api.get("/v1/models")
     except GatewayError as exc:
         todo = "set HEADRACE_API_KEY; `headrace up --new-key` makes one"
-        return Finding("error", "API key", f"{mask(api.place.key)}: {exc}", todo)
-    count = len(models.get("data") or [])
-    return Finding("ok", "API key", f"{mask(api.place.key)} is accepted; {count} model names")
+        return [Finding("error", "API key", f"{mask(api.place.key)}: {exc}", todo)]
+    listed = models.get("data") or []
+    says = f"{mask(api.place.key)} is accepted; {len(listed)} model names"
+    there = {name for model in listed for name in model.get("deployments") or ()}
+    providers = Counter(name.partition("/")[0] for name in there)
+    told = ", ".join(f"{name} ({count})" for name, count in sorted(providers.items()))
+    serves = Finding("ok" if told else "warning", SERVES, told or "no model: it has no key")
+    return [Finding("ok", "API key", says), serves]
 
 
 def _port(settings: Settings) -> Finding:

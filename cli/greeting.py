@@ -1,6 +1,10 @@
 """What `headrace up` says once it serves."""
 
+import os
 import shlex
+import shutil
+import sys
+from pathlib import Path
 from typing import Final
 
 from cli.home import Home, usual
@@ -24,7 +28,8 @@ def text(
         *([] if supply.served else _no_providers(supply)),
         ("try it", f'{command(home)} chat "Say hello"'),
         *([("", ELSEWHERE)] if home.path != usual().path else []),
-        ("curl", _curl(base_url)),
+        ("curl", f"export HEADRACE_API_KEY={key or 'hr_…'}"),
+        ("", _curl(base_url)),
         ("openai SDK", f'OpenAI(base_url="{base_url}/v1", api_key="{key or "hr_…"}")'),
         ("data", store),
         ("stop", "Ctrl-C"),
@@ -36,7 +41,17 @@ def text(
 def command(home: Home) -> str:
     """What is typed on this machine, so that the command line finds its address and its key."""
     named = home.path != usual().path
-    return f"HEADRACE_DATA_DIR={shlex.quote(str(home.path))} headrace" if named else "headrace"
+    before = f"HEADRACE_DATA_DIR={shlex.quote(str(home.path))} " if named else ""
+    return f"{before}{_typed()}"
+
+
+def _typed() -> str:
+    """`headrace` where the shell finds it, else the way to it from here."""
+    script = Path(os.path.abspath(sys.executable)).parent / "headrace"  # noqa: PTH100 - links stay
+    if shutil.which("headrace") or not script.exists():
+        return "headrace"
+    here = Path.cwd()
+    return shlex.quote(str(script.relative_to(here) if script.is_relative_to(here) else script))
 
 
 def _no_providers(supply: Supply) -> list[tuple[str, str]]:
@@ -50,6 +65,6 @@ def _no_providers(supply: Supply) -> list[tuple[str, str]]:
 def _curl(base_url: str) -> str:
     body = '{"model": "auto", "messages": [{"role": "user", "content": "Say hello"}]}'
     return (
-        f"curl {base_url}/v1/chat/completions -H 'Authorization: Bearer '\"$HEADRACE_API_KEY\""
+        f'curl {base_url}/v1/chat/completions -H "Authorization: Bearer $HEADRACE_API_KEY"'
         f" -H 'Content-Type: application/json' -d '{body}'"
     )

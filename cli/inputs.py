@@ -36,12 +36,14 @@ class Input:
 class Kinds:
     """What a verb reads: `suffixes` of files inside folders and globs, and a word for them.
 
-    `ours` are endings of the verb's own results, which no folder gives back to it.
+    `ours` are endings of the verb's own results, which no folder gives back to it; `results` those
+    that are its own only beside an input of that name.
     """
 
     what: str
     suffixes: frozenset[str]
     ours: tuple[str, ...] = ()
+    results: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -56,9 +58,10 @@ class Found:
         if not self.skipped:
             return None
         words = ", ".join(f"{count} {suffix}" for suffix, count in self.skipped.most_common(8))
-        many = "file" if self.skipped.total() == 1 else "files"
+        count = self.skipped.total()
+        many = "file that is" if count == 1 else "files that are"
         return (
-            f"skipped {self.skipped.total()} {many} that are no {kinds.what} by name ({words});"
+            f"skipped {count} {many} no {kinds.what} by name ({words});"
             " name a file itself to hand it in all the same"
         )
 
@@ -134,8 +137,26 @@ def _wanted(path: Path, kinds: Kinds, skipped: Counter[str]) -> bool:
         return False
     if path.suffix.lower() in kinds.suffixes:
         return True
+    if _result(path, kinds):
+        return False
     skipped[path.suffix.lower() or "without a suffix"] += 1
     return False
+
+
+def _result(path: Path, kinds: Kinds) -> bool:
+    """Whether it has the name of a result of an input that stands beside it: `a.txt` by `a.mp3`."""
+    endings = (end for end in kinds.results if path.name.endswith(end))
+    stems = [path.name.removesuffix(end) for end in endings]
+    return any(
+        PurePath(stem).suffix.lower() in kinds.suffixes
+        or any(path.with_name(stem + suffix).exists() for suffix in _cases(kinds.suffixes))
+        for stem in stems
+    )
+
+
+def _cases(suffixes: frozenset[str]) -> Iterator[str]:
+    for suffix in suffixes:
+        yield from (suffix, suffix.upper())
 
 
 def _of_file(path: Path, relative: PurePath) -> Input:

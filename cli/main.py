@@ -17,6 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 from cli import codes
+from cli.plain import plain
 from shared.errors import GatewayError
 
 VERBS: Mapping[str, tuple[str, str]] = {
@@ -116,7 +117,7 @@ def main() -> None:
     except GatewayError as exc:
         if os.environ.get("HEADRACE_DEBUG"):
             raise
-        print(f"headrace: {exc}", file=sys.stderr)
+        print(plain(f"headrace: {exc}"), file=sys.stderr)
         sys.exit(codes.of(exc))
     except KeyboardInterrupt:
         sys.exit(codes.INTERRUPTED)
@@ -124,7 +125,7 @@ def main() -> None:
         if os.environ.get("HEADRACE_DEBUG") or set(sys.argv[1:2]) & PROCESSES:
             raise
         hint = "this is a fault of ours; HEADRACE_DEBUG=1 shows where"
-        print(f"headrace: {type(exc).__name__}: {exc} ({hint})", file=sys.stderr)
+        print(plain(f"headrace: {type(exc).__name__}: {exc} ({hint})"), file=sys.stderr)
         sys.exit(codes.FAILED)
 
 

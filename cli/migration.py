@@ -12,6 +12,7 @@ from shared.nearest import unknown
 FREE_SUFFIX: Final = "-free"
 PLAIN_PRIORITY: Final = 100
 MOST_PRIORITY: Final = 1_000
+MOST_TPM: Final = 10**12
 KINDS: Final = {
     "chat": "chat",
     "embeddings": "embedding",
@@ -77,6 +78,7 @@ def _step(
     made: dict[str, str],
     tenant: str | None,
 ) -> Step:
+    _check(entry)
     if not entry.type:
         raise _CannotError("it says no type: groq, openai, gemini … is meant")
     if not entry.key:
@@ -92,6 +94,18 @@ def _step(
     made[address] = body["id"]
     remarks = (UNPRICED.format(name=body["id"]), *_odd(entry))
     return Step(entry.place, _credential(entry, body["id"], tenant), body, remarks)
+
+
+def _check(entry: Entry) -> None:
+    """_CannotError for what no request can hold; where it stands, never what it is."""
+    texts = {name: getattr(entry, name) for name in ("type", "key", "endpoint", "name", "model")}
+    texts |= {f"allowed model {at}": name for at, name in enumerate(entry.allowed, 1)}
+    texts |= {f"capability {at}": name for at, name in enumerate(entry.capabilities, 1)}
+    for name, text in texts.items():
+        if re.search("[\ud800-\udfff]", text):
+            raise _CannotError(f"its {name} holds half a character (a lone surrogate)")
+    if not 0 <= entry.tpm <= MOST_TPM:
+        raise _CannotError(f"its limit of tokens a minute is none: {MOST_TPM} is the most")
 
 
 def base_url(endpoint: str) -> str:

@@ -117,8 +117,8 @@ def of_json(settings: Any) -> Old:
     if not isinstance(settings, dict):
         raise ConfigError("it holds no settings: a JSON object is meant")
     version = settings.get("version")
-    if version is not None and not str(version).startswith(("1.", "2.")):
-        raise ConfigError(f"version: {str(version)[:40]!r} is not known; 1.0.0 and 2.0.0 are")
+    if version is not None and str(version).partition(".")[0] not in ("1", "2"):
+        raise ConfigError(f"version: {str(version)[:40]!r} is not known; 1 and 2 are")
     if "providers" in settings:
         return _version_2(settings)
     if settings.get("provider") or settings.get("llmApiKey"):
@@ -167,7 +167,7 @@ def _entry(place: str, one: Any) -> Entry:
         capabilities=_names(one, "capabilities", place),
         tpm=_number(one, "rateLimitTPM", place) or 0,
         priority=_number(one, "priority", place),
-        enabled=enabled is not False,  # saved without it: enabled
+        enabled=enabled is None or bool(enabled),  # saved without it: enabled
     )
 
 

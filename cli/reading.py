@@ -8,6 +8,7 @@ import orjson
 from cli import codes, show
 from cli.client import Api
 from cli.codes import Unreachable
+from cli.plain import write
 from cli.sse import ServerEvent
 
 
@@ -46,7 +47,7 @@ async def read_job(api: Api, job_id: str, *, remarks: bool = True) -> int:
             case "job.delta":
                 text = delta(data)
                 said += text
-                sys.stdout.write(text)
+                write(text)
                 sys.stdout.flush()
             case "job.requeued" | "job.moved" if remarks:
                 if said:
@@ -57,7 +58,7 @@ async def read_job(api: Api, job_id: str, *, remarks: bool = True) -> int:
                 pass
     job = await api.job(job_id)
     if not said:
-        sys.stdout.write(show.answer(job))
+        write(show.answer(job))
     sys.stdout.write("\n")
     sys.stdout.flush()
     if job.get("status") == "completed":

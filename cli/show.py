@@ -6,10 +6,12 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from cli.plain import plain
 from cli.prompts import short
 
 COLOURS = {
@@ -23,19 +25,43 @@ COLOURS = {
 MINUTE_S = 60
 HOUR_S = 3600
 WIDE_COLUMNS = 240
+TOLD = frozenset(
+    {"n", "deployment", "outcome", "started_at", "credential", "sent", "cost_microusd"}
+    | {"sent_after_s", "first_delta_after_s", "ended_after_s"}
+)
+"""What of an attempt a person is told in other words, or need not be told."""
+
+
+class Plain(Console):
+    """A console that text of others cannot command. `exact`: for scripts it stays as it is."""
+
+    def __init__(self, *, exact: bool = False, **more: Any) -> None:
+        super().__init__(highlight=False, markup=False, **more)
+        self._exact = exact and not self.is_terminal
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """What is printed, a table's cells included."""
+        found = super().render(renderable, options)
+        if self._exact:
+            return found
+        return (each if each.control else Segment(plain(each.text), each.style) for each in found)
+
+    def out(self, *objects: Any, **more: Any) -> None:
+        """Text as it is, without a width."""
+        super().out(*(each if self._exact else plain(str(each)) for each in objects), **more)
 
 
 def out() -> Console:
     """What was asked for, on stdout; never wraps what a script may read."""
     terminal = sys.stdout.isatty()
-    return Console(
-        highlight=False, soft_wrap=True, markup=False, width=None if terminal else WIDE_COLUMNS
-    )
+    return Plain(exact=True, soft_wrap=True, width=None if terminal else WIDE_COLUMNS)
 
 
 def err() -> Console:
     """Progress and remarks, on stderr."""
-    return Console(stderr=True, highlight=False, markup=False)
+    return Plain(stderr=True)
 
 
 def span(seconds: float | None) -> str:
@@ -163,7 +189,7 @@ def page(job: Mapping[str, Any]) -> list[str]:
         shown = (f"{name} {value}" for name, value in usage.items() if isinstance(value, int))
         lines.append("usage      " + ", ".join(shown))
     if job.get("cost") is not None:
-        lines.append(f"cost       {job['cost']}")
+        lines.append(f"cost       US$ {job['cost']:.6f}")
     if text := error(job):
         lines.append(f"error      {text}")
     if text := answer(job):
@@ -178,13 +204,23 @@ def _candidate(candidate: Mapping[str, Any]) -> str:
 
 
 def _attempt(number: int, attempt: Mapping[str, Any]) -> str:
-    skip = {"deployment", "outcome"}
-    rest = ", ".join(
-        f"{k} {v}" for k, v in attempt.items() if k not in skip and isinstance(v, str | int | float)
-    )
+    words = [moment(attempt["started_at"])] if attempt.get("started_at") else []
+    if (ended_s := attempt.get("ended_after_s")) is not None:
+        words.append(f"took {span(ended_s)}")
+    if attempt.get("credential"):
+        words.append(f"credential {attempt['credential']}")
+    if attempt.get("sent") is False:
+        words.append("not sent")
+    if attempt.get("cost_microusd"):
+        words.append(f"US$ {attempt['cost_microusd'] / 1e6:.6f}")
+    words += [
+        f"{name.replace('_', ' ')} {value}"
+        for name, value in attempt.items()
+        if name not in TOLD and isinstance(value, str | int | float)
+    ]
     return (
         f"attempt {number}  {attempt.get('deployment', '?')}"
-        f"  {attempt.get('outcome', '')}  {rest}".rstrip()
+        f"  {attempt.get('outcome', '')}  {', '.join(words)}".rstrip()
     )
 
 

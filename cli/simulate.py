@@ -1,6 +1,7 @@
 """`headrace simulate`: rate-limited fake providers, and the configuration that uses them."""
 
 import io
+import socket
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -39,6 +40,9 @@ def simulate(
     try:
         found = simulator.load_file(config) if config else simulator.preset(preset)
         found = found if speed is None else replace(found, speed=speed)
+        for each in range(port, port + _ports(found)):  # before anything is said
+            with socket.create_server((host, each), family=_family(host)):
+                pass
         text = headrace_yaml(found, host, port)
         if write is not None:
             write_private(write, text)
@@ -54,8 +58,15 @@ def simulate(
 
 def headrace_yaml(config: simulator.SimulatorConfig, host: str, port: int) -> str:
     """Headrace's configuration for these providers, as YAML."""
-    count = 1 + (len(config.providers) if config.own_ports else 0)
-    address = address_of(config, host, [port + i for i in range(count)])
+    address = address_of(config, host, [port + i for i in range(_ports(config))])
     text = io.StringIO()
     yaml.safe_dump(simulator.headrace_config(config, address), text, sort_keys=False, width=100)
     return text.getvalue()
+
+
+def _ports(config: simulator.SimulatorConfig) -> int:
+    return 1 + (len(config.providers) if config.own_ports else 0)
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET

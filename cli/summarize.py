@@ -22,6 +22,7 @@ COMBINED: Final = "combined"
 STYLES: Final = ("paragraph", "bullets", "executive", "abstract", "key_points", "tldr")
 LENGTHS: Final = ("short", "medium", "long")
 ENDINGS: Final = (".summary.md", ".summary.json")
+PAGES: Final = (".htm", ".html", ".xhtml")
 KINDS: Final = Kinds(
     "documents",
     frozenset(
@@ -155,10 +156,15 @@ def _common(sources: Sequence[Input]) -> Path:
 def _request(options: Mapping[str, Any]) -> Any:
     def request(work: Work, references: tuple[Reference, ...]) -> dict[str, Any]:
         titled = zip(work.sources, references, strict=True)
-        documents = [{**reference, "title": one.relative.name[:300]} for one, reference in titled]
-        return {**options, "documents": documents}
+        return {**options, "documents": [{**ref, **_title(one)} for one, ref in titled]}
 
     return request
+
+
+def _title(one: Input) -> dict[str, str]:
+    """What it is called by: its file's name; a page has a title of its own."""
+    page = one.url is not None or one.relative.suffix.lower() in PAGES
+    return {} if page else {"title": one.relative.name[:300]}
 
 
 def render(form: str, result: Mapping[str, Any]) -> bytes:

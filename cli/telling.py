@@ -43,6 +43,8 @@ class Standing:
     def line(self) -> str:
         """It for a person: of documents, where a work holds several."""
         of = "{} of {} documents" if self.documents else "{} of {}"
+        if not (self.documents or self.total):
+            return self.words  # how many there are is not known yet
         done_of = of.format(*(self.documents or (self.done, self.total)))
         return f"{done_of}: {self.words}".removesuffix(": ")
 

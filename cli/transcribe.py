@@ -16,6 +16,14 @@ from shared.wire.transcripts import rendered, turns
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
+ENDINGS: Final = {
+    "txt": ".txt",
+    "srt": ".srt",
+    "vtt": ".vtt",
+    "json": ".json",
+    "verbose_json": ".verbose.json",
+    "diarized_json": ".diarized.json",
+}
 KINDS: Final = Kinds(
     "audio or video",
     frozenset(
@@ -26,15 +34,8 @@ KINDS: Final = Kinds(
             *("3gp", "avi", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "ogv", "webm", "wmv"),
         )
     ),
+    results=tuple(ENDINGS.values()),
 )
-ENDINGS: Final = {
-    "txt": ".txt",
-    "srt": ".srt",
-    "vtt": ".vtt",
-    "json": ".json",
-    "verbose_json": ".verbose.json",
-    "diarized_json": ".diarized.json",
-}
 FORMS: Final = {"txt": "text"} | {name: name for name in ENDINGS if name != "txt"}
 
 

@@ -14,6 +14,8 @@ from cli.client import Api, find
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 MOST_DAYS: Final = 92
+USED: Final = ("calls", "input_tokens", "output_tokens", "audio_seconds", "cost_usd", "saved_usd")
+"""A group with none of these only did what calls nobody: Headrace's own part of a summary, say."""
 COUNTED: Final = ("calls", "input", "output", "audio", "cost US$", "free", "saved US$")
 
 
@@ -53,7 +55,7 @@ def table(title: str, found: Mapping[str, Any]) -> Table:
         made.add_column(name, overflow="fold")
     for name in COUNTED:
         made.add_column(name, justify="right", no_wrap=True)
-    for row in found["data"]:
+    for row in (one for one in found["data"] if any(one[name] for name in USED)):
         made.add_row(*(str(row[name]) for name in groups), *_counts(row))
     blank = ("",) * (len(groups) - 1)
     made.add_row("all", *blank, *_counts(found["total"]), style="bold")

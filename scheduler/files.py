@@ -1,4 +1,7 @@
-"""Removes files whose time is over: the bytes first, so that nothing is left that nobody knows."""
+"""Removes files whose time is over: the bytes first, so that nothing is left that nobody knows.
+
+And once a day the half files that writers left who were killed.
+"""
 
 from typing import Final
 
@@ -16,6 +19,7 @@ BATCH: Final = 100
 EVERY_S: Final = 60.0
 AGAIN_MS: Final = 3_600_000
 JOB_AGAIN_MS: Final = 600_000
+DAY_S: Final = 86_400.0
 
 
 class ExpiredFiles:
@@ -64,3 +68,19 @@ class ExpiredFiles:
         if record is None or not record.may_run:
             return None
         return AGAIN_MS if record.status.final else JOB_AGAIN_MS
+
+
+class HalfFiles:
+    """One sweep a turn, the first when leading begins; what was written to today is left alone."""
+
+    def __init__(self, objects: Objects, bell: Bell, every_s: float = DAY_S) -> None:
+        self._objects = objects
+        self._bell = bell
+        self._every_s = every_s
+
+    async def turn(self) -> None:
+        """Removes what is left over, then sleeps."""
+        removed = await self._objects.sweep(DAY_S)
+        if removed:
+            log.info("half_files_removed", files=removed)
+        await self._bell.wait(self._every_s)

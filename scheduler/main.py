@@ -17,7 +17,7 @@ from scheduler.configure import Configure
 from scheduler.deadlines import Deadlines
 from scheduler.ending import end
 from scheduler.evacuate import Evacuate
-from scheduler.files import ExpiredFiles
+from scheduler.files import ExpiredFiles, HalfFiles
 from scheduler.leading import RELEASE_WITHIN_S, Duties, Duty, lead_for_ever
 from scheduler.listen import Listen
 from scheduler.ports import SchedulerStore
@@ -68,6 +68,7 @@ def duties_of(
         if bulk is not None:
             more["batches"] = Batches(bulk, lines, fence)
             more["files"] = ExpiredFiles(bulk.files, bulk.store, bulk.jobs, bulk.objects, Bell())
+            more["half_files"] = HalfFiles(bulk.objects, Bell())
         return more | {
             "configure": Configure(publish, changed or Bell()),
             "evacuate": Evacuate(store, left, fence),

@@ -15,6 +15,8 @@ from urllib.parse import parse_qsl, urlencode
 
 import orjson
 
+from shared.catalog_types import MOST_SIZE
+
 MAX_MODELS = 5_000
 _MAX_ID = 200
 _CONTEXT = (
@@ -252,7 +254,7 @@ def _size(places: Iterable[Mapping[str, Any]], names: Iterable[str]) -> int | No
     for place in places:
         for name in names:
             value = place.get(name)
-            if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 53:
+            if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MOST_SIZE:
                 return value
     return None
 

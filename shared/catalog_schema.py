@@ -31,6 +31,8 @@ from shared.catalog_types import (
     ModelId,
     Name,
     Names,
+    Preference,
+    Size,
     Span,
     Usd,
     WindowKindName,
@@ -211,14 +213,14 @@ class ModelDoc(Doc):
 
     id: ModelId
     category: Literal["small", "large", "reasoning"] | None = None
-    context_window: Annotated[int, Field(ge=1)] | None = None
-    max_output_tokens: Annotated[int, Field(ge=1)] | None = None
+    context_window: Size | None = None
+    max_output_tokens: Size | None = None
     limits: dict[Name, LimitsDoc] = {}
     price_usd_per_1m: PriceDoc | None = None
     price_usd_per_audio_hour: Usd | None = None
     price_usd_per_audio_minute: Usd | None = None
-    max_audio_bytes: Annotated[int, Field(ge=1)] | None = None
-    max_audio_seconds: Annotated[int, Field(ge=1)] | None = None
+    max_audio_bytes: Size | None = None
+    max_audio_seconds: Size | None = None
     min_billed_seconds: Annotated[int, Field(ge=0, le=3_600)] | None = None
     audio_tokens_per_second: Annotated[float, Field(ge=0, le=10_000)] | None = None
     timestamps: Literal["none", "segment", "word"] | None = None
@@ -235,7 +237,7 @@ class ModelDoc(Doc):
     status: Literal[
         "active", "preview", "deprecated", "closed-to-new-keys", "uncertain", "retired"
     ] = "active"
-    priority: int = 0
+    priority: Preference = 0
     drop: list[str] = []
     ends: Day | None = None
     as_of: Day | None = None
@@ -298,7 +300,7 @@ class ProviderDoc(Doc):
     source: str | None = None
     docs: str | None = None
     doubt: str | None = None
-    priority: int = 0
+    priority: Preference = 0
     last_resort: bool = False
 
     @model_validator(mode="before")

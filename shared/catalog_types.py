@@ -39,6 +39,7 @@ TRANSLATION = "translation"
 and `translates` say. Speakers and English are told by those only that are said to tell them."""
 AUDIO_FIELDS = ("language", "prompt", "response_format", "temperature", "timestamp_granularities")
 DIALECTS = ("groq", "openai", "mistral", "anthropic", "cerebras", "together", "generic", "none")
+MOST_SIZE = 10**12  # tokens, bytes or seconds
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]{0,127})\}")
 """What a base_url may take from the environment: `https://${AZURE_RESOURCE_NAME}.openai.azure.com`."""
 
@@ -81,6 +82,8 @@ Names = Annotated[list[ModelId], AfterValidator(_once)]
 Capability = Annotated[str, AfterValidator(_capability)]
 Span = Annotated[str, AfterValidator(lambda text: (span_ms(text), text)[1])]
 Amount = Annotated[int, Field(ge=0, le=10**15)]
+Size = Annotated[int, Field(ge=1, le=MOST_SIZE)]
+Preference = Annotated[int, Field(ge=-1_000_000, le=1_000_000)]
 Usd = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 WindowKindName = Literal["sliding", "fixed", "bucket"]
 KindName = Literal["chat", "embedding", "transcription", "summary"]

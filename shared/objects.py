@@ -7,9 +7,12 @@ file with it, and a folder needs none of it.
 # ruff: noqa: PLC0415 - for that reason
 
 import asyncio
+import os
+import re
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +24,7 @@ from shared.settings import Settings
 CHUNK_BYTES: Final = 256 * 1024
 PART_BYTES: Final = 5 << 20  # the least that S3 takes
 PARTS_AT_ONCE: Final = 1  # of one upload in memory
+_HALF: Final = re.compile(r"\..+\.[0-9a-f]{16}")
 
 
 class NoSuchObject(ObjectStoreError):  # noqa: N818 - the word of our vocabulary
@@ -40,6 +44,10 @@ class Objects(Protocol):
 
     async def delete(self, name: str) -> None:
         """Removes it, if it is there."""
+        ...
+
+    async def sweep(self, idle_s: float) -> int:
+        """Removes what killed writers left behind and nobody wrote to for so long; how many."""
         ...
 
 
@@ -93,6 +101,10 @@ class Bucket:
         except NoSuchObject:
             pass
 
+    async def sweep(self, idle_s: float) -> int:  # noqa: ARG002
+        """Nothing: parts that were never put together are a bucket's own to expire."""
+        return 0
+
 
 class Folder:
     """Objects as files below a folder; bytes are read and written by threads, 256 KiB at a time."""
@@ -106,13 +118,16 @@ class Folder:
             place = self._place(name)
             half = place.with_name(f".{place.name}.{secrets.token_hex(8)}")
             file = _made(half)
-            try:
-                await _written(file, parts)
+        try:
+            await _written(file, parts)
+            with file_errors("writing a file"):
                 half.replace(place)
-            except BaseException:
+        except BaseException:
+            with suppress(OSError):  # it writes what is left, and on a full disk fails again
                 file.close()  # it waits for a thread that is still writing
+            with suppress(OSError):
                 half.unlink(missing_ok=True)
-                raise
+            raise
 
     async def get(self, name: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         """The bytes from `start` up to `end`, in parts. NoSuchObject."""
@@ -135,8 +150,13 @@ class Folder:
         with file_errors("removing a file"):
             await asyncio.to_thread(self._place(name).unlink, missing_ok=True)
 
+    async def sweep(self, idle_s: float) -> int:
+        """Removes what killed writers left behind and nobody wrote to for so long; how many."""
+        with file_errors("removing half files"):
+            return await asyncio.to_thread(_swept, self._path, time.time() - idle_s)
+
     def _place(self, name: str) -> Path:
-        if not {"", ".", ".."}.isdisjoint(name.split("/")):
+        if not {"", ".", ".."}.isdisjoint(name.split("/")) or not name.isprintable():
             raise ObjectStoreError(f"no object can have the name {name[:100]!r}")
         return self._path / name
 
@@ -154,14 +174,28 @@ async def _written(file: BinaryIO, parts: AsyncIterator[bytes]) -> None:
         gathered.append(part)
         size += len(part)
         if size >= CHUNK_BYTES:
-            await asyncio.to_thread(file.writelines, gathered)
+            with file_errors("writing a file"):  # not around `parts`: what it raises is its own
+                await asyncio.to_thread(file.writelines, gathered)
             gathered, size = [], 0
-    await asyncio.to_thread(_ended, file, gathered)
+    with file_errors("writing a file"):
+        await asyncio.to_thread(_ended, file, gathered)
 
 
 def _ended(file: BinaryIO, rest: list[bytes]) -> None:
     with file:
         file.writelines(rest)
+
+
+def _swept(path: Path, before: float) -> int:
+    """Removes the half files below a folder that were last written to before this epoch second."""
+    removed = 0
+    for below, _, names in os.walk(path):
+        for half in (Path(below, name) for name in names if _HALF.fullmatch(name)):
+            with suppress(FileNotFoundError):  # its writer ended just now
+                if half.stat().st_mtime < before:
+                    half.unlink()
+                    removed += 1
+    return removed
 
 
 def folder(path: Path) -> Folder:

@@ -188,7 +188,7 @@ class CatalogRouter:
                 param="model",
                 code="model_not_found",
             )
-        near = f"; did you mean {' or '.join(map(repr, found.nearest))}?" if found.nearest else ""
+        near = f"; did you mean {' or '.join(map(repr, found.nearest))}?" if found.nearest else ";"
         return Refused(
             f"no model is called {found.model[:256]!r}{near} GET /v1/models lists all names",
             status=404,
@@ -201,7 +201,7 @@ class CatalogRouter:
 REFUSALS: Final[dict[Skip, tuple[int, str, str, str]]] = {
     Skip.NO_CREDENTIAL: (404, "model", "model_not_found", "there is no credential for it"),
     Skip.STATUS: (404, "model", "model_not_found", "it is no longer offered: use another model"),
-    Skip.KIND: (400, "model", "model_not_suitable", "it does not serve this kind of request"),
+    Skip.KIND: (400, "model", "model_not_suitable", "it does not serve {kind} requests"),
     Skip.NO_QUOTA: (400, "model", "no_quota", "our plan has no quota for it: use another model"),
     Skip.NOT_ALLOWED: (403, "model", "model_not_allowed", "this API key may not use it"),
     Skip.CAPABILITY: (400, "model", "capability_missing", "it cannot do what the request needs"),
@@ -233,11 +233,12 @@ def _impossible(found: Impossible, features: Features) -> NoRoute:
     if param == "messages" and features.kind is Kind.TRANSCRIPTION:
         param = "file"
     reasons = [c.reason for c in found.considered if c.reason.startswith(found.cause.value)]
+    told = advice.format(kind=features.kind.value)
     detail = f" ({reasons[0]})" if reasons and ":" in reasons[0] else ""
     return NoRoute(
         found,
         features,
-        f"no deployment of {found.model!r} can serve this request: {advice}{detail}",
+        f"no deployment of {found.model!r} can serve this request: {told}{detail}",
         status=status,
         type_="server_error" if status >= 500 else "invalid_request_error",  # noqa: PLR2004
         param=param,

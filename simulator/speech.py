@@ -5,7 +5,7 @@
     talk.words[0]                    # Word("Bado", start_s=0.41, end_s=0.59)
     write(talk, Path("talk.flac"))   # .wav .flac, or any ending PyAV can write: .mp3 .ogg .m4a
 
-or, for a folder of them, `python -m simulator.speech DIR --files 20 --minutes 3`, which writes the
+or, for a folder of them, `python -m simulator.speak DIR --files 20 --minutes 3`, which writes the
 truth beside each as JSON. Equal arguments make equal bytes of WAV.
 
 A word is a burst of 180 ms: nine tones of 20 ms at 1 kHz whose loudness is a digit, of which the
@@ -16,8 +16,6 @@ irregular length stands between words, a longer one between sentences. Only the 
 A word that was cut through is lost or mumbled, as real models do.
 """
 
-import argparse
-import json
 import math
 import random
 import wave
@@ -231,27 +229,3 @@ def _tone(peak: int) -> bytes:
 def _burst(code: int) -> bytes:
     peaks = [MARK, *(LEVELS[digit] for digit in digits_of(code)), MARK]
     return b"".join(map(_tone, peaks))
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Write talks and their truth; returns an exit code."""
-    parser = argparse.ArgumentParser(prog="simulator.speech")
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--files", type=int, default=1)
-    parser.add_argument("--minutes", type=float, default=3.0, help="of each file")
-    parser.add_argument("--seed", type=int, default=1, help="of the first; the next has one more")
-    parser.add_argument("--format", default="flac", help="wav, flac, mp3, ogg, m4a …")
-    given = parser.parse_args(argv)
-    given.folder.mkdir(parents=True, exist_ok=True)
-    for number in range(given.files):
-        talk = talk_of(given.seed + number, given.minutes * 60)
-        path = given.folder / f"talk-{number + 1:04d}.{given.format}"
-        write(talk, path)
-        words = [{"word": w.word, "start": w.start_s, "end": w.end_s} for w in talk.words]
-        truth = {"text": talk.text, "duration": talk.seconds, "words": words}
-        path.with_suffix(".json").write_text(json.dumps(truth), encoding="utf-8")
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

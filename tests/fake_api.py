@@ -62,7 +62,8 @@ class FakeApi:
         return None
 
     async def models(self, request: Request) -> Response:
-        return self.refused(request) or JSONResponse({"data": [{"id": "m1"}]})
+        listed = [{"id": "m1", "deployments": ["sim/m1"]}]
+        return self.refused(request) or JSONResponse({"data": listed})
 
     async def accept(self, request: Request) -> Response:
         if bad := self.refused(request):

@@ -304,3 +304,31 @@ async def test_a_user_sees_the_providers_and_nothing_of_other_tenants_credential
         all_ = {one["id"]: one for one in (await admin.get("/v1/providers")).json()["data"]}
     assert mine["beta"]["credentials"] == 0
     assert all_["beta"]["credentials"] == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "context_window",
+        "max_output_tokens",
+        "max_audio_bytes",
+        "max_audio_seconds",
+        "min_billed_seconds",
+        "audio_tokens_per_second",
+        "priority",
+        "token_factor",
+        "limits.free.rpm",
+        "limits.free.asd",
+        "limits.free.concurrency",
+        "price_usd_per_1m.input",
+    ],
+)
+async def test_a_number_that_no_store_can_hold_is_refused_by_name(admin, name):
+    given = "HUGE"
+    for part in reversed(name.split(".")):
+        given = {part: given}
+    asked = orjson.dumps({**PROVIDER, "models": [{"id": "gamma-1", **given}]})
+    huge = asked.replace(b'"HUGE"', b"2577087285079622287360")  # of more than 64 bits
+    told = (await admin.post("/v1/providers", content=huge)).json()["error"]
+    assert told["code"] == "invalid_value"
+    assert f"{name}: should be less than or equal to" in told["message"]

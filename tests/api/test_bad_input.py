@@ -16,8 +16,25 @@ def job(**more):
     return orjson.dumps({**JOB, **more})
 
 
+HUGE = b":2577087285079622287360"
 DEEP = b'{"model":"sim","messages":[],"x":' + b"[" * 300 + b"]" * 300 + b"}"
 CHATS, JOBS, EMBED = "/v1/chat/completions", "/v1/jobs", "/v1/embeddings"
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        ("simm", "'sim' or 'alpha/sim'? GET"),
+        ("qqqqqqq", "'qqqqqqq'; GET"),
+        ("embed", "chat requests"),
+    ],
+)
+async def test_a_model_that_will_not_do_is_answered_in_a_sentence(store, model, told):
+    app, _ = application(store)
+    async with client_for(app, ALICE) as client:
+        answer = await client.post(CHATS, content=chat(model=model))
+    assert told in answer.json()["error"]["message"]
+
 
 REFUSED = [
     ("no body", CHATS, b"", 400, None, "invalid_json"),
@@ -41,6 +58,11 @@ REFUSED = [
             {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}]}]),
         400, "model", "capability_missing",
     ),
+    ("a seed of 72 bits", CHATS, chat(seed=0).replace(b":0", HUGE), 400, "seed", "invalid_value"),
+    ("72 bits inside", JOBS, job(request={**CHAT, "max_tokens": 0}).replace(b":0", HUGE), 400,
+     "request.max_tokens", "invalid_value"),
+    ("72 bits of attempts", JOBS, job(max_attempts=0).replace(b":0", HUGE), 400, "max_attempts",
+     "invalid_value"),
     ("nothing to embed", EMBED, b'{"model":"embed","input":""}', 400, "input", "invalid_value"),
     ("too long to embed", EMBED, orjson.dumps({"model": "embed-8k", "input": "a"}), 404, "model",
      "model_not_found"),

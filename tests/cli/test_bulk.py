@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from bulk_api import BulkApi
@@ -50,7 +51,10 @@ def test_a_folder_is_transcribed_beside_its_files_and_says_what_it_left_out(fake
     assert ran.code == 0, ran.err
     assert sorted(ran.out.split()) == [str(talks / "a.txt"), str(talks / "deep/b.txt")]
     assert (talks / "a.txt").read_text() == "Hello there. Good bye.\n"
-    assert "skipped 1 file that are no audio or video by name (1 .pdf)" in ran.err
+    assert "skipped 1 file that is no audio or video by name (1 .pdf)" in ran.err
+    again = headrace("transcribe", str(talks))
+    assert "skipped 1 file that is no audio" in again.err  # its own results are not counted
+    assert again.out == ""
     assert tree(talks) == [".hidden.mp3", "a.mp3", "a.txt", "deep/b.WAV", "deep/b.txt", "notes.pdf"]
     assert sorted(fake.uploads) == ["a.mp3", "b.WAV"]
     assert sorted(fake.removed) == sorted(fake.files)
@@ -435,6 +439,7 @@ def test_a_document_that_cannot_be_read_does_not_keep_the_others_from_being_writ
     ran = headrace("summarize", "papers", "--combined")
     assert ran.code == 1
     assert "two.txt: no text" in ran.err
+    assert "1 completed, 1 failed" in ran.err.splitlines()[-1]  # documents, not jobs
     assert (papers / "combined.summary.md").exists()
     assert not (papers / "two.summary.md").exists()
     headrace("summarize", "papers", "--combined")
@@ -460,6 +465,16 @@ def test_an_empty_document_fails_alone_of_those_that_are_combined(fake, headrace
         "one.pdf",
         "two.txt",
     ]
+
+
+def test_a_page_has_a_title_of_its_own_and_other_documents_their_name(fake, headrace, papers):
+    (papers / "page.HTML").write_text("<title>Mills</title><p>Water turns wheels.</p>")
+    headrace("summarize", "papers")
+    told = {body["metadata"]["source"]: body["request"]["documents"][0] for body in fake.bodies}
+    assert {Path(name).name for name, one in told.items() if "title" in one} == {
+        "one.pdf",
+        "two.txt",
+    }
 
 
 def test_a_name_is_not_told_twice():

@@ -256,6 +256,7 @@ def test_our_own_catalog_is_counted_and_its_doubts_are_told(headrace, config, mo
     ran = headrace("catalog", "check")
     assert ran.code == 0
     assert ran.out.startswith("the catalog is right: 21 provider(s), ")
+    assert "known beside, and not served: assemblyai, github-models, llamacpp, " in ran.out
     assert "warning: hyperbolic: of 2025-12-31" in ran.out
     assert headrace("catalog", "check", "--strict").code == 1
 

@@ -34,6 +34,14 @@ def test_with_the_engines_installed_a_machine_without_a_key_lacks_nothing():
     assert not [each.todo for each in said.values() if each.level == "error"]
 
 
+def test_where_a_server_answers_what_it_serves_is_told_and_its_keys_count(fake, monkeypatch):
+    monkeypatch.setattr(found, "KINDS", {"chat": ABSENT})
+    said = {each.what: each for each in doctor.settled(list(doctor.look(None, fake.url)))}
+    assert (said["it serves"].level, said["it serves"].says) == ("ok", "sim (1)")
+    assert (said["providers"].level, said["providers"].todo) == ("note", "")
+    assert said["providers"].says == "in this shell's environment none has a key"
+
+
 def test_without_them_it_says_how_to_get_either_keys_or_them(monkeypatch):
     monkeypatch.setattr(found, "KINDS", {"chat": ABSENT})
     said = findings()

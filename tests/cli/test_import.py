@@ -257,6 +257,38 @@ def test_an_entry_that_cannot_be_brought_over_says_what_to_do(said, told):
     assert told in why
 
 
+@pytest.mark.parametrize("version", ["1", "2", 2, "2.0.0", "2.1"])
+def test_settings_of_version_1_or_2_are_read_however_that_is_written(version):
+    listed = [{"type": "groq", "apiKey": SECRET}]
+    assert old_settings.of_json({"version": version, "providers": listed}).entries
+
+
+@pytest.mark.parametrize(
+    ("enabled", "wanted"), [(0, False), (False, False), (1, True), (True, True), (None, True)]
+)
+def test_an_entry_disabled_by_0_is_disabled(enabled, wanted):
+    one = {"type": "groq", "apiKey": SECRET, "enabled": enabled}
+    (read,) = old_settings.of_json({"providers": [one]}).entries
+    assert read.enabled is wanted
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"key": f"{SECRET}\ud800"}, "its key holds half a character"),
+        ({"allowed": ("a", "b\udfff")}, "its allowed model 2 holds half"),
+        ({"tpm": 10**30}, "its limit of tokens a minute"),
+        ({"tpm": -1}, "its limit of tokens a minute"),
+    ],
+)
+def test_what_no_request_can_hold_is_named_and_the_other_entries_go_on(said, told):
+    made = planned(entry(**said), entry())
+    ((_, why),) = made.refused
+    assert told in why
+    assert SECRET not in why
+    assert len(made.steps) == 1
+
+
 class Served:
     """The API over a store in memory, as `fake_api.serving` takes it."""
 

@@ -5,6 +5,8 @@ import json
 
 from fake_api import chunk, event, make_job
 
+from cli import show
+
 
 def test_a_list_is_a_table_newest_first_over_pages(fake, headrace):
     for number in range(130):
@@ -116,3 +118,15 @@ def test_a_delta_of_any_shape_is_shown_as_text(fake, headrace):
         ]
     ]
     assert "one\u2028two" in headrace("jobs", "watch", "job_1").out
+
+
+def test_an_attempt_is_told_in_words_with_units():
+    attempt = {
+        "n": 1, "deployment": "alpha/m", "outcome": "failed", "credential": "beta-1", "sent": True,
+        "cost_microusd": 0, "started_at": 1795672260, "ended_after_s": 0.25, "status": 503,
+    }  # fmt: skip
+    said = show.page(make_job("job_1", "x") | {"attempts": [attempt], "cost": 0.0125})
+    (line,) = [one for one in said if one.startswith("attempt")]
+    assert line.startswith("attempt 1  alpha/m  failed  20")
+    assert line.endswith(", took 250 ms, credential beta-1, status 503")
+    assert "cost       US$ 0.012500" in said

@@ -25,7 +25,8 @@ class UsageApi(FakeApi):
         row = dict(zip(by, ("groq", "whisper"), strict=False)) | COUNTS
         days = int(request.query_params["days"])
         paid = {"spent_today_usd": 0.5, "cap_usd": None if days == 1 else 2.0}
-        data = [] if days == 1 else [row]
+        idle = dict.fromkeys(by, "own") | dict.fromkeys(COUNTS, 0) | {"free_share": None}
+        data = [] if days == 1 else [row, idle]
         total = COUNTS if data else dict.fromkeys(COUNTS, 0) | {"free_share": None}
         return JSONResponse({"group_by": by, "data": data, "total": total, "paid": paid})
 
@@ -46,6 +47,7 @@ def test_it_shows_today_and_the_days_by_provider(fake, headrace):
     assert [line.strip() for line in lines if line.startswith(("today", "7 days"))] == [
         "today", "7 days",
     ]  # fmt: skip
+    assert "own" not in ran.out  # it called nobody
     (row,) = [line.split() for line in lines if line.startswith("groq")]
     assert row == [
         "groq",

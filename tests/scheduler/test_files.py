@@ -1,14 +1,18 @@
 """Files whose time is over, on a real store."""
 
+import os
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from batch_world import BatchWorld, batch_world, line
 
 from scheduler.bell import Bell
-from scheduler.files import ExpiredFiles
+from scheduler.files import DAY_S, ExpiredFiles, HalfFiles
+from shared import objects
 from shared.errors import Refused
 from shared.objects import NoSuchObject
 from shared.queue.types import Report, Verdict
@@ -119,3 +123,18 @@ async def test_a_file_that_was_removed_is_not_known(world: BatchWorld) -> None:
     await world.files.forget(file)
     assert await world.files.get(file_id, "t1") is None
     assert object_name(file_id) == f"files/{file_id}"
+
+
+async def test_half_files_are_removed_only_when_nobody_has_written_to_them_for_a_day(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    old, new = folder / f".a.{'0' * 16}", folder / f".a.{'1' * 16}"
+    for each, age_s in ((old, DAY_S * 1.5), (new, DAY_S / 2)):
+        each.write_bytes(b"half")
+        os.utime(each, (0, time.time() - age_s))
+    bell = Bell()
+    bell.ring()
+    await HalfFiles(objects.folder(tmp_path), bell).turn()
+    assert list(folder.iterdir()) == [new]

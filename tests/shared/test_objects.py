@@ -1,4 +1,7 @@
 import asyncio
+import errno
+import io
+import os
 import subprocess
 import sys
 from datetime import timedelta
@@ -83,7 +86,53 @@ async def test_of_a_write_that_is_cancelled_nothing_stays(tmp_path):
     assert list((tmp_path / "o" / "files").iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["../a", "files/../../a", "/a", "files//a", ""])
+async def test_of_a_write_that_fails_nothing_stays_though_closing_fails_too(tmp_path, monkeypatch):
+    class Full(io.BytesIO):
+        def writelines(self, _):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        def close(self):
+            super().close()
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    made = objects._made
+
+    def full(path):
+        made(path).close()
+        return Full()
+
+    monkeypatch.setattr(objects, "_made", full)
+    with pytest.raises(StoreError, match="No space left"):
+        await objects.folder(tmp_path / "o").put("files/a", parts(b"x" * objects.CHUNK_BYTES))
+    assert list((tmp_path / "o" / "files").iterdir()) == []
+
+
+async def test_what_its_source_raises_is_raised_as_it_is(tmp_path):
+    gone = OSError("the caller hung up")
+    with pytest.raises(OSError, match="the caller hung up") as caught:
+        await objects.folder(tmp_path / "o").put("files/a", parts(b"x", gone))
+    assert caught.value is gone
+    assert list((tmp_path / "o" / "files").iterdir()) == []
+
+
+async def test_half_files_of_killed_writers_are_swept_once_old(tmp_path):
+    bucket = objects.folder(tmp_path / "o")
+    await bucket.put("files/a", parts(b"x"))
+    files = tmp_path / "o" / "files"
+    old, new, other = (files / name for name in (f".a.{'0' * 16}", f".a.{'1' * 16}", ".mine.txt"))
+    for each in (old, new, other):
+        each.write_bytes(b"half")
+    for each in (old, other, files / "a"):
+        os.utime(each, (0, 0))
+    assert await bucket.sweep(86_400) == 1
+    assert set(files.iterdir()) == {files / "a", new, other}
+
+
+async def test_a_bucket_has_nothing_to_sweep():
+    assert await objects.memory().sweep(0) == 0
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a\ud800", "../a", "files/../../a", "/a", "files//a", ""])
 async def test_a_name_never_leaves_the_folder(tmp_path, name):
     bucket = objects.folder(tmp_path / "o")
     (tmp_path / "a").write_bytes(b"mine")

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator.hearing import MUMBLED, NotAudioError, hear
-from simulator.speech import RATE, main, script, sound, spoken, talk_of, write
+from simulator.speak import main
+from simulator.speech import RATE, script, sound, spoken, talk_of, write
 
 TALK = talk_of(5, 60)
 PCM = b"".join(sound(TALK))

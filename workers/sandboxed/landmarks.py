@@ -4,7 +4,6 @@ What a page calls its main part or an article is taken where that holds enough o
 all but what it calls navigation, header, footer and the like, and lists that are little but links.
 """
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -25,8 +24,6 @@ LISTS: Final = frozenset(("ul", "ol", "table", "div", "section", "p"))
 ENOUGH: Final = 0.25  # of what the page shows: less is a teaser, or a landmark in a wrong place
 LINKED: Final = 0.7  # of a list's text in links makes it a menu
 LEAST_LINKS: Final = 5
-
-_ENDED: Final = re.compile(r"\v(?=[ \t\v]*\n)")  # a line that ends where another begins
 
 
 @dataclass(slots=True)
@@ -154,8 +151,15 @@ def _text(
             if not shows:
                 parts.append("\n\n")
             parts.append(text.replace("\r", " ").replace("\n", " "))
-    whole = _ENDED.sub("", "".join(parts)).replace("\v", "\n")
-    return _squeezed(" ".join(line.split()) for line in whole.split("\n"))
+    return _squeezed(" ".join(line.split()) for line in lines_of("".join(parts)))
+
+
+def lines_of(text: str) -> Iterator[str]:
+    r"""The lines of a text: `\v` ends one too, but not where another begins after it anyway."""
+    *begun, last = text.split("\n")
+    for line in begun:
+        yield from line.rstrip(" \t\v").split("\v")
+    yield from last.split("\v")
 
 
 def _break(node: html.HtmlElement, *, starts: bool) -> str:

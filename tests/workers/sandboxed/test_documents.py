@@ -1,12 +1,15 @@
 import io
+import re
 import zipfile
 
 import made_documents as made
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shared.errors import Refused
 from workers.sandbox import MIB, Bounds, Sandbox
-from workers.sandboxed import documents, web
+from workers.sandboxed import documents, landmarks, web
 from workers.sandboxed.kinds import may_be_text
 from workers.sandboxed.parsed import TextBound
 
@@ -134,6 +137,19 @@ def test_of_a_very_long_page_the_main_part_is_found_by_its_landmarks(
     found = web.parsed(page)
     assert found.text == text
     assert found.warning == f"the page has {len(page)} characters: {taken} was read"
+
+
+@given(st.text("\v\n \ta", max_size=30))
+def test_a_line_that_ends_twice_ends_once(text):
+    ends_once = re.sub(r"\v(?=[ \t\v]*\n)", "", text).replace("\v", "\n").split("\n")
+    assert [line.split() for line in landmarks.lines_of(text)] == [
+        line.split() for line in ends_once
+    ]
+
+
+def test_ends_of_lines_far_apart_take_no_longer_than_the_page_is_long():
+    ends = ("\v" + " " * 40_000) * 250  # minutes, where each end looks for the next line anew
+    assert sum(line != "" for line in map(str.strip, landmarks.lines_of(ends + "x\n"))) == 1
 
 
 def test_a_page_of_absurdly_many_tags_is_read_whole_and_that_is_said(monkeypatch):
