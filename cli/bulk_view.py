@@ -4,7 +4,7 @@ import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -24,9 +24,13 @@ MANY: Final = 100  # of which tenths tell nothing
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How it is told. `measure` says what ended work amounted to: ("minutes of audio", 12.5)."""
+    """How it is told. `measure` says what ended work amounted to: ("minutes of audio", 12.5).
+
+    `warnings` are what a person should know of a result that is there.
+    """
 
     measure: Callable[[dict[str, Any]], tuple[str, float]]
+    warnings: Callable[[dict[str, Any]], Sequence[str]] = lambda _job: ()
     as_json: bool = False
     quiet: bool = False
 
@@ -111,10 +115,13 @@ class BulkView:
 
     def _say(self, outcome: Outcome) -> None:
         if self._manner.as_json:
-            self._out.out(orjson.dumps(row(outcome)).decode())
+            told = row(outcome) | {"warnings": list(self._manner.warnings(outcome.job))}
+            self._out.out(orjson.dumps(told).decode())
         else:
             for path in outcome.written:
                 self._out.out(str(path))
+            for warning in self._manner.warnings(outcome.job):
+                self._tell(f"warning: {outcome.work.label}: {warning}")
         if self._events and not outcome.good:
             self._teller.event("failed", input=outcome.work.label, error=row(outcome)["error"])
         elif not outcome.good:

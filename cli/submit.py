@@ -41,6 +41,9 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
     cache: Annotated[
         int | None, typer.Option(min=0, help="seconds an equal job's answer may be old; 0: none")
     ] = None,
+    hedge: Annotated[
+        str | None, typer.Option(help="a slow call made once more elsewhere: never or auto")
+    ] = None,
     file: Annotated[
         Path | None, typer.Option("--file", "-f", help="a prompt a line, or .jsonl; - is stdin")
     ] = None,
@@ -57,8 +60,10 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
     """
     if kind not in {"chat", "embedding"}:
         raise ConfigError(f"--kind is {kind!r}; it must be chat or embedding")
+    if hedge not in {None, "never", "auto"}:
+        raise ConfigError(f"--hedge is {hedge!r}; it must be never or auto")
     options = Options(
-        kind, model, priority, deadline, max_tokens, stream, webhook, share=share, cache_s=cache
+        kind, model, priority, deadline, max_tokens, stream, webhook, share, cache, hedge
     )
     jobs = asks(texts or [], file, options)
     if stream and (len(jobs) != 1 or not wait or as_json):

@@ -26,7 +26,7 @@ class Engine:
 
     def http(self, key: str = KEY) -> httpx2.Client:
         headers = {"Authorization": f"Bearer {key}", "Connection": "close"}
-        return httpx2.Client(base_url=self.url, headers=headers, timeout=60, trust_env=False)
+        return httpx2.Client(base_url=self.url, headers=headers, timeout=300, trust_env=False)
 
 
 @contextmanager

@@ -30,7 +30,7 @@ class Whole:
 
     def http(self, key: str = KEY) -> httpx2.Client:
         headers = {"Authorization": f"Bearer {key}"}
-        return httpx2.Client(base_url=self.url, headers=headers, timeout=60)
+        return httpx2.Client(base_url=self.url, headers=headers, timeout=120)
 
     def sdk(self, **options: Any) -> OpenAI:
         return OpenAI(base_url=f"{self.url}/v1", api_key=KEY, **options)
@@ -40,7 +40,7 @@ class Whole:
 
     def simulated(self, path: str = "state") -> Any:
         """What the simulator has seen."""
-        return httpx2.get(f"{self.address.admin_url}/{path}", timeout=30).json()
+        return httpx2.get(f"{self.address.admin_url}/{path}", timeout=120).json()
 
     def fault(self, **fault: Any) -> None:
         """Breaks something on command."""

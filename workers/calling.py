@@ -5,10 +5,10 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from shared.core.outcome import Failed, Outcome, Succeeded
-from shared.core.ratelimits import learned_from_headers
 from workers import assemble
 from workers.failures import TransportFailure
 from workers.providers.base import Adapter, Call, HttpReply, HttpRequest
+from workers.providers.classify import announced
 from workers.transport import Exchange, Timeouts, Transport
 
 _OK_FROM, _OK_BELOW = 200, 300
@@ -55,7 +55,7 @@ async def _exchange(adapter: Adapter, call: Call, request: HttpRequest, line: Li
             if call.stream and isinstance(outcome, Succeeded):
                 await line.tell(assemble.as_chunk(outcome.body))
     if isinstance(outcome, Succeeded):
-        learned = learned_from_headers(headers, call.quirks.rate_dialect, line.now_ms())
+        learned = announced(call, headers, line.now_ms())
         return replace(outcome, learned=learned) if learned else outcome
     return outcome
 

@@ -54,6 +54,8 @@ def cannot_wait(owed: Sequence[Owed], tank: Tank, wait_s: float) -> int:
 
 def takes_s(tank: Tank, jobs: int) -> float:
     """How long the lane needs, once it is open, to start so many: at least one."""
+    if tank.open_s == inf:
+        return inf
     return max(tank.finish_s(jobs) - tank.open_s, (jobs - 1) / STARTS_PER_S)
 
 

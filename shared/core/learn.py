@@ -16,7 +16,7 @@ import re
 from dataclasses import dataclass, replace
 
 from shared.core.model import Dimension, Window
-from shared.core.outcome import Learned
+from shared.core.outcome import MOST_SPAN_MS, Learned, believable
 from shared.core.ratelimits import window_name
 
 TIMES = 3
@@ -78,7 +78,9 @@ def learn(windows: tuple[Known, ...], told: tuple[Learned, ...], evidence: Evide
     """What follows from one answer's announcements, in their order."""
     lesson = Lesson(windows, evidence)
     for each in told:
-        if each.limit > 0 and each.dimension in _DIMENSIONS:
+        if each.limit <= 0 or not believable(each.span_ms, each.limit):
+            continue
+        if each.dimension in _DIMENSIONS:
             lesson = _heed(lesson, each)
     return replace(lesson, windows=_once(lesson.windows))
 
@@ -240,7 +242,9 @@ def _bounded(evidence: Evidence, told: Learned) -> Evidence:
         used = _used(told)
         # what is missing of a bucket is rounded up, so little that is used says nothing
         most_now = round(told.reset_ms * told.limit / (used - 1)) if used >= _TELLING else most
-    row = (told.dimension, max(least, told.reset_ms), min(most or most_now, most_now))
+    most_now = min(most_now, MOST_SPAN_MS)
+    reset_ms = min(told.reset_ms, MOST_SPAN_MS)
+    row = (told.dimension, max(least, reset_ms), min(most or most_now, most_now))
     others = tuple(each for each in evidence.spans if each[0] != told.dimension)
     return replace(evidence, spans=(*others, row))
 
@@ -251,4 +255,4 @@ def _used(told: Learned) -> int:
 
 def _first_guess_ms(told: Learned) -> int:
     """A span to begin with where too little is used to tell: as if half of that were missing."""
-    return (told.reset_ms or 0) * told.limit * 2 // max(1, _used(told))
+    return min((told.reset_ms or 0) * told.limit * 2 // max(1, _used(told)), MOST_SPAN_MS)

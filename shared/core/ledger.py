@@ -14,6 +14,10 @@ from typing import Protocol, Self
 from shared.core.model import WindowKind
 
 UNLIMITED = 2**53 - 1
+MOST = 10**12
+"""Units that are taken at once, at most: more was never used, whoever says so."""
+SPOILT = 10**15
+"""A count that nobody can have taken: a ledger that holds more begins anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +98,8 @@ class Sliding:
     def at(self, rule: Rule, now_ms: int) -> "Sliding":
         """See `Ledger`."""
         gone = bisect_left(self.grains, True, key=lambda g: self._out_at(rule, g[0]) > now_ms)
-        return Sliding(self.grains[gone:]) if gone else self
+        kept = Sliding(self.grains[gone:]) if gone else self
+        return kept if kept.used(rule, now_ms) <= SPOILT else Sliding()
 
     def used(self, rule: Rule, now_ms: int) -> int:  # noqa: ARG002 - the protocol's shape
         """See `Ledger`."""
@@ -175,7 +180,7 @@ class Fixed:
     def at(self, rule: Rule, now_ms: int) -> "Fixed":
         """See `Ledger`."""
         start, _ = rule.bounds(now_ms)
-        kept = tuple(c for c in self.counts if c[0] >= start)
+        kept = tuple(c for c in self.counts if c[0] >= start and (c[0] > start or c[1] <= SPOILT))
         return self if kept == self.counts else Fixed(kept)
 
     def used(self, rule: Rule, now_ms: int) -> int:

@@ -1,15 +1,11 @@
-"""The ledgers whose state is a moment and a level: windows from first use, and buckets.
+"""The ledger of a window from first use: its state is when that may have been, and an amount.
 
-See `shared.core.ledger` for what they promise.
+See `shared.core.ledger` for what it promises.
 """
 
-import math
 from dataclasses import dataclass, replace
 
-from shared.core.ledger import UNLIMITED, Rule
-
-MICRO = 1_000_000
-PEAKS = 24
+from shared.core.ledger import SPOILT, UNLIMITED, Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +27,7 @@ class FirstUse:
     def at(self, rule: Rule, now_ms: int) -> "FirstUse":
         """See `Ledger`."""
         over = self.open and now_ms >= self.high_ms + rule.span_ms + rule.guard_ms
-        return FirstUse() if over else self
+        return FirstUse() if over or self.amount > SPOILT else self
 
     def used(self, rule: Rule, now_ms: int) -> int:  # noqa: ARG002 - the protocol's shape
         """See `Ledger`."""
@@ -104,144 +100,3 @@ class FirstUse:
     def reset_ms(self, rule: Rule, now_ms: int) -> int:
         """See `Ledger`."""
         return self.high_ms + rule.span_ms + rule.guard_ms if self.open else now_ms
-
-
-@dataclass(frozen=True, slots=True)
-class Bucket:
-    """A burst of the limit, refilled evenly at limit per span; starts full.
-
-    `level` is in millionths of a unit at `at_ms`; None: full. A take from a bucket fuller than
-    limit - guard's refill counts from there, so a provider may start refilling a guard later.
-    `peaks` are the highest levels since a moment, falling: (ms, level). What is given back for a
-    moment must not have filled the bucket over the brim since, or refill would count twice; with
-    that the levels are those of a bucket that was asked for the real amounts from the start.
-    `late` is the stretch (from, until ms) that calls were sent late in, and what ran over the brim
-    in it: never more than the refill of that stretch, however many calls were late.
-    Arithmetic is in doubles, as Lua's.
-    """
-
-    level: int | None = None
-    at_ms: int = 0
-    peaks: tuple[tuple[int, int], ...] = ()
-    late: tuple[int, int, int] = (0, 0, 0)
-
-    @staticmethod
-    def _brim(rule: Rule) -> int:
-        cut = math.ceil(float(rule.guard_ms) * rule.limit * MICRO / rule.span_ms)
-        return rule.limit * MICRO - cut
-
-    def _level(self, rule: Rule, ms: int) -> int:
-        if self.level is None:
-            return rule.limit * MICRO
-        refill = math.floor(float(max(0, ms - self.at_ms)) * rule.limit * MICRO / rule.span_ms)
-        return min(rule.limit * MICRO, self.level + refill)
-
-    def at(self, rule: Rule, now_ms: int) -> "Bucket":
-        """See `Ledger`."""
-        kept = tuple(peak for peak in self.peaks if peak[0] > now_ms - rule.span_ms)
-        return replace(self, peaks=kept)
-
-    def used(self, rule: Rule, now_ms: int) -> int:
-        """See `Ledger`."""
-        return rule.limit - self.free(rule, now_ms)
-
-    def free(self, rule: Rule, now_ms: int) -> int:
-        """See `Ledger`."""
-        return self._level(rule, now_ms) // MICRO
-
-    def earliest(self, rule: Rule, now_ms: int, need: int) -> int:
-        """See `Ledger`."""
-        return self._reaches(rule, now_ms, need * MICRO)
-
-    def _reaches(self, rule: Rule, now_ms: int, wanted: int) -> int:
-        if self.level is None:
-            return now_ms
-        missing = float(wanted - self.level)
-        at_ms = self.at_ms + math.ceil(missing * rule.span_ms / (rule.limit * MICRO))
-        at_ms = max(now_ms, at_ms)
-        while self._level(rule, at_ms) < wanted:
-            at_ms += 1
-        return at_ms
-
-    def add(self, rule: Rule, now_ms: int, at_ms: int, amount: int) -> "Bucket":  # noqa: ARG002
-        """See `Ledger`."""
-        top = min(self._level(rule, now_ms), self._brim(rule))
-        peaks = self._with_peak(rule, now_ms, now_ms, top)
-        return Bucket(top - amount * MICRO, now_ms, peaks, self.late)
-
-    def _recent(self, rule: Rule, now_ms: int) -> tuple[tuple[int, int], ...]:
-        """The peaks of the last span: what came before has been refilled since."""
-        return tuple(peak for peak in self.peaks if peak[0] > now_ms - rule.span_ms)
-
-    def _with_peak(
-        self, rule: Rule, now_ms: int, at_ms: int, top: int
-    ) -> tuple[tuple[int, int], ...]:
-        recent = self._recent(rule, now_ms)
-        if at_ms <= now_ms - rule.span_ms:
-            return recent
-        earlier = [peak for peak in recent if peak[0] < at_ms and peak[1] > top]
-        later = [peak for peak in recent if peak[0] >= at_ms]
-        hidden = later and later[0][1] >= top
-        peaks = earlier + ([] if hidden else [(at_ms, top)]) + later
-        if len(peaks) > PEAKS:  # the two oldest become one: later and higher, so stricter
-            peaks[:2] = [(peaks[1][0], peaks[0][1])]
-        return tuple(peaks)
-
-    def _peak_since(self, rule: Rule, now_ms: int, since_ms: int) -> int:
-        now = min(self._level(rule, now_ms), self._brim(rule))
-        recent = self._recent(rule, now_ms)
-        return max([now, *(level for ms, level in recent if ms > since_ms)])
-
-    def settle(
-        self,
-        rule: Rule,
-        now_ms: int,
-        taken_ms: int,
-        delta: int,
-        actual: int = 1,  # noqa: ARG002 - the protocol's shape
-    ) -> "Bucket":
-        """See `Ledger`."""
-        if now_ms - taken_ms >= rule.span_ms:
-            return self
-        level, back = self._level(rule, now_ms), -delta * MICRO
-        peaks = self._recent(rule, now_ms)
-        if back < 0:
-            level = min(level, self._brim(rule))
-        else:
-            room = self._brim(rule) - self._peak_since(rule, now_ms, taken_ms)
-            back = max(0, min(back, room))
-            peaks = tuple((ms, top + back if ms > taken_ms else top) for ms, top in peaks)
-        return Bucket(level + back, now_ms, peaks, self.late)
-
-    def restamp(
-        self, rule: Rule, now_ms: int, taken_ms: int, sent_ms: int, amount: int
-    ) -> "Bucket":
-        """See `Ledger`. Counted later, the level stood higher meanwhile; what ran over is lost."""
-        since, until, over = self.late
-        if taken_ms > until:
-            since, until, over = taken_ms, sent_ms, 0
-        since, until = min(since, taken_ms), max(until, sent_ms)
-        top, brim = self._peak_since(rule, now_ms, taken_ms) + amount * MICRO, self._brim(rule)
-        most = min(
-            amount * MICRO,
-            self._refill(rule, sent_ms - taken_ms),
-            self._refill(rule, until - since) - over,
-        )
-        lost = max(0, min(top - brim, most))
-        level = min(self._level(rule, now_ms), brim)
-        peaks = self._with_peak(rule, now_ms, sent_ms, min(top, brim))
-        return Bucket(level - lost, now_ms, peaks, (since, until, over + lost))
-
-    @staticmethod
-    def _refill(rule: Rule, span_ms: int) -> int:
-        return math.ceil(float(span_ms) * rule.limit * MICRO / rule.span_ms)
-
-    def slack(self, rule: Rule, now_ms: int, at_ms: int, need: int) -> int:
-        """See `Ledger`."""
-        refill = math.floor(float(max(0, at_ms - now_ms)) * rule.limit * MICRO / rule.span_ms)
-        level = min(self._level(rule, now_ms), self._brim(rule))
-        return (level + refill) // MICRO - need
-
-    def reset_ms(self, rule: Rule, now_ms: int) -> int:
-        """See `Ledger`."""
-        return self._reaches(rule, now_ms, rule.limit * MICRO) if rule.limit > 0 else now_ms

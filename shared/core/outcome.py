@@ -111,6 +111,15 @@ class Cooldown:
     dead: bool = False
 
 
+MOST_SPAN_MS = 31 * 86_400_000
+MOST_LIMIT = 10**12
+
+
+def believable(span_ms: int, limit: int) -> bool:
+    """Whether a window may be of this span and limit, whoever says so: a month, 10^12 units."""
+    return 0 <= span_ms <= MOST_SPAN_MS and 0 <= limit <= MOST_LIMIT
+
+
 @dataclass(frozen=True, slots=True)
 class Learned:
     """A limit that a header or a 429 taught us about this claim's credential and deployment.

@@ -13,8 +13,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, assert_never
 from zoneinfo import ZoneInfo
 
-from shared.core.ledger import Fixed, Ledger, Rule, Sliding
-from shared.core.ledger_timed import Bucket, FirstUse
+from shared.core.ledger import MOST, Fixed, Ledger, Rule, Sliding
+from shared.core.ledger_bucket import Bucket
+from shared.core.ledger_timed import FirstUse
 from shared.core.model import Audio, Dimension, Need, Price, TokenCount, Window, WindowKind
 
 L = TypeVar("L", bound=Ledger)
@@ -64,13 +65,17 @@ def free(rule: Rule, ledger: Ledger, now_ms: int) -> int:
 
 def take(rule: Rule, ledger: L, now_ms: int, amount: int) -> L:
     """Reserves now, whether it fits or not."""
-    ledger = ledger.at(rule, now_ms)
+    ledger, amount = ledger.at(rule, now_ms), _within(amount)
     return ledger.add(rule, now_ms, now_ms, amount) if amount > 0 else ledger
+
+
+def _within(units: int) -> int:
+    return max(0, min(units, MOST))
 
 
 def settle(rule: Rule, ledger: L, now_ms: int, taken_ms: int, reserved: int, actual: int) -> L:
     """Corrects what was reserved; `actual` 0 gives it back. Nothing where it has run out."""
-    ledger = ledger.at(rule, now_ms)
+    ledger, reserved, actual = ledger.at(rule, now_ms), _within(reserved), _within(actual)
     if actual == reserved:
         return ledger
     return ledger.settle(rule, now_ms, taken_ms, actual - reserved, actual)
@@ -78,7 +83,7 @@ def settle(rule: Rule, ledger: L, now_ms: int, taken_ms: int, reserved: int, act
 
 def restamp(rule: Rule, ledger: L, now_ms: int, taken_ms: int, sent_ms: int, amount: int) -> L:
     """A reservation counts from the moment its request was written to the socket."""
-    ledger, sent_ms = ledger.at(rule, now_ms), min(sent_ms, now_ms)
+    ledger, sent_ms, amount = ledger.at(rule, now_ms), min(sent_ms, now_ms), _within(amount)
     if amount <= 0 or sent_ms <= taken_ms:
         return ledger
     return ledger.restamp(rule, now_ms, taken_ms, sent_ms, amount)
@@ -96,7 +101,7 @@ def slack(rule: Rule, ledger: Ledger, now_ms: int, at_ms: int, amount: int, keep
 def observe(rule: Rule, ledger: L, now_ms: int, used: int) -> L:
     """Counts at least `used` units now (a header told); never lowers."""
     ledger = ledger.at(rule, now_ms)
-    more = used - ledger.used(rule, now_ms)
+    more = _within(used) - ledger.used(rule, now_ms)
     return ledger.add(rule, now_ms, now_ms, more) if more > 0 else ledger
 
 

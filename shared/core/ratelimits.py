@@ -1,16 +1,17 @@
 """Rate limits as providers announce them, in headers and in the text of a 429, as `Learned`.
 
 Sources: shared/facts/wire-facts.md sections 1 to 9. A header that names no span gives `span_ms` 0:
-it speaks about the configured window of its dimension. Nothing here raises.
+it speaks about the configured window of its dimension. Nothing here raises. What cannot be, a
+window longer than a month or a limit above 10^12, is not reported.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
 from shared.core import resets
-from shared.core.outcome import Learned
+from shared.core.outcome import Learned, believable
 
 _SPANS = {
     "second": 1_000,
@@ -76,6 +77,9 @@ _FIXED = {
 _APART = ("input_tokens", "output_tokens")
 _POLICY = re.compile(r"(?P<limit>\d{1,12})\s*;\s*w=(?P<seconds>\d{1,8})")
 _COUNT = re.compile(r"\d{1,15}")
+# Nobody uses more a second: a count that says so contradicts itself.
+_MOST_REQUESTS_PER_S, _MOST_UNITS_PER_S = 10_000, 100_000_000
+Ignored = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,8 @@ class Violation:
     def learned(self) -> tuple[Learned, ...]:
         """The limit it taught, if it named one."""
         if self.limit is None or self.limit <= 0 or self.window is None:
+            return ()
+        if not believable(self.span_ms, self.limit):
             return ()
         return (Learned(self.window, self.dimension, self.span_ms, self.limit, "429"),)
 
@@ -129,7 +135,8 @@ def _meaning(dialect: str, name: str) -> tuple[str, str, int] | None:
     parts = found.groupdict()
     dimension = _NOUNS[parts["noun"] or "requests"]
     if span := parts.get("span"):
-        return parts["what"], dimension, _SPANS[span] * int(parts.get("count") or 1)
+        count = int(parts.get("count") or 1)
+        return (parts["what"], dimension, _SPANS[span] * count) if count else None
     return parts["what"], dimension, _SPAN_OF_DIALECT.get((dialect, dimension), 0)
 
 
@@ -142,9 +149,15 @@ def _count(text: str) -> int | None:
 
 
 def learned_from_headers(
-    headers: Mapping[str, str], dialect: str, now_ms: int
+    headers: Mapping[str, str],
+    dialect: str,
+    now_ms: int,
+    ignored: Ignored = lambda _dimension, _span_ms, _limit: None,
 ) -> tuple[Learned, ...]:
-    """Every limit the headers announce, in the order seen. Names are lower case."""
+    """Every limit the headers announce, in the order seen. Names are lower case.
+
+    `ignored` hears of those that are not to be believed.
+    """
     if dialect == "none":
         return ()
     seen: dict[tuple[str, int], dict[str, str]] = {}
@@ -156,7 +169,7 @@ def learned_from_headers(
             what, dimension, span_ms = meaning
             seen.setdefault((dimension, span_ms), {}).setdefault(what, value)
         elif name == "ratelimit-policy" and (policy := _POLICY.search(value)):
-            span_ms = int(policy["seconds"]) * 1_000
+            span_ms = int(policy["seconds"]) * 1_000  # 0: it names no span
             seen.setdefault(("requests", span_ms), {}).setdefault("limit", policy["limit"])
     # what tells input and output apart tells of both together only which of them is the tighter
     apart = {span_ms for dimension, span_ms in seen if dimension in _APART}
@@ -167,6 +180,9 @@ def learned_from_headers(
         limit = _count(values.get("limit", ""))
         if limit is None:
             continue
+        if not believable(span_ms, limit):
+            ignored(dimension, span_ms, limit)
+            continue
         learned.append(
             Learned(
                 window_name(dimension, span_ms),
@@ -174,11 +190,19 @@ def learned_from_headers(
                 span_ms,
                 limit,
                 "header",
-                _count(values.get("remaining", "")),
+                _remaining(_count(values.get("remaining", "")), dimension, span_ms, limit),
                 resets.wait_ms(values.get("reset"), now_ms),
             )
         )
     return tuple(learned)
+
+
+def _remaining(left: int | None, dimension: str, span_ms: int, limit: int) -> int | None:
+    """What is left, unless more would have been used of the window than anybody can use in it."""
+    each_s = _MOST_REQUESTS_PER_S if dimension == "requests" else _MOST_UNITS_PER_S
+    if left is None or limit - left > each_s * (span_ms or DAY_MS) / 1_000:
+        return None
+    return left
 
 
 def exhausted(learned: tuple[Learned, ...]) -> Learned | None:

@@ -12,6 +12,7 @@ from email.utils import parsedate_to_datetime
 from zoneinfo import ZoneInfo
 
 MAX_WAIT_MS = 31 * 86_400_000
+_ABSURD_MS = MAX_WAIT_MS + 86_400_000  # no clock is a day late
 _MONTHS = 12
 _EPOCH_MS_FROM = 1e12
 _EPOCH_S_FROM = 1e9
@@ -47,8 +48,11 @@ _SEARCHED_CHARS = 4_000
 
 
 def _bounded(ms: float) -> int | None:
-    """Rounded up, so that nobody comes too early; None where it cannot be a wait."""
-    if not math.isfinite(ms):
+    """Rounded up, so that nobody comes too early; None where it cannot be a wait.
+
+    Nobody is to wait for more than a month: who says so is not believed.
+    """
+    if not math.isfinite(ms) or ms > _ABSURD_MS:
         return None
     return max(0, min(MAX_WAIT_MS, math.ceil(round(ms, 3))))
 

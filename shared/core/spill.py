@@ -26,6 +26,7 @@ from shared.core.tank import Tank
 
 TYPICAL = Usage(input_tokens=1_000, output_tokens=500)
 UNPRICED_MICROUSD = 1_000_000
+FAR_MS = 31 * 86_400_000  # no deadline is noticed sooner, however slow a paid lane is
 
 
 def paid_costs(
@@ -192,7 +193,7 @@ def _spanning(one: Move, other: Move) -> Move:
 
 
 def _ahead(snapshot: Snapshot, wait_s: float) -> int:
-    return snapshot.now_ms + max(int(wait_s * 1_000) - snapshot.lead_ms, 0)
+    return snapshot.now_ms + max(int(max(wait_s, 0.0) * 1_000) - snapshot.lead_ms, 0)
 
 
 def _start_s(one: _Promise, room: Room) -> float:
@@ -224,7 +225,7 @@ def _notice_ms(snapshot: Snapshot, room: Room, takes: Mapping[str, float]) -> in
         for lane, _ in snapshot.costs
         if lane in room.tanks
     ]
-    return snapshot.lead_ms + ceil(max(spans)) if spans else None
+    return snapshot.lead_ms + ceil(min(max(spans), FAR_MS)) if spans else None
 
 
 def _with(

@@ -18,11 +18,15 @@ from shared.core.backlog import LaneReading, Step
 Line = tuple[float, float]
 """A window: calls left, and calls a second."""
 EXACT = 1e-9
+MOST_JOBS = 2**53
+"""Room is never more than this: what a lane starts for ever, or at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tank:
-    """A lane's room, in seconds from now and jobs. `rate` is above 0 and so is it ever after.
+    """A lane's room, in seconds from now and jobs. A rate of EXACT or less starts nothing.
+
+    A moment may be infinite: that of a job which never starts, and what starts by then.
 
     `later` are what happens after it has opened, in order, in seconds from `open_s`.
     """
@@ -34,16 +38,16 @@ class Tank:
 
     def room(self, t_s: float) -> int:
         """Whole jobs that it starts by `t_s`."""
-        if t_s < self.open_s:
+        if t_s < self.open_s or self.open_s == inf:
             return 0
         started, rate, since = float(self.free), self.rate, 0.0
         after = t_s - self.open_s
         for at_s, free, more in self.later:
             if at_s > after:
                 break
-            started += rate * (at_s - since) + free
+            started += flows(rate, at_s - since) + free
             rate, since = rate + more, at_s
-        return int(started + rate * (after - since) + EXACT)
+        return int(min(started + flows(rate, after - since) + EXACT, MOST_JOBS))
 
     def finish_s(self, jobs: int) -> float:
         """When the last of so many jobs starts; 0 for none."""
@@ -54,6 +58,8 @@ class Tank:
         if jobs <= self.free:
             return Tank(self.open_s, self.free - max(jobs, 0), self.rate, self.later)
         at_s, over, rate, passed = self._reach(jobs)
+        if at_s == inf:
+            return Tank(inf, 0, rate)
         gone_s = at_s - self.open_s
         later = tuple((max(0.0, s - gone_s), free, more) for s, free, more in self.later[passed:])
         return Tank(at_s, over, rate, later)
@@ -62,9 +68,10 @@ class Tank:
         """When so many have started, how many more start then, at what rate, after which steps."""
         started, rate, since, passed = float(self.free), self.rate, 0.0, 0
         for at_s, free, more in self.later:
-            if started + rate * (at_s - since) >= jobs - EXACT:
+            reached = started + flows(rate, at_s - since)
+            if reached >= jobs - EXACT:
                 break
-            started += rate * (at_s - since) + free
+            started = reached + free
             rate, since, passed = rate + more, at_s, passed + 1
         missing = jobs - started
         if missing <= 0:
@@ -72,9 +79,16 @@ class Tank:
         return self.open_s + since + (missing / rate if rate > EXACT else inf), 0, rate, passed
 
     def steps(self) -> tuple[Step, ...]:
-        """All that happens to it, its opening first, in seconds from now."""
+        """All that happens to it, its opening first, in seconds from now; () if it never opens."""
+        if self.open_s == inf:
+            return ()
         moved = ((self.open_s + at_s, free, more) for at_s, free, more in self.later)
         return ((self.open_s, self.free, self.rate), *moved)
+
+
+def flows(rate: float, span_s: float) -> float:
+    """What a rate starts in a span, be it infinite."""
+    return rate * span_s if rate > EXACT and span_s > 0 else 0.0
 
 
 def as_tank(reading: LaneReading, now_ms: int, unknown_per_s: float) -> Tank:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 
-from shared.core.tank import EXACT, Tank
+from shared.core.tank import EXACT, Tank, flows
 
 PRECISION = 0.001
 MAX_STEPS = 64
@@ -73,6 +73,8 @@ def _tightest(
         if not flow.short():
             break
         members, lanes = flow.cut()
+        if least_s == inf:
+            break
         needed_s = time_for((tanks[lane] for lane in lanes), sum(demand[i] for i in members))
         least_s = max(needed_s, least_s * (1 + PRECISION))
     return members, lanes, least_s
@@ -117,7 +119,7 @@ def fluid_time(tanks: Iterable[Tank], jobs: int) -> float:
         return 0.0
     started, rate, now = 0.0, 0.0, 0.0
     for at_s, free, more in sorted(step for tank in tanks for step in tank.steps()):
-        reached = started + rate * (at_s - now)
+        reached = started + flows(rate, at_s - now)
         if rate > EXACT and reached >= jobs:
             break
         started, now = reached + free, at_s

@@ -20,6 +20,7 @@ import orjson
 
 from shared.core.learn import Known
 from shared.core.model import CredentialRef, Deployment, Dimension, Limits, Window, WindowKind
+from shared.core.outcome import believable
 from shared.core.quota import heard, of_inputs, window_spec
 
 Spec = dict[str, Any]
@@ -143,7 +144,8 @@ def merged(
 ) -> dict[str, Any]:
     """Lanes as declared with what was learned laid over.
 
-    What was learned over a declared limit that is another one now is forgotten.
+    What was learned over a declared limit that is another one now is forgotten, and so is what
+    nobody should have believed.
     """
     return {
         lane: {
@@ -169,14 +171,14 @@ def _with(
         more = orjson.loads(text) if text else {}
         if more.get("had") == declared(made) and more.get("log") in (None, made["log"]["k"]):
             told = {each: more[each] for each in ("conc", "aimd") if each in more}
-            windows += more["win"]
+            windows += [w for w in more["win"] if believable(w["s"], w["l"])]
             break
     return controlled({**made, **told, "win": windows})
 
 
 def _over(spec: Spec, text: str | bytes | None) -> Spec:
     row = orjson.loads(text) if text else None
-    if row is None or row.get("base") != spec["l"]:
+    if row is None or row.get("base") != spec["l"] or not believable(spec["s"], row["l"]):
         return spec
     names = ("l", "o", "base", "guess", "doubt")
     return spec | {name: row[name] for name in names if name in row}

@@ -28,7 +28,7 @@ from shared.credentials import Secret
 from shared.queue.types import Verdict
 from shared.wires import WIRES
 from workers import attempt
-from workers.providers import messages, parameters
+from workers.providers import messages, normalise, parameters
 from workers.providers.base import Call, HttpReply
 from workers.providers.openai_compatible import OpenAICompatible
 from workers.transport import AioTransport, Transport
@@ -403,3 +403,29 @@ def test_embeddings_know_drop_only():
     known = Quirks(drop=frozenset({"user"}), takes=frozenset({"messages"}))
     fitted = parameters.fit({"input": "a", "user": "u", "dimensions": 8}, known, chat=False)
     assert fitted == parameters.Fitted({"input": "a", "dimensions": 8}, ("user",))
+
+
+ABSURD_USAGES = [
+    {"prompt_tokens": 1e18, "completion_tokens": 1},
+    {"prompt_tokens": 5, "completion_tokens": 10**12},
+    {"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 10**17},
+    {"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": 1e300}},
+]
+
+
+@pytest.mark.parametrize("usage", ABSURD_USAGES, ids=str)
+def test_a_usage_that_no_call_can_have_is_estimated_instead(usage):
+    message = {"role": "assistant", "content": "hi"}
+    body = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": usage}
+    asked = call("groq", messages=TALK)
+    outcome = ADAPTER.parse(asked, HttpReply(200, {}, orjson.dumps(body)))
+    assert isinstance(outcome, Succeeded)
+    assert outcome.usage.estimated
+    assert outcome.usage.input_tokens == asked.input_tokens
+    assert orjson.loads(outcome.body)["usage"]["prompt_tokens"] == asked.input_tokens
+
+
+def test_no_number_is_too_large_or_too_odd_to_be_read_as_a_usage():
+    for odd in (float("inf"), float("nan"), 1e309, -1, True, 10**400):
+        assert normalise.read_usage({"usage": {"prompt_tokens": odd}}) is None
+        assert normalise.usage_of({"prompt_tokens": odd}).input_tokens == 0

@@ -460,3 +460,13 @@ def test_a_short_call_counts_as_the_least_that_is_billed():
     body = orjson.dumps({"text": "x"})
     outcome = adapter_for("openai-compatible").parse(asked, HttpReply(200, {}, body))
     assert outcome.usage.audio_seconds == 10
+
+
+@pytest.mark.parametrize("usage", [{"seconds": 1e300}, {"prompt_audio_seconds": 1e17}], ids=str)
+def test_no_more_is_counted_than_the_recording_may_be_billed_as(usage):
+    asked = call("openai")
+    body = orjson.dumps({"text": "x", "usage": {**usage, "prompt_tokens": 1e18}})
+    outcome = adapter_for("openai-compatible").parse(asked, HttpReply(200, {}, body))
+    assert isinstance(outcome, Succeeded)
+    assert SOUND.seconds <= outcome.usage.audio_seconds <= 2 * SOUND.seconds + 60
+    assert outcome.usage.input_tokens == 0

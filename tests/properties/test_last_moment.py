@@ -186,8 +186,11 @@ def test_with_one_job_less_paid_for_at_a_look_all_that_follows_would_be_too_late
     promised = sum(move.count for move in plan(world.snapshot(NEVER_AGAIN_MS)).moves)
     now = sum(move.count for move in found.moves)
     world.pay(now - 1)
-    fleet_s = promised / STARTS_PER_S  # what a plan allows for that this world does not need
-    world.come_to(world.now_s + world.lead_ms / 1_000 + fleet_s + MS_S)
+    # what a plan allows for that this world does not need: the fleet's pace, and that a lane which
+    # is yet to open gains nothing between its opening and the first start
+    fleet_s = promised / STARTS_PER_S
+    gained_s = 1 / world.paid.rate if world.paid.opens_s > world.now_s else 0.0
+    world.come_to(world.now_s + world.lead_ms / 1_000 + fleet_s + gained_s + MS_S)
     world.pay(
         min(promised - now + 1, len(world.free.queue))
     )  # a free lane may have begun, too late

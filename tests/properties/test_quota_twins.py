@@ -2,6 +2,7 @@
 
 import itertools
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import fakeredis
@@ -268,6 +269,40 @@ def test_nothing_of_an_idle_ledger_stays_for_ever(valkey) -> None:
     client.close()
 
 
+def late_life(limit: int, span: int, seed: int) -> tuple[Window, list[dict[str, Any]]]:
+    """Bursts whose calls leave late, are told of out of order and use less than they reserved."""
+    chance, now, ops, taken = Random(seed), START, [], []
+    for _ in range(400):
+        now += chance.choice([0, 0, 1, 3, span // (4 * limit), span // 9])
+        what, arguments = chance.choice(["take", "restamp", "restamp", "settle"]), []
+        if what == "take" or not taken:
+            what, arguments = "take", [2]
+            taken.append(now)
+        else:
+            at = taken.pop(chance.randrange(len(taken)))
+            arguments = [at, 2, chance.randint(0, 3)]
+            if what == "restamp":
+                sent = chance.randint(at, now)
+                arguments = [at, sent, 2]
+                if chance.random() < 0.5:  # and is settled later
+                    taken.append(sent)
+        ops.append(
+            {"f": what, "a": arguments, "now": now, "l": limit, "need": 1, "keep": 0, "at": now}
+        )
+    return Window("w", Dimension.REQUESTS, limit, span, WindowKind.BUCKET), ops
+
+
+@pytest.mark.parametrize(("limit", "span"), [(60, 9_000), (60, 600), (1_000, 60_000)])
+def test_the_twins_agree_on_more_late_calls_than_a_bucket_remembers(valkey, limit, span) -> None:
+    client = Redis.from_url(valkey.url)
+    for seed in range(3):
+        window, ops = late_life(limit, span, seed)
+        expected = in_python(window, ops)
+        assert in_lua(client, window, ops, batch=len(ops)) == expected
+        assert in_lua(client, window, ops, batch=3) == expected
+    client.close()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_long_busy_life_keeps_the_store_small(valkey, kind) -> None:
     client = Redis.from_url(valkey.url)
@@ -281,4 +316,56 @@ def test_a_long_busy_life_keeps_the_store_small(valkey, kind) -> None:
     for key in client.scan_iter():
         size = client.llen(key) if b"quotalog" in key else client.hlen(key)
         assert size <= (1010 if kind[0] is WindowKind.SLIDING else 5)
+    client.close()
+
+
+ABSURD = [10**18, 2**53, 10**15, 10**12]
+
+
+def settled(figure: int) -> list[dict[str, Any]]:
+    return [
+        step("take", 0, 5),
+        step("settle", 10, START, 5, figure),
+        step("look", 20),
+        step("observe", 30, figure),
+        step("restamp", 40, START, START + 35, figure),
+        step("look", 200_000),
+        step("take", 200_010, 1),
+    ]
+
+
+@pytest.mark.parametrize("figure", ABSURD)
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_figure_shuts_a_window_for_longer_than_ten_spans(valkey, kind, figure) -> None:
+    client = Redis.from_url(valkey.url, socket_timeout=30)
+    window, ops = Window("w", Dimension.REQUESTS, 10, 10_000, *kind), settled(figure)
+    agree(client, (window, ops))
+    last = in_python(window, ops)[-1]
+    assert last[0] - ops[-1]["now"] <= 2 * window.span_ms
+    client.close()
+
+
+POISON = {
+    WindowKind.BUCKET: {"v": str(-(10**24)), "u": str(START)},
+    WindowKind.SLIDING: {"t": str(10**18), str(START // 10): str(10**18)},
+    WindowKind.FIXED: {"n": str(10**18), "s": str(START), "h": str(START), "z": str(START)},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_spoilt_ledger_heals_when_it_is_read(valkey, kind) -> None:
+    client = Redis.from_url(valkey.url, socket_timeout=30)
+    window = Window("w", Dimension.REQUESTS, 10, 10_000, *kind)
+    spec = quota.window_spec(window, str(next(NAMES)), None, START, TokenCount.INPUT, 1.0)
+    fields = dict(POISON[window.kind])
+    if window.kind is WindowKind.FIXED and window.anchor != "first_use":
+        fields = {str(quota.window_rule(window, START).bounds(START)[0]): str(10**18)}
+    client.hset("{hr}:quota:" + spec["k"], mapping=fields)
+    if window.kind is WindowKind.SLIDING:
+        client.rpush("{hr}:quotalog:" + spec["k"], START // 10)
+    ops = [step("look", 10), step("take", 20, 1), step("look", 30)]
+    answer = client.eval(script(), 1, "{hr}:", orjson.dumps({"w": spec, "ops": ops}))
+    first, *_, last = ([int(x) for x in row] for row in orjson.loads(answer))
+    assert first[0] <= START + 11 * window.span_ms
+    assert last[2] <= 11 * 10  # what is said to be used
     client.close()

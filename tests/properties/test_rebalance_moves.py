@@ -119,10 +119,9 @@ def test_a_plan_comes_within_2_percent_of_the_least_time_or_leaves_a_small_gain_
     before, least = makespan_s(snapshot), least_makespan_s(snapshot)
     result = makespan_s(after(snapshot, moves))
     assert result <= before + 1e-6
-    gain_left = result - least
-    assert result <= least * 1.02 + 1e-6 or (
-        result == before and gain_left <= max(MIN_GAIN_S, MIN_GAIN_SHARE * before) + 0.01 * least
-    )
+    # lanes that share no work are weighed apart: some may gain much while others are left alone
+    small = max(MIN_GAIN_S, MIN_GAIN_SHARE * before) + 0.01 * least
+    assert result <= least * 1.02 + 1e-6 or result - least <= small
 
 
 @given(snapshots(tuple(Priority), st.booleans()))

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from scheduler import duty
 from scheduler.duty import BACKOFF_CAP_S, backoff_s, keep
 from scheduler.ending import end
 from scheduler.leading import lead_for_ever
@@ -154,6 +155,22 @@ async def test_a_duty_keeps_its_errors_to_itself_but_not_a_refused_fence():
     with pytest.raises(StaleFence):
         await keep("some", turn)
     assert errors == []
+
+
+@pytest.mark.parametrize(("again_s", "expected"), [(0.0, [1, 2, 3]), (1e9, [1])])
+async def test_a_duty_that_keeps_failing_says_so_again(monkeypatch, again_s, expected):
+    told = []
+    monkeypatch.setattr(duty, "TOLD_AGAIN_S", again_s)
+    monkeypatch.setattr(duty, "_tell", lambda *of: told.append(of[-1]))
+    monkeypatch.setattr(duty, "backoff_s", lambda *_: 0.0)
+    errors = [RuntimeError("a fault")] * 3 + [StaleFence("newer")]
+
+    async def turn():
+        raise errors.pop(0)
+
+    with pytest.raises(StaleFence):
+        await keep("some", turn)
+    assert told == expected
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import orjson
+import structlog
 
 from shared.core import ratelimits, resets
 from shared.core.outcome import Failed, FailureKind, Learned
@@ -19,6 +21,25 @@ _MAYBE_DONE = frozenset({408, 502, 504, 520, 521, 522, 523, 524})
 _UNSTATED_MS = {"cohere": MINUTE_MS}
 _LIMITS = (FailureKind.RATE_LIMITED, FailureKind.QUOTA_EXHAUSTED)
 _TOO_MANY, _TOO_LARGE = 429, 413
+_DIGITS = 15
+
+log = structlog.get_logger(__name__)
+_told: set[tuple[str, str]] = set()  # of whom it was said: a provider of the catalog each
+
+
+def announced(call: Call, headers: Mapping[str, str], now_ms: int) -> tuple[Learned, ...]:
+    """The limits that an answer's headers announce; one that cannot be is told once."""
+    ignored = partial(_ignored, call.deployment.provider)
+    return ratelimits.learned_from_headers(headers, call.quirks.rate_dialect, now_ms, ignored)
+
+
+def _ignored(provider: str, dimension: str, span_ms: int, limit: int) -> None:
+    if (provider, dimension) in _told:
+        return
+    _told.add((provider, dimension))
+    log.warning(
+        "limit_absurd", provider=provider, dimension=dimension, span_ms=span_ms, limit=limit
+    )
 
 
 def refusal(
@@ -28,7 +49,7 @@ def refusal(
     if error.headers:
         headers = {**headers, **dict(error.headers)}
     verdict = judge(call.quirks.wire or call.deployment.type, status, error.marks, error.message)
-    learned = ratelimits.learned_from_headers(headers, call.quirks.rate_dialect, now_ms)
+    learned = announced(call, headers, now_ms)
     failed = Failed(
         kind=verdict.kind,
         message=error.message or f"HTTP {status} without a message",
@@ -159,7 +180,7 @@ def _gemini(error: UpstreamError) -> Violation | None:
                 ratelimits.window_name(dimension, span_ms),
                 dimension,
                 span_ms,
-                int(value) if value.isdecimal() else None,
+                int(value) if value.isdecimal() and len(value) <= _DIGITS else None,
             )
         )
     return max(found, key=lambda each: (each.limit == 0, each.span_ms), default=None)

@@ -91,7 +91,7 @@ def _completion(call: Call, chunk: dict[str, Any]) -> Outcome:
     )
     assembler = Assembler()
     assembler.add(chunk)
-    reported = chunk.get("usage")
+    reported = normalise.read_usage(chunk)
     if reported is None:
         usage = normalise.estimate(call.input_tokens, assembler.texts(), call.count)
     else:

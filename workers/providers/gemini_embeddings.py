@@ -30,7 +30,7 @@ def embeddings(call: Call, value: Mapping[str, Any]) -> Succeeded:
         {"object": "embedding", "index": at, "embedding": _vector(each, packed=packed)}
         for at, each in enumerate(found)
     ]
-    reported = usage_of(value.get("usageMetadata"))
+    reported = normalise.read_usage({"usage": usage_of(value.get("usageMetadata"))})
     tokens = call.input_tokens if reported is None else reported["prompt_tokens"]
     usage = Usage(input_tokens=tokens, output_tokens=0, estimated=reported is None)
     shape: dict[str, Any] = {"prompt_tokens": tokens, "total_tokens": tokens}

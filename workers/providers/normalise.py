@@ -6,12 +6,17 @@ Sources: shared/facts/wire-chat.md sections 3, 4 and 6.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import orjson
+import structlog
 
 from shared.core.model import Usage
 
+log = structlog.get_logger(__name__)
+
+MOST_TOKENS = 100_000_000
+"""More than any call can take. A usage that tells more tells nothing, and ours is estimated."""
 _FINISH = {
     "end_turn": "stop",
     "eos": "stop",
@@ -39,6 +44,14 @@ _FAILED_FINISH = frozenset(
 _TIERS = {"on_demand": "default", "performance": "priority"}
 _KNOWN_TIERS = frozenset({"auto", "default", "flex", "scale", "priority"})
 _NO_ID = ("", "null")  # what Mistral's SDK takes for no id
+_COUNTS = (
+    *("prompt_tokens", "completion_tokens", "total_tokens", "input_tokens", "output_tokens"),
+    *("prompt_cache_hit_tokens", "cached_tokens"),
+)
+_DETAILS = (
+    ("prompt_tokens_details", "cached_tokens"),
+    ("completion_tokens_details", "reasoning_tokens"),
+)
 _SPEAKING = ("content", "refusal", "reasoning_content", "reasoning", "tool_calls", "audio")
 
 
@@ -263,11 +276,22 @@ def speaks(value: Mapping[str, Any]) -> bool:
 
 
 def read_usage(value: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The usage a host reports, wherever it puts it; None where it reports none."""
+    """The usage a host reports, wherever it puts it; None where it reports none to be believed."""
     for place in (value.get("usage"), _get(value.get("x_groq"), "usage")):
-        if isinstance(place, dict) and _tokens(place, "prompt_tokens", "input_tokens") is not None:
+        if not isinstance(place, dict):
+            continue
+        if absurd := _absurd(place):
+            log.warning("usage_absurd", field=absurd, model=str(value.get("model"))[:128])
+        elif _tokens(place, "prompt_tokens", "input_tokens") is not None:
             return place
     return None
+
+
+def _absurd(reported: Mapping[str, Any]) -> str | None:
+    """The first count of a usage that no call can have taken."""
+    counts = [(name, reported.get(name)) for name in _COUNTS]
+    counts += [(name, _get(reported.get(part), name)) for part, name in _DETAILS]
+    return next((name for name, found in counts if _number(found) and not _sane(found)), None)
 
 
 def usage_of(reported: Mapping[str, Any]) -> Usage:
@@ -318,6 +342,14 @@ def _get(value: Any, name: str) -> Any:
 def _tokens(value: Any, *names: str) -> int | None:
     for name in names:
         found = _get(value, name)
-        if isinstance(found, int | float) and not isinstance(found, bool) and found >= 0:
+        if _number(found) and found >= 0 and _sane(found):
             return int(found)
     return None
+
+
+def _number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _sane(count: float) -> bool:
+    return count <= MOST_TOKENS  # NaN is not

@@ -23,6 +23,7 @@ _KEPT = (
     *("seek", "tokens", "temperature", "avg_logprob", "compression_ratio", "no_speech_prob"),
     "speaker",
 )
+_BEGUN_S, _LONGEST_S = 60.0, 86_400.0
 _NO_ROUTE = (404, 405, 501)
 _ELSEWHERE = frozenset({FailureKind.INVALID_REQUEST, FailureKind.TOO_LONG, FailureKind.FILTERED})
 
@@ -147,11 +148,21 @@ def _length_s(call: Call) -> float:
 
 def _usage(call: Call, heard: Heard) -> Usage:
     """Seconds as the provider counts them, and tokens where it told any."""
-    told = seconds_of((heard.usage or {}).get("seconds"))
-    if told is None:
-        told = seconds_of((heard.usage or {}).get("prompt_audio_seconds"))
-    length = told if told is not None else _length_s(call)
-    seconds = call.deployment.audio.counted_s(math.ceil(length))
+    seconds = call.deployment.audio.counted_s(math.ceil(_counted_s(call, heard.usage or {})))
     reported = normalise.read_usage({"usage": heard.usage}) if heard.usage else None
     tokens = normalise.usage_of(reported) if reported else Usage()
     return replace(tokens, audio_seconds=seconds)
+
+
+def _counted_s(call: Call, usage: Mapping[str, Any]) -> float:
+    """What the provider says it counts, within what can be: a minute begun, or twice the length.
+
+    Where we do not know the length, what it says is believed up to a day.
+    """
+    length = _length_s(call)
+    most = max(2 * length, length + _BEGUN_S) if call.sound else _LONGEST_S
+    for name in ("seconds", "prompt_audio_seconds"):
+        told = seconds_of(usage.get(name))
+        if told is not None:
+            return min(told, most)
+    return length

@@ -1,5 +1,5 @@
 -- Library: the ledger of one quota window of one credential. The same rules
--- in Python: shared/core/ledger.py, ledger_timed.py; tests/properties/test_quota_twins.py drives both.
+-- in Python: shared/core/ledger*.py; tests/properties/test_quota_twins.py drives both.
 --
 -- w, a window spec (made by shared/core/quota.py window_spec, decoded from JSON):
 --   k key suffix, unique for owner, deployment, dimension, kind, span and anchor; n name
@@ -17,9 +17,12 @@
 --   first_use  n amount; s, h the least and greatest start the provider's window may have;
 --              z last stamp; f 1 where h is sure
 --   bucket   v level (millionths of a unit; absent: full) at u (ms); p "ms:level,..." highest levels since, falling;
---              late "ms,ms,over" the stretch that calls were late in, what ran over the brim in it
+--              late "ms,ms,over" the stretch that calls were late in, what ran over the brim in it;
+--              looks "n;ms:width:level,..." highest levels of n stretches, less what ran over since, oldest first
 -- quotalog:<k> list  sliding: grains in order, oldest first
--- Both vanish when idle for two spans. Amounts are integers: up to 2^53, buckets up to 9e9.
+-- Both vanish when idle for two spans. Amounts are integers: up to 1e12 at once, buckets up to 9e9.
+-- No figure that somebody told can spoil a ledger: a bucket owes ten bursts at most, whatever is
+-- taken or stored, and a count above SPOILT, which nobody can have taken, begins anew.
 --
 -- Guard: a call counted at t reaches the provider in [t, t + g]. A lateness above g is restamped.
 --   Q.amount(w, need)                 units that need {i o m a n} takes
@@ -38,7 +41,8 @@
 local Q = { UNLIMITED = 9007199254740991 }
 do
   local floor, ceil, max, min
-  local BATCH, MICRO, PEAKS = 128, 1000000, 24
+  local BATCH, MICRO, PEAKS, LOOKS, KEPT_LOOKS = 128, 1000000, 24, 32, 16
+    local MOST, SPOILT, DEBT = 1e12, 1e15, 10
   local build, built = {}, {}  -- a kind's functions exist only where its windows are met
   local read  -- what this script has read: key -> state at NOW, kept true by every write below
   fresh[#fresh + 1] = function()  -- a library finds no `math` while it is loaded
@@ -48,6 +52,7 @@ do
   local function int(n) return string.format('%.0f', n + 0) end
   local function key(w) return P .. 'quota:' .. w.k end
   local function log(w) return P .. 'quotalog:' .. w.k end
+  local function within(n) return n >= 0 and min(n, MOST) or 0 end  -- NaN is none
   local function live(w, name) call('PEXPIRE', name, int(2 * w.s + 60000)) end
 
   -- Sliding: at most l in any span. A grain counts until its end + s + g.
@@ -96,7 +101,12 @@ do
       return n
     end
 
-    function S.load(w) return { n = forget(w) } end
+    function S.load(w)
+      local n = forget(w)
+      if n <= SPOILT then return { n = n } end
+      call('DEL', key(w), log(w))
+      return { n = 0 }
+    end
     function S.used(w, st) return st.n end
     function S.free(w, st) return w.l - st.n end
 
@@ -107,7 +117,7 @@ do
       return b and out_at(w, b) or S.reset(w)
     end
 
-    -- Puts a grain that came late into its place in the list.
+    -- Puts a grain that came late into its place in the list: steps of it, and it holds 2000 at most.
     local function insert(w, b)
       local i = -1
       while true do
@@ -179,7 +189,12 @@ do
 
     function F.load(w)
       local start, stop = bounds(w, NOW)
-      return { start = start, stop = stop, n = counted(w, start) }
+      local n = counted(w, start)
+      if n > SPOILT then
+        call('HDEL', key(w), int(start))
+        n = 0
+      end
+      return { start = start, stop = stop, n = n }
     end
     function F.used(w, st) return st.n end
     function F.quiet(w, st) return NOW < st.start + w.g or NOW >= st.stop - w.g end
@@ -246,7 +261,7 @@ do
       local h = call('HMGET', key(w), 'n', 's', 'h', 'z', 'f')
       local st = { n = tonumber(h[1] or 0), lo = tonumber(h[2] or 0), hi = tonumber(h[3] or 0),
         last = tonumber(h[4] or 0), sure = h[5] == '1' }
-      st.open = h[1] and NOW < st.hi + w.s + w.g or false
+      st.open = h[1] and NOW < st.hi + w.s + w.g and st.n <= SPOILT or false
       if not st.open then st.n = 0 end
       return st
     end
@@ -321,21 +336,103 @@ do
       if not st.v then return w.l * MICRO end
       return min(w.l * MICRO, st.v + floor(max(0, at - st.u) * w.l * MICRO / w.s))
     end
+    local function owed(w, v) return max(v, -DEBT * w.l * MICRO) end
     function B.load(w)
-      local h = call('HMGET', key(w), 'v', 'u', 'p', 'late')
-      local st = { v = h[1] and tonumber(h[1]), u = tonumber(h[2] or NOW), peaks = {} }
+      local h = call('HMGET', key(w), 'v', 'u', 'p', 'late', 'looks')
+      local st = { v = h[1] and owed(w, tonumber(h[1])), u = tonumber(h[2] or NOW), peaks = {} }
       local since, till, over = string.match(h[4] or '0,0,0', '^(%d+),(%d+),(%d+)$')
       st.since, st.till, st.over = tonumber(since), tonumber(till), tonumber(over)
       for at, top in string.gmatch(h[3] or '', '(%d+):(-?%d+)') do
         if tonumber(at) > NOW - w.s then st.peaks[#st.peaks + 1] = { tonumber(at), tonumber(top) } end
       end
+      local n, text = string.match(h[5] or '0;', '^(%d+);(.*)$')
+      st.n, st.text = tonumber(n), text
       return st
     end
+
+    -- Looks are read when they are needed: mostly one is only written behind the others.
+    local function looks_of(st)
+      if not st.looks then
+        st.looks = {}
+        for at, wide, high in string.gmatch(st.text, '(%d+):(%d+):(-?%d+)') do
+          st.looks[#st.looks + 1] = { tonumber(at), tonumber(at) + tonumber(wide), tonumber(high) }
+        end
+      end
+      return st.looks
+    end
+    local function look_text(first, last, high) return int(first) .. ':' .. int(last - first) .. ':' .. int(high) end
+    local function text_of(st)
+      if st.looks then
+        local parts = {}
+        for i, look in ipairs(st.looks) do parts[i] = look_text(look[1], look[2], look[3]) end
+        st.n, st.text = #parts, table.concat(parts, ',')
+      end
+      return int(st.n) .. ';' .. st.text
+    end
+    -- Neighbours as one, with the level of the higher: what is older than a span first, then the most alike.
+    local function fewer(w, looks)
+      local function join(i)
+        looks[i][2], looks[i][3] = looks[i + 1][2], max(looks[i][3], looks[i + 1][3])
+        table.remove(looks, i + 1)
+      end
+      while looks[2] and looks[2][2] <= NOW - w.s do join(1) end
+      while #looks > KEPT_LOOKS do
+        local alike, least = 1, math.huge
+        for i = 1, #looks - 1 do
+          local apart = math.abs(looks[i][3] - looks[i + 1][3])
+          if apart < least then alike, least = i, apart end
+        end
+        join(alike)
+      end
+    end
+    local function note_look(w, st, at, high)
+      if not st.looks then
+        local first, wide, level = string.match(string.sub(st.text, -64), '(%d+):(%d+):(-?%d+)$')
+        local last = first and first + wide
+        if last and at <= last and at >= tonumber(first) and high <= tonumber(level) then return end
+        if st.n < LOOKS and (not last or at > last) then
+          st.n, st.text = st.n + 1, (last and st.text .. ',' or '') .. look_text(at, at, high)
+          return
+        end
+      end
+      local looks = looks_of(st)
+      local i = #looks
+      while looks[i] and looks[i][1] > at do i = i - 1 end
+      if looks[i] and at <= looks[i][2] then
+        looks[i][3] = max(looks[i][3], high)
+      else
+        table.insert(looks, i + 1, { at, at, high })
+        if #looks > LOOKS then fewer(w, looks) end
+      end
+    end
+    -- The level, at most full, and the looks less what has run over by now.
+    local function cut(w, st)
+      if not st.v then return full(w) end
+      local most = w.l * MICRO
+      local raised = st.v + floor(max(0, NOW - st.u) * w.l * MICRO / w.s)
+      local over = min(max(0, raised - full(w)), most)
+      if over > 0 then
+        for _, look in ipairs(looks_of(st)) do look[3] = max(look[3] - over, -most) end
+      end
+      return min(raised, full(w))
+    end
+    -- How high it stood at a moment: nothing but refill since, up to the next look.
+    local function stood(w, st, at, now)
+      local next_at, high = NOW, now
+      for _, look in ipairs(looks_of(st)) do
+        if look[1] > at then
+          next_at, high = look[1], look[3]
+          break
+        end
+      end
+      return max(high - floor((next_at - at) * w.l * MICRO / w.s), -w.l * MICRO)
+    end
     local function keep_level(w, st, v)
+      v = owed(w, v)
       st.v, st.u = v, NOW
       local p = {}
       for i, peak in ipairs(st.peaks) do p[i] = int(peak[1]) .. ':' .. int(peak[2]) end
-      call('HSET', key(w), 'v', int(v), 'u', int(NOW), 'p', table.concat(p, ','))
+      call('HSET', key(w), 'v', int(v), 'u', int(NOW), 'p', table.concat(p, ','), 'looks', text_of(st))
       if st.till > 0 then
         call('HSET', key(w), 'late', int(st.since) .. ',' .. int(st.till) .. ',' .. int(st.over))
       end
@@ -369,14 +466,15 @@ do
     local function full_at(w, st, wanted)
       if not st.v then return NOW end
       local at = max(NOW, st.u + ceil((wanted - st.v) * w.s / (w.l * MICRO)))
-      while level(w, st, at) < wanted do at = at + 1 end
+      if level(w, st, at) < wanted then at = at + 1 end  -- doubles: less than a ms off
       return at
     end
     function B.earliest(w, st, need) return full_at(w, st, need * MICRO) end
 
     function B.add(w, st, at, amount)
-      local top = min(level(w, st, NOW), full(w))
+      local top = cut(w, st)
       note_peak(w, st, NOW, top)
+      note_look(w, st, NOW, top)
       keep_level(w, st, top - amount * MICRO)
     end
 
@@ -389,22 +487,36 @@ do
         for _, peak in ipairs(st.peaks) do
           if peak[1] > taken then peak[2] = peak[2] + back end
         end
+        for _, look in ipairs(back > 0 and looks_of(st) or {}) do
+          if look[2] > taken then look[3] = min(look[3] + back, full(w)) end
+        end
       end
       keep_level(w, st, now + back)
     end
 
-    -- Counted later, the level stood higher in between: what then ran over the brim is lost, but of
-    -- a stretch never more than its refill, however many calls were late in it.
+    -- Counted later, the level stood higher in between, and only there: what then ran over the brim is
+    -- lost, but of a stretch never more than its refill, however many calls were late in it.
     local function refill(w, ms) return ceil(ms * w.l * MICRO / w.s) end
     function B.restamp(w, st, taken, sent, amount)
       if taken > st.till then st.since, st.till, st.over = taken, sent, 0 end
       st.since, st.till = min(st.since, taken), max(st.till, sent)
+      local now, brim, between = cut(w, st), full(w), {}
+      local before = stood(w, st, sent, now)
+      local top = before
+      for i, look in ipairs(looks_of(st)) do
+        between[i] = look[2] > taken and look[1] <= sent
+        if between[i] then top = max(top, look[3]) end
+      end
       local most = min(amount * MICRO, refill(w, sent - taken), refill(w, st.till - st.since) - st.over)
-      local top = peak_since(w, st, taken) + amount * MICRO
-      local lost = max(0, min(top - full(w), most))
+      local lost = max(0, min(top + amount * MICRO - brim, most))
+      local more = amount * MICRO - lost
+      for i, look in ipairs(looks_of(st)) do
+        look[3] = between[i] and min(look[3] + more, brim) or max(look[3] - lost, -w.l * MICRO)
+      end
       st.over = st.over + lost
-      note_peak(w, st, sent, min(top, full(w)))
-      keep_level(w, st, min(level(w, st, NOW), full(w)) - lost)
+      note_peak(w, st, sent, min(top + more, brim))
+      note_look(w, st, sent, min(before + more, brim))
+      keep_level(w, st, now - lost)
     end
 
     function B.slack(w, st, at, need)
@@ -471,15 +583,17 @@ do
   function Q.free(w) return max(0, kind(w).free(w, state(w))) end
 
   function Q.take(w, amount)
+    amount = within(amount)
     if amount > 0 then kind(w).add(w, state(w), NOW, amount) end
   end
 
   function Q.settle(w, taken, reserved, actual)
+    reserved, actual = within(reserved), within(actual)
     if actual ~= reserved then kind(w).settle(w, state(w), taken, actual - reserved, actual) end
   end
 
   function Q.restamp(w, taken, sent, amount)
-    sent = min(sent, NOW)
+    sent, amount = min(sent, NOW), within(amount)
     if amount > 0 and sent > taken then kind(w).restamp(w, state(w), taken, sent, amount) end
   end
 
@@ -489,7 +603,7 @@ do
   end
 
   function Q.observe(w, used)
-    local more = used - kind(w).used(w, state(w))
+    local more = within(used) - kind(w).used(w, state(w))
     if more > 0 then kind(w).add(w, state(w), NOW, more) end
   end
 

@@ -93,8 +93,8 @@ local function quarantine()
 end
 if want > 0 and call('EXISTS', P .. 'quarantine', P .. 'quarantined') > 0 and quarantine() then want, alone = 0, true end
 
-local busy = true
-while want > 0 and busy do
+local busy, turns, most = true, 0, 4 * math.max(want, 0) + 64  -- entries that lead nowhere are turns too
+while want > 0 and busy and turns < most do
   busy = false
   for _, provider in ipairs(A.providers) do
     local ready = P .. 'ready:' .. provider
@@ -102,9 +102,11 @@ while want > 0 and busy do
     if name then
       busy = true
       local l, streak = lane_of(name), math.max(1, math.floor(want / call('ZCARD', ready)))
+      turns = turns + 1
       local took = 0
       l.ready = true
-      while took < streak and queued(l) > 0 and open(l) do
+      while took < streak and turns < most and queued(l) > 0 and open(l) do
+        turns = turns + 1
         local on, claimed = claim_from(rows, l, worker)
         took = took + claimed
         if not on then break end

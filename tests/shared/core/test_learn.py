@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from shared.core.learn import Evidence, Known, concurrency_told, learn, tidy_span_ms
 from shared.core.model import Dimension, Window
-from shared.core.outcome import Learned
+from shared.core.outcome import MOST_LIMIT, MOST_SPAN_MS, Learned
 
 MINUTE = 60_000
 DAY = 86_400_000
@@ -222,3 +222,18 @@ def test_no_two_opened_windows_count_the_same_calls():
     seven = Known(Window("requests/7s", Dimension.REQUESTS, 60, 7_000, source="header"))
     (only,) = after((six, replace(seven, window=six.window)), header(60, remaining=1))
     assert only.window == six.window
+
+
+def test_a_span_is_never_thought_longer_than_a_month():
+    told = Learned("requests", "requests", 0, 10**12, "header", 10**12 - 1, 30 * 86_400_000)
+    lesson = learn((), (told,), Evidence())
+    for _ in range(3):
+        lesson = learn(lesson.windows, (told,), lesson.evidence)
+    assert [known.window.span_ms for known in lesson.windows] == [MOST_SPAN_MS]
+
+
+@pytest.mark.parametrize(("span_ms", "limit"), [(MOST_SPAN_MS + 1, 3), (60_000, MOST_LIMIT + 1)])
+def test_what_cannot_be_is_not_learned_whoever_tells(span_ms, limit):
+    told = Learned("requests/x", "requests", span_ms, limit, "429")
+    lesson = learn((), (told, told, told), Evidence())
+    assert lesson.windows == ()

@@ -186,3 +186,49 @@ def test_windows_have_the_names_of_the_catalog():
     assert window_name("audio_seconds", DAY) == "asd"
     assert window_name("tokens", 5 * MINUTE) == "tokens/5m"
     assert window_name("tokens", 0) == "tokens"
+
+
+ABSURD_HEADERS = [
+    {"x-ratelimit-limit-requests-9999-month": "3"},
+    {"x-ratelimit-limit-requests-32-day": "3"},
+    {"x-ratelimit-limit-requests-0-month": "3"},
+    {"x-ratelimit-limit-requests-day": "999999999999999"},
+    {"ratelimit-policy": "100;w=99999999"},
+]
+
+
+@pytest.mark.parametrize("headers", ABSURD_HEADERS, ids=str)
+def test_a_window_that_cannot_be_is_not_learned(headers):
+    assert learned(headers) == {}
+
+
+def test_who_announces_what_cannot_be_is_told_of():
+    told = []
+    headers = {"x-ratelimit-limit-requests-9999-month": "3", "x-ratelimit-limit-tokens-day": "5"}
+    found = learned_from_headers(headers, "generic", NOW_MS, lambda *each: told.append(each))
+    assert [each.window for each in found] == ["tpd"]
+    assert told == [("requests", 9_999 * MONTH, 3)]
+
+
+@pytest.mark.parametrize(
+    ("limit", "remaining", "believed"),
+    [
+        ("1000", "0", 0),
+        ("100000000", "0", 0),
+        ("1000000000000", "0", None),
+        ("1000000000000", "999999999998", 999_999_999_998),
+    ],
+)
+def test_what_is_left_is_not_believed_where_nobody_could_have_used_the_rest(
+    limit, remaining, believed
+):
+    headers = triple("requests", limit, remaining, "1s", "-day")
+    assert learned(headers)["rpd"] == ("requests", DAY, int(limit), believed, 1_000)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["limit 3 requests per 9999 months", f"Limit: {10**14}, 5 requests per minute"],
+)
+def test_a_429_that_names_what_cannot_be_teaches_nothing(text):
+    assert violation(text).learned == ()

@@ -144,3 +144,9 @@ def test_any_duration_go_prints_is_read_back(seconds, micros):
     text = f"{hours}h{minutes}m{left}.{micros:06d}s"
     expected = (hours * 3_600 + minutes * 60 + left) * 1_000 + micros / 1_000
     assert resets.duration_ms(text) == pytest.approx(expected, abs=1.001)
+
+
+@pytest.mark.parametrize("text", ["99999999999", "40d", "9999-01-01T00:00:00Z", "1e300"])
+def test_a_wait_of_more_than_a_month_is_not_believed(text):
+    assert resets.wait_ms(text, NOW_MS) is None
+    assert resets.retry_after_ms({"retry-after": text}, NOW_MS) is None
