@@ -133,7 +133,7 @@ class BulkView:
             return
         parts = self._documents()
         done, waits, left_s = self._counts.total(), self._waits(), self._left_s()
-        left = "" if not left_s else f"{show.span(left_s)} left"
+        left = "" if left_s is None or done == self._total else f"{show.span(left_s)} left"
         words = [self._states(), self._measured(), self._places(), waits, left]
         text = "  ".join(filter(None, words))
         if self._bar is not None:
