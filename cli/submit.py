@@ -190,7 +190,7 @@ class View:
     def kept(self) -> None:
         """Nobody answers any more: the jobs that were handed in go on once somebody does."""
         if ids := self._going_on():
-            self._err.print(f"{len(ids)} jobs are kept. To go on with them once it answers:")
+            self._err.print(f"jobs that are kept: {len(ids)}. To go on with them once it answers:")
             self._watchable(ids)
 
     def _going_on(self) -> list[str]:

@@ -123,7 +123,7 @@ async def _hand_in(tracker: Tracker, began: float, say: Say) -> dict[str, str]:
     from_s = time.monotonic()
     await tracker.submit()
     took = show.span(time.monotonic() - from_s)
-    say(f"  {from_s - began:5.1f} s  {len(tracker.jobs)} bulk jobs handed in, in {took}")
+    say(f"  {time.monotonic() - began:5.1f} s  {len(tracker.jobs)} bulk jobs handed in, in {took}")
     return {str(j.id): measure.provider(show.deployment(j.doc)) for j in tracker.jobs}
 
 

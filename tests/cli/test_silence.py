@@ -1,6 +1,9 @@
 """A server that stops answering while a verb follows work on it, and what the verb makes of it."""
 
+import time
+
 import pytest
+from fake_api import event, make_job
 
 from cli import client
 from cli.codes import Unreachable
@@ -48,7 +51,7 @@ def test_a_server_that_stays_away_is_told_with_what_is_kept(fake, headrace, sile
     silent(1_000_000)
     ran = headrace("submit", "hello")
     assert ran.code == 3
-    assert "1 jobs are kept. To go on with them once it answers:" in ran.err
+    assert "jobs that are kept: 1. To go on with them once it answers:" in ran.err
     assert "headrace jobs watch job_1" in ran.err
     assert "start it with `headrace up`" in ran.err
 
@@ -61,3 +64,32 @@ def test_who_never_answered_is_not_waited_for(headrace, monkeypatch, tmp_path):
         assert ran.code == 3
         assert AGAIN not in ran.err
         assert "kept" not in ran.err
+
+
+def test_a_stream_that_was_open_for_long_begins_a_new_minute_and_a_short_one_does_not():
+    long_ago = time.monotonic() - client.LIVED_S - 1
+    assert client.Api._until(5.0, None) == 5.0
+    assert client.Api._until(0.0, None) > long_ago
+    assert client.Api._until(-1.0, long_ago) > long_ago
+
+
+def test_a_watched_job_is_followed_over_a_server_that_is_gone_for_a_while(
+    fake, headrace, silent, monkeypatch
+):
+    fake.jobs["job_1"] = {**make_job("job_1", "x"), "status": "in_progress", "_outcome": "hang"}
+    fake.scripts["job_1"] = [[event(1, "job.started", {})], [event(2, "job.completed", {})]]
+    silent(0)
+    stream, left = client.Api.stream, [4]
+
+    def opened(api, method, path, **more):
+        if fake.last_event_ids and left[0]:
+            left[0] -= 1
+            raise Unreachable("no Headrace answers")
+        return stream(api, method, path, **more)
+
+    monkeypatch.setattr(client.Api, "stream", opened)
+    ran = headrace("jobs", "watch", "job_1")
+    assert ran.code == 0, ran.err
+    assert [line.split()[1] for line in ran.out.splitlines()] == ["1", "2"]
+    assert AGAIN in ran.err
+    assert fake.last_event_ids == [None, "1"]
