@@ -7,6 +7,8 @@ ENGINES := $(VENV)/.engines
 SPEECH := $(VENV)/.speech
 # Every pin is named, so pip need not work out what each asks for: quicker, and the same for every pip.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
+# pip is quiet: so what is about to take minutes is said before. $(1): the pins, $(2): MB once installed.
+installing = echo "installing $$(grep -c == $(1)) packages ($(1)), about $(2) MB on disk: it may take a few minutes"
 
 # A test starts hundreds of Python processes: without kept bytecode each compiles all of ours anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -20,6 +22,7 @@ help: ## list the targets
 $(STAMP): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Headrace needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 setup"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "could not make a virtual environment: install the venv module of $(PYTHON) (Debian: apt-get install python3-venv)"; exit 1; }
+	@$(call installing,requirements/dev.txt,480)
 	@$(PIP) -r requirements/dev.txt || { echo "could not install the requirements: see the lines above; behind a proxy set HTTPS_PROXY"; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . || exit 1
 	@touch $(STAMP)
@@ -27,10 +30,12 @@ $(STAMP): requirements/dev.txt pyproject.toml
 setup: $(STAMP) ## install all that is needed into .venv
 
 $(ENGINES): requirements/engines.txt | $(STAMP)
+	@$(call installing,requirements/engines.txt,560)
 	@$(PIP) -r requirements/engines.txt || { echo "could not install the local engines: see the lines above; they need wheels for this platform (Linux, macOS or Windows); behind a proxy set HTTPS_PROXY"; exit 1; }
 	@touch $(ENGINES)
 
 $(SPEECH): requirements/speech.txt | $(STAMP)
+	@$(call installing,requirements/speech.txt,40)
 	@$(PIP) -r requirements/speech.txt || { echo "could not install the recordings to try speech on (moonshine-voice): see the lines above; on Linux its wheel needs glibc 2.34 or newer"; exit 1; }
 	@touch $(SPEECH)
 

@@ -25,6 +25,7 @@ from api import (
     files,
     health,
     input_items,
+    input_tokens,
     jobs,
     models,
     openapi,
@@ -82,8 +83,8 @@ class Endpoint:
         except Refused as refused:
             await self._refuse(call, refused)
         except StoreError as problem:
-            log.warning("store_unavailable", route=self._path, error=str(problem)[:200])
-            await self._refuse(call, errors.store_unavailable())
+            log.warning(problem.code, route=self._path, error=str(problem)[:200])
+            await self._refuse(call, errors.store_unavailable(problem))
         except Exception as bug:
             log.exception("request_failed", route=self._path, error=type(bug).__name__)
             await self._refuse(call, INTERNAL)
@@ -147,6 +148,7 @@ def _routes(service: Service) -> list[Route]:
         at("/v1/audio/transcriptions", post=transcriptions.create),
         at("/v1/audio/translations", post=transcriptions.translate),
         at("/v1/responses", post=responses.create),
+        at("/v1/responses/input_tokens", post=input_tokens.count),
         at("/v1/responses/{id}", get=responses.get, delete=responses.delete),
         at("/v1/responses/{id}/cancel", post=responses.cancel),
         at("/v1/responses/{id}/input_items", get=input_items.index),
@@ -166,6 +168,7 @@ def _routes(service: Service) -> list[Route]:
         at("/v1/route/explain", post=explain.explain),
         at("/v1/usage", get=usage.get),
         at("/v1/queues", get=queues.queues),
+        at("/v1/webhook_event_types", get=webhooks.event_types),
         at("/v1/webhook_endpoints", get=webhooks.index, post=webhooks.create),
         at(
             "/v1/webhook_endpoints/{id}",

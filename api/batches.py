@@ -36,6 +36,7 @@ def batch_view(batch: Batch) -> dict[str, Any]:
         "id": batch.id,
         "object": "batch",
         "endpoint": batch.endpoint,
+        "model": batch.model,
         "errors": {"object": "list", "data": errors} if errors else None,
         "input_file_id": batch.input_file_id,
         "completion_window": batch.window,
@@ -97,6 +98,7 @@ def _heeded(wishes: options.Options) -> None:
         ("deadline-s", wishes.deadline_s is not None, "completion_window says until when"),
         ("max-cost-usd", wishes.max_cost_usd is not None, "x-headrace-paid: never spends nothing"),
         ("mode", wishes.mode is not None, "say it with the model: auto:fast, auto:cheap"),
+        ("hedge", (wishes.hedge or "?")[0] == "auto", "bulk work is never made twice"),
         ("type", wishes.request_type is not None, "each line's own is found by its content"),
     ):
         if said:

@@ -5,7 +5,7 @@ from typing import Any, Final
 import orjson
 
 from shared.core.model import Status
-from shared.errors import Refused
+from shared.errors import Refused, StoreError
 
 # A job's stored error names its status; these are for the store's own, which do not.
 STATUS_OF: Final[dict[str, int]] = {
@@ -92,14 +92,10 @@ def unauthorized(message: str) -> Refused:
     return Refused(message, status=401, type_="authentication_error", code="invalid_api_key")
 
 
-def store_unavailable() -> Refused:
-    """A 503 for a store that does not answer: nothing is known to be accepted."""
+def store_unavailable(problem: type[StoreError] | StoreError = StoreError) -> Refused:
+    """A 503 for the store that failed, which has its own code: nothing is known to be accepted."""
     return Refused(
-        "the job store does not answer; nothing was accepted that you were not told of: try again",
-        status=503,
-        type_="server_error",
-        code="store_unavailable",
-        retry_after_s=1,
+        problem.advice, status=503, type_="server_error", code=problem.code, retry_after_s=1
     )
 
 

@@ -9,7 +9,8 @@ from shared.core.model import Kind, Priority
 from shared.errors import Refused
 from shared.submission import Submission
 
-_HEDGED: Final = frozenset({Kind.CHAT, Kind.EMBEDDING})
+_HEDGED: Final = frozenset({Kind.CHAT, Kind.EMBEDDING, Kind.SUMMARY})
+"""A summary's calls are chats, which have its policy."""
 
 
 def wished(bounds: Bounds, asked: Submission, options: Options, priority: Priority) -> Any:

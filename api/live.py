@@ -28,6 +28,10 @@ class LiveRouter:
         """How many deployments there is a credential for."""
         return self._now.served
 
+    def tokens(self, deployment: str, counted: int) -> int:
+        """How many tokens of a deployment so many of o200k are."""
+        return self._now.tokens(deployment, counted)
+
     def models(self) -> tuple[dict[str, Any], ...]:
         """Every name a request may give as `model`."""
         return self._now.models()

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import yaml
 
 from api.call import Call
 from api.wiring import Service
+from shared import catalog_yaml
 
 HERE = Path(__file__).parent / "openapi"
 
@@ -16,8 +16,8 @@ HERE = Path(__file__).parent / "openapi"
 @cache
 def document() -> bytes:
     """The whole document as JSON. Every route refuses alike: those answers stand in one place."""
-    paths = yaml.safe_load((HERE / "paths.yaml").read_text(encoding="utf-8"))
-    schemas = yaml.safe_load((HERE / "schemas.yaml").read_text(encoding="utf-8"))
+    paths = catalog_yaml.read(HERE / "paths.yaml")
+    schemas = catalog_yaml.read(HERE / "schemas.yaml")
     common: dict[str, Any] = paths.pop("x-common-responses")
     for operations in paths["paths"].values():
         for operation in operations.values():

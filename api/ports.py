@@ -207,6 +207,10 @@ class Router(Protocol):
         """
         ...
 
+    def tokens(self, deployment: str, counted: int) -> int:
+        """How many tokens of a deployment so many of o200k are."""
+        ...
+
     def models(self) -> tuple[dict[str, Any], ...]:
         """What `/v1/models` lists."""
         ...

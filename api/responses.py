@@ -27,7 +27,8 @@ from shared.core.model import Status
 from shared.errors import Refused, StoreError
 from shared.queue.types import Event
 from shared.store.types import JobRecord
-from shared.submission import Submission
+from shared.submission import Submission, routed
+from shared.truncating import fitted
 from shared.wire.responding import Json, Responding, answered, heading, response_id, whole
 from shared.wire.responses import renamed, responses_request
 
@@ -42,9 +43,8 @@ async def create(service: Service, call: Call) -> None:
     raw = await call.body(service.bounds.max_body_bytes)
     wishes, key = options.read(call), options.idempotency_key(call)
     request = responses_request(parse(raw))
-    before = await _before(service, call, request)
     try:
-        asked = _submission(request, before, raw, wishes)
+        asked = await submitted(service, call, request, raw, wishes)
         if wishes.asynchronous:
             await respond_async(service, call, asked, wishes, key)
         elif request.get("background"):
@@ -59,9 +59,22 @@ async def create(service: Service, call: Call) -> None:
         raise renamed(problem) from None
 
 
-def _submission(request: Json, before: tuple[Json, ...], raw: bytes, wishes: Options) -> Submission:
+async def submitted(
+    service: Service, call: Call, request: Json, raw: bytes, wishes: Options
+) -> Submission:
+    """A checked request with the turns before it, less what `truncation` leaves out."""
+    before = await _before(service, call, request)
     more = {"policy": {"on_break": wishes.on_break}} if wishes.on_break else {}
-    return submission.response(request, before, raw, **more)
+    asked = submission.response(request, before, raw, **more)
+    if request.get("truncation") != "auto":
+        return asked
+    lanes, now_ms = await service.lanes.lane_states(), service.clock.now_ms()
+
+    def route(one: Submission) -> None:
+        sized = admit.sized(service, call, one, wishes, held=True)
+        routed(service.router, sized.features, sized.need, call.key.tenant, lanes, now_ms)
+
+    return fitted(asked, route)
 
 
 async def _before(service: Service, call: Call, request: Json) -> tuple[Json, ...]:
@@ -125,7 +138,7 @@ async def _stream(
         except (Refused, StoreError) as problem:
             if not call.started:
                 raise
-            refused = problem if isinstance(problem, Refused) else store_unavailable()
+            refused = problem if isinstance(problem, Refused) else store_unavailable(problem)
             held.departure.settled()
             await call.end(_error_line(made, refused))
         finally:

@@ -54,7 +54,7 @@ async def answer(
         except (Refused, StoreError) as problem:
             if not call.started:
                 raise
-            refused = problem if isinstance(problem, Refused) else store_unavailable()
+            refused = problem if isinstance(problem, Refused) else store_unavailable(problem)
             hold.departure.settled()
             await call.end(sse.data(body_of(refused)))
         finally:

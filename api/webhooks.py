@@ -18,7 +18,15 @@ from api.wiring import Service
 from shared.core.model import Priority, Status
 from shared.errors import Refused
 from shared.store.hooks import MOST_ASKING, MOST_ENDPOINTS, Endpoint, endpoint_id, telling_job
-from shared.wire.webhooks import EndpointChange, NewEndpoint, Rotation, Trial, new_secret, read
+from shared.wire.webhooks import (
+    EVENT_TYPES,
+    EndpointChange,
+    NewEndpoint,
+    Rotation,
+    Trial,
+    new_secret,
+    read,
+)
 
 MOST_ATTEMPTS: Final = 5
 TRIAL_S: Final = 40.0
@@ -74,6 +82,12 @@ async def index(service: Service, call: Call) -> None:
         "has_more": len(every) > limit,
     }
     await call.json(200, answer)
+
+
+async def event_types(_service: Service, call: Call) -> None:
+    """What an endpoint may ask to be told of."""
+    call.query(())
+    await call.json(200, {"object": "list", "data": list(EVENT_TYPES)})
 
 
 async def get(service: Service, call: Call) -> None:

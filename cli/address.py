@@ -2,11 +2,13 @@
 
 import asyncio
 import http.client
+import json
 import shutil
 import socket
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from shared.errors import ConfigError, StoreError
@@ -14,6 +16,7 @@ from shared.errors import ConfigError, StoreError
 ANY = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - to reach it, not to bind
 ASK_S = 1.0
 OK = 200
+MOST_BYTES = 1 << 22
 
 
 def base_url(host: str, port: int) -> str:
@@ -60,6 +63,20 @@ def ask(url: str, path: str) -> int | None:
             return connection.getresponse().status
         except (OSError, http.client.HTTPException):
             return None
+
+
+def read(url: str, path: str, key: str | None) -> dict[str, Any] | None:
+    """The object that a GET with this key answers; None if there is none within a second."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=ASK_S)
+    with closing(connection):
+        try:
+            connection.request("GET", path, headers={"Authorization": f"Bearer {key}"})
+            answer = connection.getresponse()
+            found = json.loads(answer.read(MOST_BYTES)) if answer.status == OK else None
+        except (OSError, http.client.HTTPException, ValueError):
+            return None
+    return found if isinstance(found, dict) else None
 
 
 def check_store(redis_url: str) -> None:

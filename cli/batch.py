@@ -20,6 +20,7 @@ from cli import codes, home, results
 from cli.batch_view import Places, View
 from cli.bulk_run import Force
 from cli.client import Api, find
+from cli.codes import Unreachable
 from cli.notes import Name, Notes, opened
 from shared.errors import ConfigError, Refused
 
@@ -152,7 +153,7 @@ class Run:
     async def whole(self, file: Path, fresh: Note, url: str | None, *, wait: bool) -> int:
         """Hands the file in, or goes on with it, and waits for its end; the exit code."""
         note = self._noted(fresh)
-        async with Api(find(url)) as api:
+        async with Api(find(url), told=self._view.connection) as api:
             try:
                 found = await self._begun(api, file, note)
                 if not wait:
@@ -165,6 +166,11 @@ class Run:
                 kept = self._pending(fresh)
                 self._view.interrupted(handed_in=kept is not None and kept.file is not None)
                 return codes.INTERRUPTED
+            except Unreachable:
+                kept = self._pending(fresh)
+                if kept is not None and kept.file is not None:
+                    self._view.kept()
+                raise
         self._done(fresh, found)
         self._where.note.unlink(missing_ok=True)
         self._view.summary(found, self._where)

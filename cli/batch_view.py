@@ -53,14 +53,39 @@ def describe(found: dict[str, Any], lanes: Sequence[dict[str, Any]]) -> str:
         words.append("on " + ", ".join(f"{name} ({by[name]})" for name in most[:SHOWN_PLACES]))
         if len(most) > SHOWN_PLACES:
             words[-1] += f" and {len(most) - SHOWN_PLACES} more"
-    if found["status"] == "in_progress" and (waits := waits_for(lanes)):
+    if waits := waiting(found, lanes):
         words.append(waits)
     return ", ".join(words)
 
 
+def waiting(found: dict[str, Any], lanes: Sequence[dict[str, Any]]) -> str | None:
+    """What a batch waits for: a lane that rests, or other work before its first line; else None."""
+    if found["status"] != "in_progress":
+        return None
+    return waits_for(lanes) or stands_behind(found, lanes)
+
+
+def stands_behind(found: dict[str, Any], lanes: Sequence[dict[str, Any]]) -> str | None:
+    """How many other jobs wait or run, while none of its lines has an answer; else None."""
+    counts = found["request_counts"]
+    if counts["completed"] or counts["failed"]:
+        return None
+    there = sum(int(lane["running"]) + queued(lane) for lane in lanes)
+    others = there - int(counts["total"])
+    if others <= 0:
+        return None
+    return f"{others} other jobs are queued or run: those due sooner go first (--window 1h)"
+
+
+def queued(lane: dict[str, Any]) -> int:
+    """How many jobs a lane of `/v1/queues` holds, of all classes."""
+    found = lane["queued"]
+    return sum(map(int, found.values())) if isinstance(found, dict) else int(found)
+
+
 def waits_for(lanes: Sequence[dict[str, Any]]) -> str | None:
     """What the first lane to reopen waits for, where every one with work rests; else None."""
-    with_work = [lane for lane in lanes if lane["queued"]]
+    with_work = [lane for lane in lanes if queued(lane)]
     if not with_work or any(lane["running"] or not lane["parked_until"] for lane in with_work):
         return None
     first = min(with_work, key=lambda lane: lane["parked_until"])
@@ -114,7 +139,7 @@ class View:
         left_s = self._left_s(done, counts["total"])
         left = "" if left_s is None else f", about {show.span(left_s)} left"
         state = found["status"]
-        waits = waits_for(lanes) if state == "in_progress" else None
+        waits = waiting(found, lanes)
         by = (found.get("headrace") or {}).get("answered_by") or {}
         facts = {"batch": found["id"], "counts": counts, "answered_by": by, "left_s": left_s}
         words = describe(found, lanes) + left
@@ -146,6 +171,13 @@ class View:
         for path in where.there:
             self._out.out(str(path))
 
+    def connection(self, text: str) -> None:
+        """The server does not answer, or does again."""
+        if self._json and self._bar is None:
+            self._teller.event("connection", text=text)
+        else:
+            self._tell(text)
+
     def accepted(self, found: dict[str, Any]) -> None:
         """It was handed in, and nobody waits for it here."""
         self._out.out(orjson.dumps(found).decode() if self._json else found["id"])
@@ -155,6 +187,14 @@ class View:
         goes_on = "what was handed in goes on: the same command waits for it"
         nothing = "nothing was handed in: the same command begins again"
         self._err.print(f"interrupted; {goes_on if handed_in else nothing}", soft_wrap=True)
+
+    def kept(self) -> None:
+        """Nobody answers any more, and there is a batch, or what it is made of."""
+        told = "what was handed in is kept: the same command goes on with it"
+        if self._json and self._bar is None:
+            self._teller.event("kept", text=told)
+        else:
+            self._tell(told)
 
     def summary(self, found: dict[str, Any], where: Places) -> None:
         """How it went."""

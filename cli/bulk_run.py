@@ -84,7 +84,8 @@ async def _run(works: Sequence[Work], task: Task, call: Call) -> int:
     view.remark(call.remark)
     at_once = min(call.at_once, len(works))
     with opened(home.of_environment().path) as notes:
-        async with Api(find(call.url), connections=at_once + 2) as api:
+        place = find(call.url)
+        async with Api(place, connections=at_once + 2, told=view.connection) as api:
             runner = Runner(api, notes, task, view)
             try:
                 with view.progress():

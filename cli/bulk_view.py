@@ -4,9 +4,9 @@ import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import orjson
@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from cli import show
 from cli.bulk import Outcome
+from cli.countdown import Countdown, Far
 from cli.telling import Standing, Teller
 
 ORDER: Final = ("completed", "skipped", "failed", "expired", "cancelled", "refused")
@@ -23,9 +24,13 @@ MANY: Final = 100  # of which tenths tell nothing
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How it is told. `measure` says what ended work amounted to: ("minutes of audio", 12.5)."""
+    """How it is told. `measure` says what ended work amounted to: ("minutes of audio", 12.5).
+
+    `warnings` are what a person should know of a result that is there.
+    """
 
     measure: Callable[[dict[str, Any]], tuple[str, float]]
+    warnings: Callable[[dict[str, Any]], Sequence[str]] = lambda _job: ()
     as_json: bool = False
     quiet: bool = False
 
@@ -41,6 +46,8 @@ class BulkView:
         self._counts: Counter[str] = Counter()
         self._unit, self._amount, self._cost = "", 0.0, 0.0
         self._began = time.monotonic()
+        self._far: dict[int, Far] = {}
+        self._countdown = Countdown(self._began)
         self._teller = Teller(self._tell, as_json=manner.as_json)
         self._bar: Progress | None = None
         if self._err.is_terminal and not manner.quiet:
@@ -67,6 +74,13 @@ class BulkView:
         elif text:
             self._tell(text)
 
+    def connection(self, text: str) -> None:
+        """The server does not answer, or does again."""
+        if self._events:
+            self._teller.event("connection", text=text)
+        else:
+            self._tell(text)
+
     @property
     def _events(self) -> bool:
         """Whether a script reads what is told beside the results."""
@@ -78,12 +92,19 @@ class BulkView:
 
     def changed(self, outcome: Outcome) -> None:
         """A work stands differently."""
-        self._live[id(outcome.work)] = outcome
+        key = id(outcome.work)
+        self._live[key] = outcome
+        self._far[key] = self._far.get(key, Far()).seen(outcome.job)
         self._refresh()
 
     def ended(self, outcome: Outcome) -> None:
         """A work is done, or will not be."""
-        self._live.pop(id(outcome.work), None)
+        key = id(outcome.work)
+        self._live.pop(key, None)
+        ended = self._far.get(key, Far()).ended()
+        self._far[key] = (
+            replace(ended, before=ended.total) if outcome.status == "skipped" else ended
+        )
         self._counts[outcome.status] += 1
         if outcome.job:
             self._unit, amount = self._manner.measure(outcome.job)
@@ -94,10 +115,13 @@ class BulkView:
 
     def _say(self, outcome: Outcome) -> None:
         if self._manner.as_json:
-            self._out.out(orjson.dumps(row(outcome)).decode())
+            told = row(outcome) | {"warnings": list(self._manner.warnings(outcome.job))}
+            self._out.out(orjson.dumps(told).decode())
         else:
             for path in outcome.written:
                 self._out.out(str(path))
+            for warning in self._manner.warnings(outcome.job):
+                self._tell(f"warning: {outcome.work.label}: {warning}")
         if self._events and not outcome.good:
             self._teller.event("failed", input=outcome.work.label, error=row(outcome)["error"])
         elif not outcome.good:
@@ -107,15 +131,27 @@ class BulkView:
     def _refresh(self) -> None:
         if self._bar is not None and not self._bar.task_ids:
             return
+        parts = self._documents()
         done, waits, left_s = self._counts.total(), self._waits(), self._left_s()
-        left = "" if left_s is None else f"{show.span(left_s)} left"
+        left = "" if not left_s else f"{show.span(left_s)} left"
         words = [self._states(), self._measured(), self._places(), waits, left]
         text = "  ".join(filter(None, words))
         if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], completed=done, description=text)
+            if parts is not None:
+                text = f"documents  {text}"
+            done, total = parts or (done, self._total)
+            self._bar.update(self._bar.task_ids[0], completed=done, total=total, description=text)
             return
-        facts = {"running_on": dict(self._parts), "left_s": left_s, "counts": dict(self._counts)}
-        standing = Standing(done, self._total, text, waits=waits or None, facts=facts)
+        facts: dict[str, Any] = {
+            "running_on": dict(self._parts),
+            "left_s": left_s,
+            "counts": dict(self._counts),
+        }
+        if parts is not None:
+            facts["documents"] = dict(zip(("done", "total"), parts, strict=True))
+        standing = Standing(
+            done, self._total, text, waits=waits or None, facts=facts, documents=parts
+        )
         self._teller.stands(standing)
 
     def _states(self) -> str:
@@ -154,13 +190,22 @@ class BulkView:
         )
         return f"waits: {waits.most_common(1)[0][0]}" if waits else ""
 
+    def _documents(self) -> tuple[int, int] | None:
+        """How many documents are done of how many, where a work is one of several."""
+        far = self._far.values()
+        if all(one.total == 1 for one in far):
+            return None
+        total = sum(one.total for one in far) + self._total - len(far)
+        return sum(one.done for one in far), total
+
     def _left_s(self) -> float | None:
         """How long it takes at the pace so far, else as the jobs themselves expect."""
-        done = self._counts.total()
-        worked = done - self._counts["skipped"]
-        if worked:
-            pace_s = (time.monotonic() - self._began) / worked
-            return round(pace_s * (self._total - done), 1)
+        now_s, far = time.monotonic(), self._far.values()
+        left = sum(one.total - one.done + one.last for one in far) + self._total - len(far)
+        self._countdown = self._countdown.seen(sum(one.done - one.before for one in far), now_s)
+        left_s = self._countdown.left_s(left, now_s)
+        if left_s is not None:
+            return round(left_s, 1)
         etas = [
             eta
             for one in self._live.values()
@@ -186,7 +231,8 @@ class BulkView:
         `reached`: somebody answers, so that what was just being handed in may be there.
         """
         goes_on = any(one.handed_in or (reached and one.asked) for one in self._live.values())
-        rest = "what was handed in goes on" if goes_on else "nothing of the rest was handed in"
+        kept = "goes on" if reached else "is kept, and goes on where the server is"
+        rest = f"what was handed in {kept}" if goes_on else "nothing of the rest was handed in"
         command = shlex.join(["headrace", *sys.argv[1:]])
         done = self._counts.total()
         if self._events:

@@ -15,13 +15,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import quote, urlsplit
 
 import httpx2
 import orjson
 
 from cli import home
+from cli.answers import as_json, refusal
 from cli.codes import Unreachable
 from cli.sse import Decoder, ServerEvent
 from shared.errors import ConfigError, Refused
@@ -32,15 +33,17 @@ CONNECT_S = 5.0
 REPLY_S = 60.0
 HELD_S = 600.0
 QUIET_S = 60.0  # an event stream with keep-alive comments is never silent for so long
-RETRY_FOR_S = 30.0
+RETRY_FOR_S = 60.0  # a server that is started again is there sooner
+LIVED_S = 5.0
+TOLD_FROM = 2
 FIRST_PAUSE_S = 0.1
 MOST_PAUSE_S = 5.0
 NOT_FOUND = 404
-UNAUTHORIZED = 401
 OVERFULL = 503
 FIRST_BAD = 400
 FINAL_EVENTS = frozenset({"job.completed", "job.failed", "job.cancelled", "job.expired"})
 FINAL_STATUSES = frozenset({"completed", "failed", "cancelled", "expired"})
+Sent = TypeVar("Sent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,15 @@ def pause_s(tries: int, draw: float) -> float:
 class Api:
     """One connection pool to one Headrace: `async with Api(place) as api`."""
 
-    def __init__(self, place: Place, *, connections: int = 100) -> None:
+    def __init__(
+        self,
+        place: Place,
+        *,
+        connections: int = 100,
+        told: Callable[[str], None] = lambda _line: None,
+    ) -> None:
+        """`told` is given a line when who answered before does not, and when it does again."""
+        self._told, self._met, self._lost = told, False, False
         headers = {"Authorization": f"Bearer {place.key}"} if place.key else {}
         self.place = place
         self.statuses: Counter[int] = Counter()  # of all answers so far
@@ -107,8 +118,13 @@ class Api:
         """Closes its connections, where `async with` does not."""
         await self._http.aclose()
 
+    @property
+    def met(self) -> bool:
+        """Whether anybody has ever answered."""
+        return self._met
+
     async def get(self, path: str, **params: Any) -> dict[str, Any]:
-        """A GET's JSON; repeated over drops and 503 for up to 30 s."""
+        """A GET's JSON; repeated over drops and 503 for up to a minute."""
         given = {name: value for name, value in params.items() if value is not None}
         return await self._patiently("GET", path, params=given)
 
@@ -120,7 +136,7 @@ class Api:
         content = b"" if body is None else orjson.dumps(body)
         headers |= {"Content-Type": "application/json"} if content else {}
         if key is None:
-            return _json(await self._send("POST", path, content=content, headers=headers))
+            return as_json(await self._send("POST", path, content=content, headers=headers))
         return await self._patiently("POST", path, content=content, headers=headers)
 
     async def upload(
@@ -141,10 +157,13 @@ class Api:
             with path.open("rb") as file:
                 return await self._send("POST", "/v1/files", data=data, files={"file": file})
 
-        return await self._repeated(send)
+        return as_json(await self._repeated(send))
 
     async def download(self, path: str, target: Path) -> None:
-        """Writes what is at `path` to a file, whole or not at all. Unreachable if it breaks."""
+        """Writes what is at `path` to a file, whole or not at all; repeated as a GET is."""
+        await self._repeated(lambda: self._download(path, target))
+
+    async def _download(self, path: str, target: Path) -> None:
         part = target.with_name(f".{target.name}.part")
         try:
             async with self._http.stream("GET", path) as response:
@@ -164,7 +183,7 @@ class Api:
         """A PATCH's or DELETE's JSON; never repeated."""
         content = b"" if body is None else orjson.dumps(body)
         headers = {"Content-Type": "application/json"} if content else {}
-        return _json(await self._send(method, path, content=content, headers=headers))
+        return as_json(await self._send(method, path, content=content, headers=headers))
 
     async def job(self, job_id: str, *, wait_s: int | None = None) -> dict[str, Any]:
         """A job as it stands; with `wait_s`, held until it ends or that time has passed."""
@@ -175,23 +194,23 @@ class Api:
             response = await self._http.request(method, path, **more)
         except httpx2.TransportError as exc:
             raise self._unreachable(exc) from exc
-        self.statuses[response.status_code] += 1
+        self._answered(response.status_code)
         if response.status_code >= FIRST_BAD:
             raise refusal(response.status_code, response.content, response.headers)
         return response
 
     async def _patiently(self, method: str, path: str, **more: Any) -> dict[str, Any]:
-        return await self._repeated(lambda: self._send(method, path, **more))
+        return as_json(await self._repeated(lambda: self._send(method, path, **more)))
 
-    async def _repeated(self, send: Callable[[], Awaitable[httpx2.Response]]) -> dict[str, Any]:
-        """Repeats what may be repeated, for 30 s from the first time that it failed.
+    async def _repeated(self, send: Callable[[], Awaitable[Sent]]) -> Sent:
+        """Repeats what may be repeated, for a minute from the first time that it failed.
 
         A 503 with Retry-After is waited out, however long.
         """
         until, tries = 0.0, 0
         while True:
             try:
-                return _json(await send())
+                return await send()
             except Refused as exc:
                 if exc.status != OVERFULL:
                     raise
@@ -201,15 +220,34 @@ class Api:
                     raise
             except Unreachable:
                 until = until or time.monotonic() + RETRY_FOR_S
-                if tries == 0 and not await self._answers():
-                    raise
-                if time.monotonic() > until:
+                if not await self._hopes(until, tries):
                     raise
                 await asyncio.sleep(pause_s(tries, random.random()))
             tries += 1
 
+    def _answered(self, status: int) -> None:
+        self.statuses[status] += 1
+        self._met = True
+        if self._lost:
+            self._lost = False
+            self._told("the server answers again")
+
+    async def _hopes(self, until: float, tries: int) -> bool:
+        """Whether to try again where nobody answered: for a minute, if somebody ever did.
+
+        Who was there and is not, is told of once, from the third time on: the first two may be
+        a connection that was cut.
+        """
+        self._met = self._met or await self._answers()
+        if not self._met or time.monotonic() > until:
+            return False
+        if tries >= TOLD_FROM and not self._lost:
+            self._lost = True
+            self._told("the server does not answer; trying again for about a minute")
+        return True
+
     async def _answers(self) -> bool:
-        """Whether anybody is there: one who never was will not come back in 30 s."""
+        """Whether anybody is there: one who never was will not come back in a minute."""
         for _ in range(10):
             try:
                 await self._http.get("/healthz", timeout=CONNECT_S)
@@ -227,7 +265,7 @@ class Api:
         timeout = httpx2.Timeout(more.pop("quiet_s", QUIET_S), connect=CONNECT_S, pool=None)
         try:
             async with self._http.stream(method, path, timeout=timeout, **more) as response:
-                self.statuses[response.status_code] += 1
+                self._answered(response.status_code)
                 if response.status_code >= FIRST_BAD:
                     body = await response.aread()
                     raise refusal(response.status_code, body, response.headers)
@@ -244,29 +282,42 @@ class Api:
     ) -> AsyncIterator[ServerEvent]:
         """A job's events up to its last, each once, over broken connections.
 
-        `after` is an event's id to go on from. Unreachable if nothing answers for 30 s.
+        `after` is an event's id to go on from. Unreachable if nothing answers for a minute.
         """
         path = f"/v1/jobs/{quote(job_id, safe='')}/events"
-        until, tries = time.monotonic() + RETRY_FOR_S, 0
+        until, tries = 0.0, 0
         while True:
+            opened: float | None = None
             headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": after} if after else {})
             try:
                 async with self.stream("GET", path, headers=headers) as (_, events):
+                    opened = time.monotonic()
                     async for event in events:
-                        until, tries, after = time.monotonic() + RETRY_FOR_S, 0, event.id or after
+                        until, tries, after = 0.0, 0, event.id or after
                         yield event
                         if event.event in FINAL_EVENTS:
                             return
+                until = self._until(until, opened)
                 self._still_time(until, job_id)
             except Unreachable as exc:
-                if time.monotonic() > until:
+                until = self._until(until, opened)
+                if not await self._hopes(until, tries):
                     raise
-                lost(exc)
+                if tries == 0:
+                    lost(exc)
             except Refused as exc:
+                until = until or time.monotonic() + RETRY_FOR_S
                 if exc.status < 500 or time.monotonic() > until:  # noqa: PLR2004 - a 5xx passes
                     raise
             await asyncio.sleep(pause_s(tries, 0.5 + random.random() / 2))
             tries += 1
+
+    @staticmethod
+    def _until(until: float, opened: float | None) -> float:
+        """Until when to try again: a stream that was open for long, and still, began it anew."""
+        now = time.monotonic()
+        lived = opened is not None and now - opened > LIVED_S
+        return now + RETRY_FOR_S if lived or not until else until
 
     def _still_time(self, until: float, job_id: str) -> None:
         if time.monotonic() > until:
@@ -283,35 +334,3 @@ async def _events(response: httpx2.Response) -> AsyncIterator[ServerEvent]:
     async for chunk in response.aiter_raw():
         for event in decoder.feed(chunk):
             yield event
-
-
-def _json(response: httpx2.Response) -> dict[str, Any]:
-    try:
-        found = orjson.loads(response.content)
-    except orjson.JSONDecodeError as exc:
-        raise ConfigError(f"{response.url} does not answer as Headrace does: no JSON") from exc
-    if not isinstance(found, dict):
-        raise ConfigError(f"{response.url} does not answer as Headrace does: no object")
-    return found
-
-
-def refusal(status: int, body: bytes, headers: Mapping[str, str]) -> Refused:
-    """The error a response tells, in OpenAI's shape or any other."""
-    try:
-        error = orjson.loads(body)["error"]
-        message, param, code = error["message"], error.get("param"), error.get("code")
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
-        text = body[:200].decode(errors="replace").strip()
-        message, param, code = f"status {status}: {text}", None, None
-    if status == UNAUTHORIZED:
-        message = f"{message} (set HEADRACE_API_KEY, or run where `headrace up` keeps its data)"
-    if param and str(param) not in str(message):
-        message = f"{param}: {message}"
-    after = headers.get("retry-after", "")
-    return Refused(
-        str(message),
-        status=status,
-        param=param,
-        code=code,
-        retry_after_s=int(after) if after.isdigit() else None,
-    )

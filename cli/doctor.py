@@ -2,10 +2,12 @@
 
 import asyncio
 import email.utils
+import secrets
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Annotated, Literal
 
 import httpx2
@@ -15,6 +17,7 @@ from cli import address, codes, processes, served, show
 from cli.client import Api, find
 from cli.engines import found as engines
 from cli.home import Home
+from shared import objects
 from shared.errors import GatewayError
 from shared.settings import Settings
 from shared.store import connect, server_look, server_place
@@ -28,6 +31,7 @@ MARKS = {
     "error": ("!!", "red"),
 }
 SKEW_S = 2.0
+PATIENCE = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ def doctor(
     config: processes.Config = None,
     url: Annotated[str | None, typer.Option(help="instead of HEADRACE_URL")] = None,
 ) -> None:
-    """Look at Python, configuration, keys, local engines, store, port, API, clock and token data.
+    """Look at Python, configuration, keys, local engines, stores, port, API, clock and token data.
 
     Exit code 0: nothing stops Headrace; 1: something does.
     """
@@ -80,6 +84,7 @@ def look(config: "processes.Config", url: str | None) -> Iterator[Finding]:
     yield from _engines(settings)
     yield _data_dir(settings)
     yield from asyncio.run(_store(settings))
+    yield asyncio.run(_objects(settings))
     yield from asyncio.run(_api(settings, url))
     yield _tokens()
 
@@ -162,6 +167,30 @@ async def _store(settings: Settings) -> list[Finding]:
     found += [Finding(p.level, "store", p.message, p.message) for p in problems]
     found.append(_skew("store's clock", seconds + micros / 1e6 - time.time()))
     return found
+
+
+async def _objects(settings: Settings) -> Finding:
+    """Whether a small object can be written, read and removed where files are kept."""
+    place = "the data directory's objects"
+    if settings.objects_url:
+        place = connect.redacted(settings.objects_url)
+    name, data = f"files/doctor-{secrets.token_hex(8)}", b"headrace doctor"
+    try:
+        kept = objects.of_settings(settings, PATIENCE)
+        await kept.put(name, _once(data))
+        read = b"".join([part async for part in kept.get(name)])
+        await kept.delete(name)
+    except GatewayError as exc:
+        todo = "check HEADRACE_OBJECTS_URL: address, credentials and their rights, space left"
+        return Finding("error", "objects", f"{place}: {exc}", todo)
+    if read != data:
+        todo = "HEADRACE_OBJECTS_URL: use a store that gives back what was written"
+        return Finding("error", "objects", f"{place}: read something else than was written", todo)
+    return Finding("ok", "objects", f"{place}: one was written, read and removed")
+
+
+async def _once(data: bytes) -> AsyncIterator[bytes]:
+    yield data
 
 
 async def _api(settings: Settings, url: str | None) -> list[Finding]:

@@ -95,8 +95,13 @@ def watch(
     """
 
     async def one(api: Api, job_id: str) -> int:
-        async with told(api, job_id, as_json=as_json):
-            return await _watch(api, job_id, after, as_json=as_json)
+        try:
+            async with told(api, job_id, as_json=as_json):
+                return await _watch(api, job_id, after, as_json=as_json)
+        except Unreachable:
+            if api.met:
+                show.err().print("the jobs are kept: the same command goes on with them")
+            raise
 
     try:
         raise typer.Exit(asyncio.run(_each(ids, url, one)))
@@ -162,7 +167,8 @@ def _act(verb: str, *, as_json: bool) -> Callable[[Api, str], Awaitable[int]]:
 async def _each(ids: list[str], url: str | None, do: Callable[[Api, str], Awaitable[int]]) -> int:
     """Does it for each job; one that is refused does not stop the others. The worst code."""
     worst = codes.OK
-    async with Api(find(url)) as api:
+    err = show.err()
+    async with Api(find(url), told=lambda line: err.print(line, soft_wrap=True)) as api:
         for job_id in ids:
             try:
                 worst = max(worst, await do(api, job_id))

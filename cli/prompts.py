@@ -34,6 +34,7 @@ class Options:
     webhook: str | None = None
     share: str | None = None
     cache_s: int | None = None
+    hedge: str | None = None
 
 
 def asks(texts: Iterable[str], file: Path | None, options: Options) -> list[Ask]:
@@ -108,6 +109,8 @@ def _common(options: Options) -> dict[str, Any]:
         body["share"] = options.share
     if options.cache_s is not None:
         body["cache_s"] = options.cache_s
+    if options.hedge is not None:
+        body["hedge"] = options.hedge
     if options.stream:
         body["stream"] = True
     if options.webhook is not None:

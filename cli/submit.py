@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from cli import codes, show
 from cli.client import Api, find
+from cli.codes import Unreachable
 from cli.prompts import Ask, Options, asks
 from cli.reading import read_job
 from cli.tracker import Tracked, Tracker, unwrap
@@ -40,6 +41,9 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
     cache: Annotated[
         int | None, typer.Option(min=0, help="seconds an equal job's answer may be old; 0: none")
     ] = None,
+    hedge: Annotated[
+        str | None, typer.Option(help="a slow call made once more elsewhere: never or auto")
+    ] = None,
     file: Annotated[
         Path | None, typer.Option("--file", "-f", help="a prompt a line, or .jsonl; - is stdin")
     ] = None,
@@ -56,8 +60,10 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
     """
     if kind not in {"chat", "embedding"}:
         raise ConfigError(f"--kind is {kind!r}; it must be chat or embedding")
+    if hedge not in {None, "never", "auto"}:
+        raise ConfigError(f"--hedge is {hedge!r}; it must be never or auto")
     options = Options(
-        kind, model, priority, deadline, max_tokens, stream, webhook, share=share, cache_s=cache
+        kind, model, priority, deadline, max_tokens, stream, webhook, share, cache, hedge
     )
     jobs = asks(texts or [], file, options)
     if stream and (len(jobs) != 1 or not wait or as_json):
@@ -69,7 +75,7 @@ async def _submit(
     jobs: list[Ask], url: str | None, *, wait: bool, stream: bool, as_json: bool
 ) -> int:
     view = View(as_json=as_json, bar=len(jobs) > 1 and wait)
-    async with Api(find(url)) as api:
+    async with Api(find(url), told=view.connection) as api:
         tracker = Tracker(api, jobs, changed=view.refresh, ended=view.ended if wait else view.skip)
         view.tracker = tracker
         try:
@@ -79,8 +85,14 @@ async def _submit(
                     return await read_job(api, str(tracker.jobs[0].id))
                 if wait:
                     await tracker.follow()
+        except Unreachable:
+            view.kept()
+            raise
         except BaseExceptionGroup as group:
-            raise unwrap(group) from group
+            cause = unwrap(group)
+            if isinstance(cause, Unreachable):
+                view.kept()
+            raise cause from group
         except (asyncio.CancelledError, KeyboardInterrupt):
             view.interrupted()
             return codes.INTERRUPTED
@@ -133,6 +145,10 @@ class View:
         text = "  ".join(filter(None, words))
         self._bar.update(self._bar.task_ids[0], completed=self.tracker.done, description=text)
 
+    def connection(self, text: str) -> None:
+        """The server does not answer, or does again."""
+        self._err.print(text, soft_wrap=True)
+
     def skip(self, job: Tracked) -> None:
         """A job that was refused, where none is followed."""
         if job.refusal is not None:
@@ -167,8 +183,20 @@ class View:
 
     def interrupted(self) -> None:
         """The jobs go on without us: how to go on with them."""
-        ids = [job.id for job in self.tracker.jobs if job.id and not job.ended]
+        ids = self._going_on()
         self._err.print(f"interrupted; {len(ids)} jobs go on. To go on with them:")
+        self._watchable(ids)
+
+    def kept(self) -> None:
+        """Nobody answers any more: the jobs that were handed in go on once somebody does."""
+        if ids := self._going_on():
+            self._err.print(f"{len(ids)} jobs are kept. To go on with them once it answers:")
+            self._watchable(ids)
+
+    def _going_on(self) -> list[str]:
+        return [job.id for job in self.tracker.jobs if job.id and not job.ended]
+
+    def _watchable(self, ids: list[str]) -> None:
         for job_id in ids[:SHOWN_IDS]:
             self._err.print(f"  headrace jobs watch {job_id}")
         if len(ids) > SHOWN_IDS:

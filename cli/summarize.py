@@ -89,7 +89,7 @@ def summarize(  # noqa: PLR0913 - a command's options are its parameters
         render=render,
         force=force,
     )
-    manner = Manner(tokens, as_json=as_json, quiet=quiet)
+    manner = Manner(tokens, warnings, as_json=as_json, quiet=quiet)
     raise typer.Exit(
         bulk_run.run(works, task, bulk_run.Call(manner, url, at_once, found.remark(KINDS)))
     )
@@ -173,6 +173,17 @@ def render(form: str, result: Mapping[str, Any]) -> bytes:
         why = (found.get("error") or {}).get("message") or "it has no summary"
         raise Refused(str(found.get("title") or form) + f": {why}")
     return str(found["summary"]).strip().encode() + b"\n"
+
+
+def warnings(job: dict[str, Any]) -> list[str]:
+    """What was left out of each document that was read, after its name where there are several."""
+    documents = (job.get("result") or {}).get("documents") or []
+    named = len(documents) > 1
+    return [
+        f"{one.get('title')}: {warning}" if named else str(warning)
+        for one in documents
+        for warning in one.get("warnings") or ()
+    ]
 
 
 def tokens(job: dict[str, Any]) -> tuple[str, float]:

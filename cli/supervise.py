@@ -94,11 +94,15 @@ class _Child:
 
 @dataclass(slots=True)
 class Supervisor:
-    """Runs programs, in the order given; stops them in the order `stop_order` names."""
+    """Runs programs, in the order given; stops them in the order `stop_order` names.
+
+    `on_exit` is told of each end, `on_asked` of the first wish to stop, while all still run.
+    """
 
     output: Output
     stop_order: Sequence[str] = ()
     on_exit: Callable[[str, int], None] = lambda _name, _code: None
+    on_asked: Callable[[], None] = lambda: None
     children: dict[str, _Child] = field(default_factory=dict)
     inbox: "queue.SimpleQueue[Event]" = field(default_factory=queue.SimpleQueue)
     stopping: bool = False
@@ -176,6 +180,8 @@ class Supervisor:
                 self._exited(self.children[name], code)
             case Asked():
                 self.asked += 1
+                if self.asked == 1 and not self.stopping:
+                    self.on_asked()
                 self.stopping = True
             case Called(do):
                 do()

@@ -20,7 +20,10 @@ TENTHS: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How work stands. `words` say it to a person, `facts` to a script; `waits` for what."""
+    """How work stands. `words` say it to a person, `facts` to a script; `waits` for what.
+
+    `documents`: how many are done of how many, where that says more than `done` and `total`.
+    """
 
     done: int
     total: int
@@ -28,11 +31,20 @@ class Standing:
     state: str = ""
     waits: str | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    documents: tuple[int, int] | None = None
 
     @property
     def tenth(self) -> int:
         """How many tenths are done."""
-        return self.done * TENTHS // self.total if self.total else 0
+        done, total = self.documents or (self.done, self.total)
+        return done * TENTHS // total if total else 0
+
+    @property
+    def line(self) -> str:
+        """It for a person: of documents, where a work holds several."""
+        of = "{} of {} documents" if self.documents else "{} of {}"
+        done_of = of.format(*(self.documents or (self.done, self.total)))
+        return f"{done_of}: {self.words}".removesuffix(": ")
 
     @property
     def waits_for(self) -> str:
@@ -64,7 +76,7 @@ class Teller:
             facts = {"done": now.done, "total": now.total, "state": now.state or None}
             self.event("progress", why=why, **facts, waits_for=now.waits, **now.facts)
         else:
-            self._say(f"{now.done} of {now.total}: {now.words}".removesuffix(": "))
+            self._say(now.line)
 
     def event(self, event: str, **facts: Any) -> None:
         """One event as a JSON line."""

@@ -1,6 +1,7 @@
 """`headrace transcribe PATH…`: sound and film in, text and subtitles beside it."""
 
 from collections.abc import Mapping
+from itertools import groupby
 from typing import Annotated, Any, Final
 
 import typer
@@ -11,7 +12,7 @@ from cli.bulk_view import Manner
 from cli.inputs import Kinds, find
 from cli.results import Work, single
 from shared.errors import ConfigError
-from shared.wire.transcripts import rendered
+from shared.wire.transcripts import rendered, turns
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -32,6 +33,7 @@ ENDINGS: Final = {
     "vtt": ".vtt",
     "json": ".json",
     "verbose_json": ".verbose.json",
+    "diarized_json": ".diarized.json",
 }
 FORMS: Final = {"txt": "text"} | {name: name for name in ENDINGS if name != "txt"}
 
@@ -45,7 +47,7 @@ def transcribe(  # noqa: PLR0913 - a command's options are its parameters
         typer.Option(
             "--format",
             "-f",
-            help="txt (unless told), srt, vtt, json, verbose_json; several: repeat",
+            help="txt (unless told), srt, vtt, json, verbose_json, diarized_json; several: repeat",
         ),
     ] = None,
     model: bulk_run.Model = "auto",
@@ -69,6 +71,7 @@ def transcribe(  # noqa: PLR0913 - a command's options are its parameters
 
     talk.mp3 becomes talk.txt beside it, or below --out. What is there is never replaced without
     --force; what is done already is left out, so that the same command goes on after an interrupt.
+    With --format diarized_json who speaks is told, in a .txt too, before each turn.
 
     Exit code 0: all is there; 1: some is not; 2: wrong usage; 3: no Headrace; 130: interrupted.
     """
@@ -77,17 +80,22 @@ def transcribe(  # noqa: PLR0913 - a command's options are its parameters
         bulk_run.one_of("--format", each, tuple(ENDINGS))
     if words and "verbose_json" not in wanted:
         raise ConfigError("--words are told in verbose_json: add --format verbose_json")
+    speakers = "diarized_json" in wanted
+    if speakers and "verbose_json" in wanted:
+        raise ConfigError("--format: diarized_json and verbose_json are two calls: run it for each")
     found = find(paths, KINDS)
     works = single(found.inputs, out, [(FORMS[each], ENDINGS[each]) for each in wanted], KINDS)
     options = _options(model, language, prompt, words=words)
     shapes = ("json", "verbose_json") if wanted == ("txt",) else ("verbose_json",)
+    if speakers:
+        shapes = ("diarized_json",)
     task = Task(
         verb="transcribe",
         kind="transcription",
-        options=options,
+        options=options | ({"speakers": True} if speakers else {}),
         wishes=bulk_run.wishes(priority, deadline, paid, webhook),
         request=_request({**options, "response_format": shapes[0]}),
-        render=lambda form, result: rendered(result, form, words=words).body,
+        render=lambda form, result: render(form, result, words=words, speakers=speakers),
         force=force,
         shapes=shapes,
     )
@@ -112,6 +120,15 @@ def _request(options: Mapping[str, Any]) -> Any:
         return {**references[0], **options}
 
     return request
+
+
+def render(form: str, result: Mapping[str, Any], *, words: bool, speakers: bool) -> bytes:
+    """One form of a result; with `speakers` a text has a line a turn, after whose it is."""
+    if form != "text" or not speakers:
+        return rendered(result, form, words=words).body
+    spoken = groupby(turns(result), lambda one: str(one["speaker"]))
+    lines = (f"{whose}: {' '.join(one['text'] for one in said)}\n" for whose, said in spoken)
+    return "".join(lines).encode()
 
 
 def minutes(job: dict[str, Any]) -> tuple[str, float]:

@@ -86,6 +86,12 @@ def up(  # noqa: PLR0913 - an option each
     raise typer.Exit(code)
 
 
+def stopping(running: int) -> str:
+    """What is said once it is to stop, while `running` calls run."""
+    calls = {0: "", 1: "1 call is running, "}.get(running, f"{running} calls are running, ")
+    return f"headrace: stopping: {calls}Ctrl-C again to stop at once"
+
+
 class Serving:
     """One run of `up`, with the local engines `own`."""
 
@@ -101,7 +107,7 @@ class Serving:
         self._ready = False
         self._engine_ends: Counter[str] = Counter()
         self._failure: str | None = None
-        self._boss = Supervisor(out, self._stop_order, self._on_exit)
+        self._boss = Supervisor(out, self._stop_order, self._on_exit, self._on_asked)
 
     def run(self, supply: served.Supply, admin: Secret | None, hint: str = "") -> int:
         """Serves until it is told to stop; returns the exit code. `hint`: of the local engines."""
@@ -195,6 +201,15 @@ class Serving:
         why = (self._out.tail(name) or ["it did not say why"])[-1]
         self._failure = f"{name} cannot start ({describe(code)}): {why.removeprefix('headrace: ')}"
         self._boss.stop()
+
+    def _on_asked(self) -> None:
+        """Says what stopping waits for: calls that run may take as long as their workers have."""
+        self._out.note(stopping(self._running() if self._ready else 0))
+
+    def _running(self) -> int:
+        """How many calls run; 0 where the API does not tell it within a second."""
+        found = address.read(self._base_url, "/v1/queues", self._home.client_key())
+        return sum(int(lane["running"]) for lane in (found or {}).get("data") or ())
 
     def _not_ready(self) -> str:
         lines = [f"not ready within {READY_S:g} s. What was said last:"]

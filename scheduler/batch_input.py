@@ -47,6 +47,7 @@ class Checked:
 
     lines: int
     problems: tuple[Problem, ...]
+    model: str | None = None
 
 
 class Input:
@@ -84,7 +85,13 @@ class Input:
         change = Change(
             from_=(BatchStatus.VALIDATING,),
             status=BatchStatus.IN_PROGRESS,
-            set={"total": checked.lines, "line": 0, "offset": 0, "collected": 0},
+            set={
+                "total": checked.lines,
+                "line": 0,
+                "offset": 0,
+                "collected": 0,
+                "model": checked.model or "",
+            },
         )
         if not checked.problems:
             return await self._batches.change(batch.id, change, self._fence)
@@ -109,7 +116,7 @@ class Input:
             look.say(Problem("line_too_long", "This line is too long.", None, long.number))
         if not look.lines and not look.problems:
             look.say(Problem("empty_file", "The input file is empty.", "input_file_id"))
-        return Checked(look.lines, tuple(look.problems))
+        return Checked(look.lines, tuple(look.problems), look.model)
 
     # -- feeding
 

@@ -18,7 +18,8 @@ from shared.errors import Refused
 from shared.likeness import sharing
 from shared.queue.types import NewJob
 from shared.store.types import LaneState
-from shared.submission import Routes, document, routed
+from shared.submission import Choice, Routes, Submission, document, routed
+from shared.truncating import fitted
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +49,8 @@ class Look:
         self._ids: set[bytes] = set()
         self._models: dict[str, Refused | None] = {}
         self._foreign = False
+        self._named: str | None = None
+        self._several = False
         self.lines = 0
         self.problems: list[Problem] = []
 
@@ -56,6 +59,11 @@ class Look:
         """Whether there is no point in looking further."""
         many = len(self.problems) >= MAX_ERRORS or self.lines > self._limits.max_lines
         return many or self._foreign
+
+    @property
+    def model(self) -> str | None:
+        """The model that every line names; None where they name several."""
+        return None if self._several else self._named
 
     def say(self, problem: Problem) -> None:
         """Notes a problem."""
@@ -82,7 +90,10 @@ class Look:
             message = f"The custom_id '{line.custom_id}' is used by an earlier line."
             self.say(Problem("duplicate_custom_id", message, "custom_id", row.number))
         self._ids.add(name)
-        refused = self._known(line.body["model"])
+        model = line.body["model"]
+        self._several = self._several or model != (self._named or model)
+        self._named = model
+        refused = self._known(model)
         if refused is not None:
             code = refused.code or "model_not_found"
             self.say(Problem(code, refused.message, "body.model", row.number))
@@ -149,21 +160,9 @@ class Maker:
 
     def _job(self, line: Line) -> NewJob:
         batch = self._batch
-        asked = self._endpoint.read(line.body)
-        deadline_ms = max(1, batch.expires_ms - self._now_ms)
-        features = line_features(
-            batch,
-            self._limits,
-            asked.kind,
-            asked.model,
-            input_tokens=asked.need.input_tokens,
-            max_output_tokens=asked.max_output_tokens,
-            inputs=asked.need.inputs,
-            capabilities=asked.capabilities,
-            deadline_ms=deadline_ms,
-            request_type=asked.request_type,
-        )
-        choice = routed(self._router, features, asked.need, batch.tenant, self._lanes, self._now_ms)
+        asked = fitted(self._endpoint.read(line.body), self._choice)
+        choice = self._choice(asked)
+        features = choice.features
         doc = document(asked, choice, batch.weight, batch.sharing)
         about = {"batch": batch.id, "custom_id": line.custom_id}
         return NewJob(
@@ -177,7 +176,7 @@ class Maker:
             need=choice.need,
             doc=orjson.dumps(doc | about),
             weight=batch.weight,
-            deadline_ms=deadline_ms,
+            deadline_ms=features.deadline_ms,
             batch=(batch.id, line.custom_id),
             sharing=sharing(
                 self._limits.sharing,
@@ -189,3 +188,19 @@ class Maker:
                 content=asked.content,
             ),
         )
+
+    def _choice(self, asked: Submission) -> Choice:
+        batch = self._batch
+        features = line_features(
+            batch,
+            self._limits,
+            asked.kind,
+            asked.model,
+            input_tokens=asked.need.input_tokens,
+            max_output_tokens=asked.max_output_tokens,
+            inputs=asked.need.inputs,
+            capabilities=asked.capabilities,
+            deadline_ms=max(1, batch.expires_ms - self._now_ms),
+            request_type=asked.request_type,
+        )
+        return routed(self._router, features, asked.need, batch.tenant, self._lanes, self._now_ms)

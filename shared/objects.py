@@ -10,11 +10,12 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Protocol
 
-from shared.errors import ConfigError, StoreError
+from shared.errors import ConfigError, ObjectStoreError
 from shared.settings import Settings
 
 CHUNK_BYTES: Final = 256 * 1024
@@ -22,12 +23,12 @@ PART_BYTES: Final = 5 << 20  # the least that S3 takes
 PARTS_AT_ONCE: Final = 1  # of one upload in memory
 
 
-class NoSuchObject(StoreError):  # noqa: N818 - the word of our vocabulary
+class NoSuchObject(ObjectStoreError):  # noqa: N818 - the word of our vocabulary
     """There is no object of that name."""
 
 
 class Objects(Protocol):
-    """Named bytes. Every method raises StoreError where they cannot be reached."""
+    """Named bytes. Every method raises ObjectStoreError where they cannot be reached."""
 
     async def put(self, name: str, parts: AsyncIterator[bytes]) -> None:
         """Writes them under the name; whatever `parts` raises is raised, and nothing is written."""
@@ -136,7 +137,7 @@ class Folder:
 
     def _place(self, name: str) -> Path:
         if not {"", ".", ".."}.isdisjoint(name.split("/")):
-            raise StoreError(f"no object can have the name {name[:100]!r}")
+            raise ObjectStoreError(f"no object can have the name {name[:100]!r}")
         return self._path / name
 
 
@@ -179,8 +180,11 @@ def memory() -> Bucket:
     return Bucket(MemoryStore)
 
 
-def of_settings(settings: Settings) -> Objects:
-    """Where files are kept: HEADRACE_OBJECTS_URL, else the data directory's `objects`."""
+def of_settings(settings: Settings, patience: timedelta | None = None) -> Objects:
+    """Where files are kept: HEADRACE_OBJECTS_URL, else the data directory's `objects`.
+
+    A bucket that does not answer is asked again within `patience`, of itself for about a minute.
+    """
     url = settings.objects_url
     if url is None:
         return folder(settings.data_dir / "objects")
@@ -189,8 +193,11 @@ def of_settings(settings: Settings) -> Objects:
     from obstore.exceptions import BaseError
     from obstore.store import from_url
 
+    asking: Any = {}
+    if patience is not None:
+        asking["retry_config"] = {"max_retries": 1, "retry_timeout": patience}
     try:
-        store = from_url(url)
+        store = from_url(url, **asking)
     except (BaseError, ValueError, OSError) as exc:
         raise ConfigError(f"HEADRACE_OBJECTS_URL: {exc}") from exc
     return Bucket(lambda: store)
@@ -198,13 +205,13 @@ def of_settings(settings: Settings) -> Objects:
 
 @contextmanager
 def file_errors(doing: str) -> Iterator[None]:
-    """Raises StoreError, naming what was being done, for whatever a file system raises."""
+    """Raises ObjectStoreError, naming what was being done, for whatever a file system raises."""
     try:
         yield
     except FileNotFoundError as exc:
         raise NoSuchObject(f"{doing}: there is none of that name") from exc
     except OSError as exc:
-        raise StoreError(f"{doing}: {str(exc)[:300]}") from exc
+        raise ObjectStoreError(f"{doing}: {str(exc)[:300]}") from exc
 
 
 @contextmanager
@@ -218,4 +225,5 @@ def object_errors(doing: str) -> Iterator[None]:
         except FileNotFoundError:
             raise
         except BaseError as exc:
-            raise StoreError(f"{doing}: {str(exc)[:300]}") from exc
+            said = str(exc).partition("\n")[0]  # what follows is how obstore is built
+            raise ObjectStoreError(f"{doing}: {said[:300]}") from exc

@@ -1,5 +1,6 @@
 """Selection, wired to one catalog snapshot: a route, or a refusal that names the field."""
 
+import math
 import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from shared.core.eta import estimate
 from shared.core.features import Features
 from shared.core.index import Index
 from shared.core.lengths import lengths_ms
-from shared.core.model import CredentialRef, Deployment, Kind, lane_id
+from shared.core.model import CredentialRef, Deployment, Kind, lane_deployment, lane_id
 from shared.core.pace import allowance
 from shared.core.ranking import VIRTUAL_NAMES
 from shared.core.rooms import Room, rooms
@@ -87,6 +88,11 @@ class CatalogRouter:
         """How many deployments there is a credential for."""
         return len(self._catalog.deployments)
 
+    def tokens(self, deployment: str, counted: int) -> int:
+        """How many tokens of a deployment so many of o200k are."""
+        known = self._catalog.by_id.get(deployment)
+        return counted if known is None else math.ceil(counted * known.token_factor)
+
     def models(self) -> tuple[dict[str, Any], ...]:
         """Every name a request may give as `model`: deployments, families, virtual names."""
         return self._models
@@ -114,7 +120,7 @@ class CatalogRouter:
                     considered=found.considered,
                     skipped=found.skipped,
                     waiting=_waiting(state, ahead, now_ms),
-                    eta_ms=_eta(state, ahead, now_ms),
+                    eta_ms=_eta(state, ahead, now_ms, self._calls(found.first, features, state)),
                 )
 
     def lengths_ms(self, features: Features, tenant: str) -> tuple[int, ...]:
@@ -149,6 +155,15 @@ class CatalogRouter:
             if len(self._expected) < MOST_EXPECTED:
                 self._expected[model, asked_tokens] = found
         return found
+
+    def _calls(self, lane: str, features: Features, state: LaneState | None) -> int:
+        """How many of the lane's average calls this one is, where every text counts as a call."""
+        there = self._catalog.by_id.get(lane_deployment(lane))
+        if there is None or not there.each_input:
+            return 1
+        pace = None if state is None else state.pace
+        usual = max(1.0, (pace.inputs or 1.0) if pace is not None else 1.0)
+        return max(1, math.ceil(features.inputs / usual))
 
     def eta_ms(
         self,
@@ -236,10 +251,12 @@ def _ahead(state: LaneState | None, priority: int) -> int:
     return 0 if state is None else sum(state.backlog[: priority + 1])
 
 
-def _eta(state: LaneState | None, position: int, now_ms: int) -> tuple[int, int] | None:
+def _eta(
+    state: LaneState | None, position: int, now_ms: int, calls: int = 1
+) -> tuple[int, int] | None:
     pace = None if state is None else state.pace
     service_ms = SERVICE_MS if pace is None or not pace.total_ms else max(1, round(pace.total_ms))
-    found = estimate(state, position, service_ms, now_ms)
+    found = estimate(state, position, service_ms, now_ms, calls)
     return None if found is None else (found.p50_ms, found.p95_ms)
 
 

@@ -136,6 +136,9 @@ class Settings(BaseSettings):
     dead_after_s: Annotated[float, Field(gt=0, le=600)] = Field(
         default=5.0, description="without a heartbeat its jobs go back"
     )
+    hung_after_s: Annotated[float, Field(gt=0, le=3_600)] = Field(
+        default=30.0, description="a worker's process lives but its loop does nothing: the same"
+    )
 
     # Deadlines: from acceptance to the end
     deadline_interactive_s: Seconds | None = Field(

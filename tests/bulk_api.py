@@ -107,11 +107,16 @@ class BulkApi(FakeApi):
         if "failed" in ends and not combined:
             job |= {"status": "failed", "error": {"message": "nobody could"}}
         else:
-            result = self.summary(job) if job["kind"] == "summary" else self.transcript()
+            result = self.summary(job) if job["kind"] == "summary" else self.transcript(job)
             job |= {"status": "completed", "result": result, "cost": 0.25}
             job["usage"] = {"total_tokens": 40, "audio_seconds": 3}
 
-    def transcript(self):
+    def transcript(self, job):
+        if job["_request"].get("response_format") == "diarized_json":
+            segments = [one | {"speaker": who} for one, who in zip(SEGMENTS, "AB", strict=True)]
+            segments.append({"speaker": "B", "start": 3.0, "end": 3.5, "text": "Or not."})
+            text = "Hello there. Good bye. Or not."
+            return {"task": "transcribe", "duration": 3.5, "text": text, "segments": segments}
         return {
             "task": "transcribe", "language": "english", "duration": 3.0, "text": self.text,
             "segments": SEGMENTS, "words": WORDS,
@@ -122,6 +127,7 @@ class BulkApi(FakeApi):
             {"index": i, "title": name, "summary": None, "error": {"message": "no text"}}
             if self.ends.get(name) == "failed"
             else {"index": i, "title": name, "summary": f"about {name}", "json": None}
+            | ({"warnings": ["its middle was left out"]} if "long" in name else {})
             for i, name in enumerate(job["_names"])
         ]
         if "json_schema" in job["_request"]:

@@ -2,13 +2,15 @@
 
     python tests/queue_worker.py URL LEASE_MS
 
-{"do": "die"} ends the process at once; {"do": "hold"} never ends; {"ms": n} takes n ms.
+{"do": "die"} ends the process at once; {"do": "hold"} never ends; {"do": "block"} neither, and
+blocks the loop; {"ms": n} takes n ms.
 """
 
 import asyncio
 import os
 import signal
 import sys
+import time
 
 import orjson
 
@@ -23,6 +25,8 @@ async def run(hand: Hand) -> Report:
         os.kill(os.getpid(), signal.SIGKILL)
     if what.get("do") == "hold":
         await asyncio.Event().wait()
+    while what.get("do") == "block":
+        time.sleep(1)  # noqa: ASYNC251 - it is what is tested
     await asyncio.sleep(what.get("ms", 0) / 1000)
     return Report(Verdict.COMPLETE, result=hand.engine.worker.encode())  # type: ignore[attr-defined]
 

@@ -123,7 +123,7 @@ class SummaryWorld:
     ) -> str:
         """Hands in a summary as the API does."""
         checked = summary_request({"model": "sim"} | request)
-        policy = {"policy": {"max_attempts": 2, "max_cost_usd": 5.0}}
+        policy = {"policy": {"hedge": "never", "max_attempts": 2, "max_cost_usd": 5.0}}
         made = summary(checked, b"", extra=policy)
         features = Features(kind=Kind.SUMMARY, model="sim", request_type="summarization")
         lanes = await self.lanes.lane_states()

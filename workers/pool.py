@@ -279,6 +279,7 @@ def build(settings: Settings, base: Base, providers: Sequence[str] | None = None
         max_inflight=settings.max_inflight,
         lease_ms=int(settings.dead_after_s * 1000),
         beat_ms=int(settings.heartbeat_s * 1000),
+        hung_after_ms=int(settings.hung_after_s * 1000),
     )
     broker = EventBroker(settings.redis_url)
     middleware = EngineMiddleware(pool.providers, engine, pool.set_up)

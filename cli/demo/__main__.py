@@ -1,6 +1,6 @@
 """`make demo`, or `python -m cli.demo`: three parts; 0 if all went well.
 
-About three minutes on two cores that do nothing else; each part has its own bound.
+About three minutes on two cores that do nothing else. What still moves is waited for (`pace.py`).
 """
 
 import asyncio
@@ -12,14 +12,12 @@ from typing import Any, TypeVar
 import simulator
 from cli import show
 from cli.client import Place
-from cli.demo import real, simulated, stack, verbs
+from cli.demo import pace, real, simulated, stack, verbs
 from cli.engines import found
 from cli.tracker import unwrap
 from shared.errors import GatewayError
 
 BEGAN = time.monotonic()
-PART_1_S = 120.0
-PART_3_S = 90.0
 
 Outcome = TypeVar("Outcome")
 
@@ -46,7 +44,7 @@ def part_1(place: Place) -> list[str]:
     """Bulk work with a conversation in between; the reasons why it did not go well."""
     work = real.asks(real.affordable(place))
     say(f"  work            summaries of {len(work)} package descriptions\n")
-    outcome = asyncio.run(_bounded(real.run(place, work, say), PART_1_S))
+    outcome = paced(lambda watched: real.run(place, work, say, watched))
     say("")
     return real.report(outcome, say)
 
@@ -54,24 +52,22 @@ def part_1(place: Place) -> list[str]:
 def part_3() -> list[str]:
     """Simulated free tiers; the reasons why it did not go well."""
     say("Part 3: the same descriptions, whole, over three simulated free tiers")
-    say(f"        (a minute lasts {60 / simulated.SPEED:g} s); one breaks halfway.\n")
+    say(f"        (a minute lasts {60 / simulated.SPEED:g} s); one breaks after a third.\n")
     config = simulated.providers()
     with simulator.running(config) as address:
         say(f"  simulator       {address.admin_url}/")
         with stack.running(simulator.headrace_config(config, address)) as place:
             say(f"  headrace        {place.url}\n")
-            outcome = asyncio.run(_bounded(simulated.run(place, address, say), PART_3_S))
+            outcome = paced(lambda watched: simulated.run(place, address, say, watched))
             say("")
             return simulated.report(outcome, say)
 
 
-async def _bounded(work: Coroutine[Any, Any, Outcome], most_s: float) -> Outcome:
-    """The work's outcome; GatewayError if it takes longer."""
+def paced(work: Callable[[pace.Pace], Coroutine[Any, Any, Outcome]]) -> Outcome:
+    """The work's outcome; GatewayError if it stands still, or takes too long."""
+    watched = pace.Pace()
     try:
-        async with asyncio.timeout(most_s):
-            return await work
-    except TimeoutError:
-        raise GatewayError(f"not done within {most_s:.0f} s") from None
+        return asyncio.run(pace.paced(work(watched), watched))
     except BaseExceptionGroup as group:
         raise unwrap(group) from group
 

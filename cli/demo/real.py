@@ -11,6 +11,7 @@ from cli import show
 from cli.chat import DONE
 from cli.client import HELD_S, Api, Place
 from cli.demo import measure, texts
+from cli.demo.pace import STILL_S, Pace
 from cli.engines import found
 from cli.prompts import Ask
 from cli.reading import delta, payload
@@ -66,7 +67,7 @@ def affordable(place: Place) -> int:
             f"{place.url}/v1/chat/completions",
             json=body,
             headers={"Authorization": f"Bearer {place.key}"},
-            timeout=WORK_S,
+            timeout=STILL_S,
             trust_env=False,
         )
         answer.raise_for_status()
@@ -87,8 +88,9 @@ def bulk(description: texts.Description, model: str = MODEL) -> Ask:
     return Ask(description.package, body)
 
 
-async def run(place: Place, work: list[Ask], say: Say) -> Outcome:
+async def run(place: Place, work: list[Ask], say: Say, pace: Pace) -> Outcome:
     """Hands in the bulk work, chats while it runs, and waits for its end."""
+    heard: list[str] = []
     started = asyncio.Event()
     async with Api(place) as api:
 
@@ -100,18 +102,19 @@ async def run(place: Place, work: list[Ask], say: Say) -> Outcome:
                 say(f"  {job.status}: {job.ask.label}: {job.refusal or show.error(job.doc)}")
 
         tracker = Tracker(api, work, ended=ended)
+        pace.moved = lambda: (len(tracker.by_id), tracker.done, len(heard))
         began = time.monotonic()
         await tracker.submit()
         say(f"  {len(tracker.jobs)} bulk jobs handed in, in {show.span(time.monotonic() - began)}")
         async with asyncio.TaskGroup() as group:
-            talking = group.create_task(_talk(api, started, say))
+            talking = group.create_task(_talk(api, started, heard, say))
             group.create_task(tracker.follow())
         wall_s = time.monotonic() - began
         return Outcome(tuple(tracker.jobs), talking.result(), wall_s, api.statuses[429])
 
 
-async def _talk(api: Api, started: asyncio.Event, say: Say) -> Chat | None:
-    """Once the first bulk job is done: a held, streamed chat."""
+async def _talk(api: Api, started: asyncio.Event, heard: list[str], say: Say) -> Chat | None:
+    """Once the first bulk job is done: a held, streamed chat; `heard` gets its parts."""
     await started.wait()
     waiting = sum(measure.depths(await api.get("/v1/queues")).values())
     request = {
@@ -121,7 +124,7 @@ async def _talk(api: Api, started: asyncio.Event, say: Say) -> Chat | None:
         "temperature": 0.1,
         "messages": [{"role": "user", "content": QUESTION}],
     }
-    began, first, text = time.monotonic(), 0.0, ""
+    began, first = time.monotonic(), 0.0
     async with api.stream("POST", "/v1/chat/completions", json=request, quiet_s=HELD_S) as (
         headers,
         events,
@@ -131,12 +134,13 @@ async def _talk(api: Api, started: asyncio.Event, say: Say) -> Chat | None:
                 break
             if (part := delta(payload(event))) and not first:
                 first = time.monotonic() - began
-            text += part
+            heard.append(part)
     total_s = time.monotonic() - began
     say(f"  chat   {QUESTION} → {show.span(first)} to the first word, before {waiting} bulk jobs")
     waited = measure.waits_s([await api.job(headers["x-headrace-job-id"])])
     queue_s = int(waited[0]) if waited else None
-    return Chat(text.strip(), queue_s, first, total_s) if text else None
+    text = "".join(heard).strip()
+    return Chat(text, queue_s, first, total_s) if text else None
 
 
 def report(outcome: Outcome, say: Say) -> list[str]:

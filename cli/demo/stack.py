@@ -21,7 +21,7 @@ from cli.tied import tie
 from shared import catalog
 from shared.errors import GatewayError
 
-READY_S = 60.0
+READY_S = 180.0
 STOP_S = 20.0
 POLL_S = 0.1
 TAIL_LINES = 30

@@ -6,6 +6,7 @@ Both are run as commands; what is told of them is read from the files that they 
 import os
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,11 +15,11 @@ from pathlib import Path
 from cli import address, show
 from cli.client import Place
 from cli.demo import speech
+from cli.demo.pace import LOOK_EVERY_S, Pace
+from cli.tied import tie
 from shared.errors import GatewayError
 
 FOLDER = Path(__file__).parents[2] / "docs" / "adr"
-HEARD_S = 90.0
-READ_S = 150.0
 SHOWN = 240
 
 Say = Callable[[str], None]
@@ -43,7 +44,7 @@ def run(place: Place, say: Say) -> list[str]:
 def _hear(place: Place, out: Path, say: Say) -> list[str]:
     files = speech.recordings()
     say(f"  $ headrace transcribe {' '.join(files)}")
-    ran = _headrace(place, out, ["transcribe", *map(str, files.values())], HEARD_S)
+    ran = _headrace(place, out, ["transcribe", *map(str, files.values())], say)
     heard = {name: _text((out / name).with_suffix(".txt")) for name in files}
     say(f"  heard           {sum(map(bool, heard.values()))} of {len(files)} recordings in"
         f" {show.span(ran.took_s)}")  # fmt: skip
@@ -64,7 +65,7 @@ def _read(place: Place, out: Path, say: Say) -> list[str]:
         raise GatewayError(f"there is nothing to summarise at {FOLDER}")
     say(f"\n  $ headrace summarize docs/{FOLDER.name} --combined --length 40")
     words = ["summarize", str(FOLDER), "--combined", "--length", "40"]
-    ran = _headrace(place, out, words, READ_S)
+    ran = _headrace(place, out, words, say)
     written = sorted(out.rglob("*.summary.md"))
     say(f"  summaries       {len(written)} of {len(files) + 1}: of each document and over all, in"
         f" {show.span(ran.took_s)}. A model of 135M")  # fmt: skip
@@ -77,24 +78,58 @@ def _read(place: Place, out: Path, say: Say) -> list[str]:
     return reasons
 
 
-def _headrace(place: Place, out: Path, words: Sequence[str], most_s: float) -> Ran:
-    """A command against the demo's own Headrace. GatewayError where it takes too long."""
+def _headrace(place: Place, out: Path, words: Sequence[str], say: Say) -> Ran:
+    """A command against the demo's own Headrace; what it says is said. GatewayError: too long."""
     env = {**os.environ, "HEADRACE_URL": place.url, "HEADRACE_DATA_DIR": str(out / "notes")}
     env["HEADRACE_API_KEY"] = place.key or ""
-    began = time.monotonic()
+    began, said = time.monotonic(), list[str]()
+    process = subprocess.Popen(  # noqa: S603 - our own words, no shell
+        tie([*address.headrace_command(), *words, "--out", str(out)]),
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    listening = threading.Thread(target=_listen, args=(process, said, say), daemon=True)
+    listening.start()
+    watched = Pace()
+    watched.moved = _moved(place)
     try:
-        ended = subprocess.run(  # noqa: S603 - our own words, no shell
-            [*address.headrace_command(), *words, "--out", str(out)],
-            env=env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=most_s,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as exc:
-        raise GatewayError(f"headrace {words[0]}: not done within {most_s:.0f} s") from exc
-    return Ran(ended.returncode, ended.stderr, time.monotonic() - began)
+        while process.poll() is None:
+            listening.join(LOOK_EVERY_S)
+            watched.look()
+    except GatewayError as exc:
+        raise type(exc)(f"headrace {words[0]}: {exc}") from exc
+    finally:
+        process.kill()
+        process.wait()
+    listening.join()
+    return Ran(process.returncode, "\n".join(said), time.monotonic() - began)
+
+
+def _listen(process: subprocess.Popen[str], said: list[str], say: Say) -> None:
+    """Says what the command says of its work, as it comes."""
+    assert process.stderr is not None  # noqa: S101 - it is a pipe
+    with process.stderr as stream:
+        for line in stream:
+            said.append(line.rstrip())
+            say(f"    {line.rstrip()}")
+
+
+def _moved(place: Place) -> Callable[[], object]:
+    """Tells how far the newest jobs are; what it told last where nobody answers."""
+    last: object = None
+
+    def moved() -> object:
+        nonlocal last
+        found = address.read(place.url, "/v1/jobs?limit=20", place.key)
+        if found is not None:
+            jobs = found.get("data") or ()
+            last = [(job.get("id"), job.get("status"), job.get("progress")) for job in jobs]
+        return last
+
+    return moved
 
 
 def _failed(verb: str, ran: Ran) -> list[str]:

@@ -79,7 +79,7 @@ class Batch:
 
     `fed` includes those of `chunk`; `ended` of them have ended, and `waiting` of those are not yet
     in the output. `line` and `offset` are where the input goes on. `answered_by` counts completed
-    lines by deployment.
+    lines by deployment. `model` is what all lines name, once they were looked at.
     """
 
     id: str
@@ -112,6 +112,7 @@ class Batch:
     allowed_models: tuple[str, ...] | None = None
     sharing: Wish = Wish()  # noqa: RUF009 - it is frozen
     answered_by: dict[str, int] = field(default_factory=dict)
+    model: str | None = None
 
     def over(self, now_ms: int) -> bool:
         """Whether no further line is started."""

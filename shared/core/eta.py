@@ -32,11 +32,12 @@ class Eta:
 
 
 def estimate(
-    reading: LaneReading | None, position: int, service_ms: int, now_ms: int
+    reading: LaneReading | None, position: int, service_ms: int, now_ms: int, calls: int = 1
 ) -> Eta | None:
     """The estimate for the job with `position` jobs before it in its lane; None for a dead lane.
 
-    `service_ms` is the mean time of a call, above 0. An unread lane is taken to be idle.
+    `service_ms` is the mean time of a call, above 0. An unread lane is taken to be idle. The job
+    itself takes of the windows what `calls` of the lane's average calls take.
     """
     if reading is None:
         return _eta(0.0, 0.0, service_ms)
@@ -45,12 +46,12 @@ def estimate(
     slots_per_s = max(reading.running, 1) * 1_000 / max(service_ms, 1)
     tank = as_tank(reading, now_ms, slots_per_s)
     free = reading.free_requests
-    behind = max(position + 1 - (free or 0), 0)
+    behind = max(position + calls - (free or 0), 0)
     if free is None and reading.rate_per_s is None and position == 0:
         behind = 0
     if not behind:
         return _eta(tank.open_s * 1_000, 0.0, service_ms)
-    waits_s = max(tank.finish_s(position + 1) - tank.open_s, 0.0)
+    waits_s = max(tank.finish_s(position + calls) - tank.open_s, 0.0)
     # the spread is taken before the cut, or it would shrink further back
     spread_s = min(waits_s / sqrt(behind), FAR_S)
     start_s = tank.open_s + min(waits_s, max(FAR_S - tank.open_s, 0.0))

@@ -21,6 +21,7 @@ class Pace:
     `each_us` is the time of one more output token. `share` is the part of the asked output limit
     that was used, 0 to 1. `cost_microusd` is by the list, whoever paid. `held_ms` runs from a
     job's claim until the store knows how it ended: the call, and what held it up before and after.
+    `inputs` are the texts of a call to embed.
     """
 
     calls: int
@@ -35,6 +36,7 @@ class Pace:
     input_tokens: float | None = None
     audio_seconds: float | None = None
     held_ms: float | None = None
+    inputs: float | None = None
 
     @property
     def call_tokens(self) -> float | None:
@@ -43,11 +45,14 @@ class Pace:
             return None
         return max(1.0, self.input_tokens + (self.output_tokens or 0.0))
 
-    def counts(self, dimension: str) -> float | None:
-        """What one call takes of a window that counts this; None: not measured, or nothing."""
+    def counts(self, dimension: str, *, each_input: bool = False) -> float | None:
+        """What one call takes of a window that counts this; None: not measured, or nothing.
+
+        `each_input`: the window counts every text of a call as a request.
+        """
         match dimension:
             case "requests":
-                return 1.0
+                return max(1.0, self.inputs or 1.0) if each_input else 1.0
             case "tokens":
                 return self.call_tokens
             case "input_tokens":

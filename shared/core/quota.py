@@ -14,7 +14,8 @@ from typing import Any, TypeVar, assert_never
 from zoneinfo import ZoneInfo
 
 from shared.core.ledger import MOST, Fixed, Ledger, Rule, Sliding
-from shared.core.ledger_timed import Bucket, FirstUse
+from shared.core.ledger_bucket import Bucket
+from shared.core.ledger_timed import FirstUse
 from shared.core.model import Audio, Dimension, Need, Price, TokenCount, Window, WindowKind
 
 L = TypeVar("L", bound=Ledger)

@@ -21,6 +21,8 @@ ROOM_TO_THINK: Final = 8_192
 SCHEMA_TOKENS: Final = 1_024
 TOKENS_A_WORD: Final = 3  # of the languages that need most
 LEAST_ANSWER: Final = 64
+LEAST_SPARE: Final = 16
+MOST_SPARE: Final = 64
 OF_ITS_DOCUMENT: Final = 1.5  # tokens are counted as o200k does; a model's own may be more
 LENGTHS: Final = {"short": 75, "medium": 200, "long": 500}
 STYLES: Final = {
@@ -87,16 +89,24 @@ def sizes(rooms: Sequence[Room], wish: Wish, overhead_tokens: int) -> Sizes | No
     return Sizes(chunk, min(most, note + thinking), min(most, answer + thinking), thinking)
 
 
-def most_written(sizes: Sizes, wish: Wish, document_tokens: int | None) -> int:
+def most_written(
+    sizes: Sizes, wish: Wish, document_tokens: int | None, document_words: int | None = None
+) -> int:
     """How much the last call may write: a summary is not longer than its document, about.
 
-    A small model does not end by itself. JSON, another language and a caller's own instructions
-    may need more than the document: then its length says nothing.
+    A small model does not end by itself. With `document_words` (all of the document's) its words
+    tell how many tokens one needs in its language, so about twice the length asked for is enough.
+    JSON, another language and a caller's own instructions may need more than the document: then
+    it says nothing.
     """
     free = wish.schema is not None or wish.language is not None or wish.instructions is not None
     if free or document_tokens is None:
         return sizes.answer_output_tokens
     written = max(LEAST_ANSWER, int(document_tokens * OF_ITS_DOCUMENT))
+    if document_words:
+        a_word = min(float(TOKENS_A_WORD), document_tokens / document_words * OF_ITS_DOCUMENT)
+        spare = min(MOST_SPARE, wish.words // 2 + LEAST_SPARE)
+        written = min(written, max(LEAST_ANSWER, round(wish.words * a_word) + spare))
     return min(sizes.answer_output_tokens, written + sizes.thinking_tokens)
 
 
@@ -112,7 +122,7 @@ def half(chunk_tokens: int) -> int | None:
 
 def _answer_tokens(wish: Wish) -> int:
     least = SCHEMA_TOKENS if wish.schema is not None else 0
-    return max(least, wish.words * TOKENS_A_WORD + 64)
+    return max(least, wish.words * TOKENS_A_WORD + MOST_SPARE)
 
 
 def joined(notes: Sequence[str]) -> str:

@@ -22,6 +22,7 @@ from shared.queue.hand import EngineSettings as EngineSettings  # noqa: PLC0414 
 from shared.queue.hand import Hand as Hand  # noqa: PLC0414
 from shared.queue.hand import Run, Stats
 from shared.queue.listening import Listening
+from shared.queue.pulse import Pulse
 from shared.queue.scripts import Scripts, is_fault
 from shared.queue.types import Claim, Report, Verdict
 from shared.store.connect import commands
@@ -65,6 +66,7 @@ class Engine:
         self._client = commands(url)
         self.scripts = Scripts(self._client, self.settings.prefix)
         self.emitter = Emitter(self.scripts, self.worker)
+        self._pulse = Pulse(url, self.worker, self.settings)
         self._listening = Listening(
             url,
             self.settings.prefix,
@@ -104,6 +106,7 @@ class Engine:
             asyncio.create_task(self._beat()),
             asyncio.create_task(self._listening.serve()),
         ]
+        self._pulse.start()
         log.info("engine_started", worker=self.worker, providers=self.providers)
         try:
             while self._running or self._finishes or self._hands:
@@ -112,6 +115,7 @@ class Engine:
             for task in helpers:
                 task.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
+            await self._pulse.stop()
             await self.emitter.close()
             await self._client.aclose()
             log.info("engine_stopped", worker=self.worker, finished=self.stats.finished)
@@ -207,6 +211,7 @@ class Engine:
 
     def _take_in(self, reply: Sequence[Any], asked: float, finished: int) -> None:
         now_ms, more, due_ms, stale, rows = reply
+        self._pulse.renewed(asked)
         self._offset_ms = int(now_ms) - asked * 1000
         self._due_ms = int(due_ms)
         self._more = self._more or (bool(more) and bool(rows))
@@ -291,7 +296,9 @@ class Engine:
             while True:
                 # the tick's own connection tells of an outage, once
                 with contextlib.suppress(RedisError, OSError):
+                    asked = time.monotonic()
                     _, taken, work = await scripts("beat", header)
+                    self._pulse.renewed(asked)
                     if taken:
                         log.warning("leases_taken_back", jobs=taken)
                     if taken or work:

@@ -23,12 +23,17 @@ class Holder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """Times in ms. `batch` bounds one tick; `block_ms` how long an idle engine waits in Redis."""
+    """Times in ms. `batch` bounds one tick; `block_ms` how long an idle engine waits in Redis.
+
+    A worker is dead `lease_ms` after its last heartbeat; a loop that gives no sign of life for
+    `hung_after_ms` gets none from its process either.
+    """
 
     max_inflight: int = 1000
     batch: int = 64
     lease_ms: int = 5000
     beat_ms: int = 1000
+    hung_after_ms: int = 30_000
     drain_ms: int = 30_000
     block_ms: int = 30_000
     prefix: str = "{hr}:"

@@ -332,6 +332,7 @@ def _batch(batch_id: str, row: Any, waiting: int, tenant: str | None) -> Batch |
         endpoint=h["endpoint"],
         input_file_id=h["input"],
         window=h["window"],
+        model=h.get("model") or None,
         status=BatchStatus(h["status"]),
         created_ms=number("created"),
         expires_ms=number("expires"),

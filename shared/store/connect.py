@@ -4,6 +4,7 @@
     producer   idempotent writes only: repeated with jittered backoff for a bounded time
     blocking   one connection of its own, patient enough for a blocking command of `block_s`
     pubsub     one connection of its own, never timed out; `messages` notices a dead one
+    threaded   one connection of its own for a thread that has no loop; sent once at most
 
 redis-py's own retries are off everywhere (it would repeat a claim ten times, silently), and so are
 its maintenance notifications (with them it no longer notices a stale reply on a pooled connection).
@@ -21,12 +22,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
+import redis
 import structlog
 from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
 from redis.asyncio.client import PubSub
 from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.connection import parse_url as parse_threaded_url
 from redis.driver_info import DriverInfo
 from redis.exceptions import (
     AuthenticationError,
@@ -45,6 +48,7 @@ from redis.exceptions import (
     TimeoutError as RedisTimeoutError,
 )
 from redis.maint_notifications import MaintNotificationsConfig
+from redis.retry import Retry as ThreadedRetry
 
 from shared.errors import ConfigError, StoreError
 from shared.store.direct import Direct
@@ -131,6 +135,19 @@ def pubsub(url: str, *, ca_file: str | None = None) -> Redis:
     """A client whose `pubsub()` has the only connection; read it through `messages`."""
     options = _connection_options(url, "pubsub", ca_file)
     return Redis.from_pool(ConnectionPool(max_connections=1, **options))
+
+
+def threaded(url: str, *, ca_file: str | None = None) -> redis.Redis:
+    """A client for one thread without a loop: one connection, each command sent once at most.
+
+    It blocks its thread: 3 s for a connection and 5 s for a reply, at most.
+    """
+    options = _connection_options(url, "threaded", ca_file)
+    options["retry"] = ThreadedRetry(NoBackoff(), 0)
+    parts: dict[str, Any] = parse_threaded_url(url)  # type: ignore[no-untyped-call]
+    if kind := parts.get("connection_class"):  # TLS and Unix sockets
+        options["connection_class"] = kind
+    return redis.Redis.from_pool(redis.ConnectionPool(max_connections=1, **options))
 
 
 async def messages(

@@ -29,7 +29,7 @@ def _calls(cred: Mapping[str, Any], pace: Pace | None) -> Iterator[tuple[float, 
     """
     known = pace or UNMEASURED
     for window in cred.get("win") or ():
-        each = known.counts(window["d"])
+        each = known.counts(window["d"], each_input=bool(window.get("x")))
         if each is not None:
             yield each, window
 

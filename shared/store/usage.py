@@ -16,7 +16,7 @@ from shared.store.connect import store_errors
 FRESH_S: Final = 2.0
 MOST_DAYS: Final = 92
 DAY_MS: Final = 86_400_000
-PACE_VALUES: Final = 12
+PACE_VALUES: Final = 13
 
 
 class Usage:
@@ -72,7 +72,7 @@ def _pace(text: bytes) -> Pace:
     values = [float(n) for n in text.split(b",")]
     known = [None if value < 0 else value for value in values]
     known += [None] * (PACE_VALUES - len(known))  # it was kept before there were so many
-    n, first, each, total, share, share_dev, out, out_dev, cost, into, audio, held = known
+    n, first, each, total, share, share_dev, out, out_dev, cost, into, audio, held, inputs = known
     return Pace(
         calls=int(n or 0),
         first_ms=first,
@@ -86,4 +86,5 @@ def _pace(text: bytes) -> Pace:
         input_tokens=into,
         audio_seconds=audio,
         held_ms=held,
+        inputs=inputs,
     )

@@ -24,7 +24,8 @@ class JobRequest(BaseModel):
     `on_uncertain` is what happens to a call that may have been made when its worker died,
     `on_break` to a stream that breaks after its first token. `share`: whether its equals may have
     its answer, `cache_s` how old an answer it takes and how long its own is kept (0: neither).
-    `hedge`: whether a slow call of it may be made once more elsewhere (None: if it is interactive).
+    `hedge`: whether a slow call of it may be made once more elsewhere (None: if it is interactive);
+    a summary's calls have its wish.
     """
 
     model_config = ConfigDict(

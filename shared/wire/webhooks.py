@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar, get_args
 from urllib.parse import urlsplit
 
 import orjson
@@ -130,6 +130,8 @@ EventType = Literal[
     "response.completed", "response.failed", "response.cancelled", "response.incomplete",
 ]  # fmt: skip
 
+
+EVENT_TYPES: Final[tuple[str, ...]] = get_args(EventType)
 
 Shape = TypeVar("Shape", bound=BaseModel)
 

@@ -65,7 +65,7 @@ async def test_what_is_wrong_is_named_and_nothing_is_accepted(
 @pytest.mark.parametrize(
     ("header", "value"),
     [("priority", "normal"), ("deadline-s", "60"), ("max-cost-usd", "0.1"), ("mode", "fastest"),
-     ("type", "code")],
+     ("type", "code"), ("hedge", "auto")],
 )  # fmt: skip
 async def test_a_wish_that_no_line_would_be_granted_is_refused(client, store, header, value):
     name = f"x-headrace-{header}"
@@ -75,7 +75,7 @@ async def test_a_wish_that_no_line_would_be_granted_is_refused(client, store, he
 
 
 async def test_bulk_may_be_said_of_a_batch(client):
-    bulk = {"x-headrace-priority": "bulk"}
+    bulk = {"x-headrace-priority": "bulk", "x-headrace-hedge": "never"}
     answer = await client.post("/v1/batches", json=await wanted(client), headers=bulk)
     assert answer.status_code == 200
 

@@ -7,6 +7,7 @@ import pytest
 from api_fakes import ADMIN, ALICE, BOB, FakeStore, application, client_for
 from bulk_fakes import everything
 
+from shared.errors import ObjectStoreError
 from shared.store.files import object_name
 
 LINES = b'{"custom_id": "a"}\n' * 3
@@ -204,3 +205,26 @@ async def test_other_stores_lose_nothing_when_the_last_step_fails(store: FakeSto
     store.bulk.files.put = put
     assert (await post(client, upload())).status_code == 500
     assert await everything(store) == []
+
+
+async def test_a_bucket_that_fails_is_not_called_the_job_store(client, store, monkeypatch):
+    file = (await post(client, upload())).json()
+
+    async def refused(*_args):
+        raise ObjectStoreError("writing a file: s3://private/bucket said 403")
+
+    async def unread(*_args):
+        await refused()
+        yield b""
+
+    monkeypatch.setattr(store.bulk.objects, "put", refused)
+    monkeypatch.setattr(store.bulk.objects, "get", unread)
+    monkeypatch.setattr(store.bulk.objects, "delete", refused)
+    one = f"/v1/files/{file['id']}"
+    written = await post(client, upload())
+    for answer in (written, await client.get(f"{one}/content"), await client.delete(one)):
+        error = answer.json()["error"]
+        assert (answer.status_code, error["code"]) == (503, "object_store_unavailable")
+        assert "HEADRACE_OBJECTS_URL" in error["message"]
+        assert "private" not in error["message"]
+        assert answer.headers["retry-after"] == "1"

@@ -29,6 +29,22 @@ async def test_a_wish_in_a_job_or_a_header_is_kept_with_the_job(store: FakeStore
     assert policy_of(store, answer.json()["id"]) == {"hedge": wish}
 
 
+async def test_a_summary_may_wish_for_its_calls_and_a_transcription_may_not(
+    store: FakeStore,
+) -> None:
+    summary = {"kind": "summary", "request": {"model": "sim", "input": "Long ago."}}
+    answer = await post(store, "/v1/jobs", {**summary, "hedge": "auto"}, hedging=True)
+    assert answer.status_code == 202, answer.text
+    assert policy_of(store, answer.json()["id"]) == {"hedge": "auto"}
+    heard = {
+        "kind": "transcription",
+        "request": {"model": "whisper", "url": "https://example.com/a"},
+    }
+    answer = await post(store, "/v1/jobs", {**heard, "hedge": "auto"}, hedging=True)
+    assert answer.json()["error"]["code"] == "hedge_not_allowed"
+    assert "a transcription is never made twice" in answer.json()["error"]["message"]
+
+
 async def test_it_stands_beside_the_other_wishes(store: FakeStore) -> None:
     body = {**JOB, "hedge": "never", "on_uncertain": "fail", "max_attempts": 2}
     answer = await post(store, "/v1/jobs", body, hedging=True)

@@ -428,3 +428,55 @@ async def test_what_cannot_be_served_is_a_400_that_names_it(store, body, param):
     assert (found.status_code, found.json()["error"]["param"]) == (400, param)
     assert found.json()["error"]["message"].count("messages") == 0
     assert store.rows == {}
+
+
+def turn(number, words):
+    return [
+        {"role": "user", "content": f"question {number} " + "word " * words},
+        {"role": "assistant", "content": f"answer {number} " + "word " * words},
+    ]
+
+
+LONG = [*turn(1, 200), *turn(2, 200), *turn(3, 100), {"role": "user", "content": "And now?"}]
+
+
+def test_a_conversation_too_long_for_the_model_loses_its_oldest_turns_if_wished(server, sdk):
+    Worker(server.store)
+    client = sdk(server)
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.responses.create(model="sim", input=LONG, max_output_tokens=100)
+    assert caught.value.code == "context_length_exceeded"
+    found = client.responses.create(
+        model="sim", input=LONG, max_output_tokens=100, truncation="auto", instructions="Be brief."
+    )
+    assert (found.truncation, found.headrace) == ("auto", {"dropped_messages": 2})
+    said = [one["content"].split(" word")[0] for one in asked(server.store)["messages"]]
+    assert said == ["Be brief.", "question 2", "answer 2", "question 3", "answer 3", "And now?"]
+    assert client.responses.retrieve(found.id).headrace == {"dropped_messages": 2}
+    short = client.responses.create(model="sim", input="And now?", truncation="auto")
+    assert not hasattr(short, "headrace")
+
+
+def test_what_no_turn_less_would_make_fit_is_refused_as_ever(server, sdk):
+    with pytest.raises(openai.BadRequestError) as caught:
+        sdk(server).responses.create(model="sim", input="word " * 5000, truncation="auto")
+    assert (caught.value.param, caught.value.code) == ("input", "context_length_exceeded")
+
+
+def test_input_tokens_are_counted_and_nothing_is_run(server, sdk):
+    client = sdk(server)
+    count = client.responses.input_tokens.count
+    one = count(model="sim", input="How long is this?")
+    assert (one.object, one.input_tokens) == ("response.input_tokens", 12)
+    more = count(model="sim", input="How long is this?", instructions="Be brief.", tools=[TOOL])
+    assert more.input_tokens > 12 + 20
+    whole = count(model="sim", input=LONG).input_tokens  # too long to be answered, not to count
+    assert whole > 1000 > count(model="sim", input=LONG, truncation="auto").input_tokens > 200
+    assert not server.store.rows
+    for bad, param in (({"model": "nope"}, "model"), ({"input": []}, "input")):
+        with pytest.raises(openai.APIStatusError) as caught:
+            count(**{"model": "sim", "input": "x", **bad})
+        assert caught.value.param == param
+    with pytest.raises(openai.BadRequestError) as caught:
+        count(input="x")
+    assert caught.value.param == "model"

@@ -262,3 +262,12 @@ async def test_a_test_that_reaches_nobody_says_why(store):
     assert (answer.status_code, answer.json()["error"]["code"]) == (502, "webhook_unreachable")
     assert "connection refused" in answer.json()["error"]["message"]
     assert store.rows[store.only].record.status is Status.FAILED
+
+
+async def test_the_sdk_lists_what_an_endpoint_may_ask_for(store):
+    client = sdk(store)
+    types = (await client.webhooks.event_types.list()).data
+    assert {"job.completed", "batch.expired", "response.incomplete"} < set(types)
+    url = "https://example.com/all"
+    every = await client.webhooks.create(name="all", url=url, event_types=types)
+    assert every.event_types == types

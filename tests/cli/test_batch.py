@@ -13,6 +13,9 @@ from fake_api import KEY, FakeApi, error, serving
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from cli import client
+from cli.codes import Unreachable
+
 ENDPOINT = "/v1/chat/completions"
 
 
@@ -287,3 +290,22 @@ def test_a_first_line_without_a_url_is_named(fake, headrace, tmp_path, content, 
     assert (ran.code, fake.uploads) == (2, [])
     assert said in ran.err
     assert headrace("batch", str(tmp_path / "none.jsonl")).code == 2
+
+
+def test_a_server_that_stays_away_leaves_what_the_same_command_goes_on_with(
+    fake, headrace, file, monkeypatch
+):
+    get, gone = client.Api.get, [True]
+
+    async def nobody(api, path, **params):
+        if gone[0] and path.startswith("/v1/batches/"):
+            raise Unreachable("no Headrace answers")
+        return await get(api, path, **params)
+
+    monkeypatch.setattr(client.Api, "get", nobody)
+    ran = headrace("batch", str(file))
+    assert ran.code == 3
+    assert "what was handed in is kept: the same command goes on with it" in ran.err
+    gone[0] = False
+    assert headrace("batch", str(file)).code == 0
+    assert (len(fake.uploads), len(fake.created)) == (1, 1)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cli.batch_view import describe, waits_for
+from cli.batch_view import describe, stands_behind, waits_for
 
 BATCH = {"status": "in_progress", "request_counts": {"total": 9, "completed": 5, "failed": 0}}
 
@@ -41,3 +41,24 @@ def test_what_it_waits_for_is_the_lane_that_reopens_first():
 )  # fmt: skip
 def test_it_waits_for_nothing_while_anything_moves(lanes):
     assert waits_for(lanes) is None
+
+
+@pytest.mark.parametrize(
+    ("completed", "lanes", "others"),
+    [
+        (0, [lane("a", queued={"bulk": 500, "normal": 0}, running=1)], 492),
+        (0, [lane("a", queued={"bulk": 5}), lane("b", queued={"normal": 6})], 2),
+        (0, [lane("a", queued={"bulk": 8}, running=1)], None),  # its own
+        (0, [], None),
+        (1, [lane("a", queued={"bulk": 500})], None),  # it is not behind any more
+    ],
+)
+def test_a_batch_of_which_nothing_is_answered_yet_tells_how_much_other_work_there_is(
+    completed, lanes, others
+):
+    batch = BATCH | {"request_counts": {"total": 9, "completed": completed, "failed": 0}}
+    told = stands_behind(batch, lanes)
+    assert told == (others and f"{others} other jobs are queued or run: those due sooner go first"
+                    " (--window 1h)")  # fmt: skip
+    assert describe(batch, lanes).endswith(told or "in_progress")
+    assert "other jobs" not in describe(batch | {"status": "finalizing"}, lanes)

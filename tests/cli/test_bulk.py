@@ -72,6 +72,20 @@ def test_several_formats_are_written_from_one_job(fake, headrace, talks):
     }  # fmt: skip
 
 
+def test_who_speaks_is_told_before_each_turn_of_a_text(fake, headrace, talks):
+    assert headrace("transcribe", "talks/a.mp3").code == 0  # nobody is told in this text
+    words = ("--format", "diarized_json", "--format", "txt", "--format", "srt")
+    ran = headrace("transcribe", "talks/a.mp3", *words)
+    assert (ran.code, "made with other options: --force replaces it" in ran.err) == (1, True)
+    ran = headrace("transcribe", "talks/a.mp3", *words, "--force")
+    assert ran.code == 0, ran.err
+    assert (talks / "a.txt").read_text() == "A: Hello there.\nB: Good bye. Or not.\n"
+    assert (talks / "a.srt").read_text().startswith(SRT)
+    told = json.loads((talks / "a.diarized.json").read_bytes())["segments"]
+    assert [one["speaker"] for one in told] == ["A", "B", "B"]
+    assert fake.bodies[-1]["request"]["response_format"] == "diarized_json"
+
+
 def test_out_mirrors_the_tree(fake, headrace, talks, tmp_path):
     assert headrace("transcribe", "talks", "--out", "texts").code == 0
     assert tree(tmp_path / "texts") == ["a.txt", "deep/b.txt"]
@@ -349,6 +363,7 @@ def test_nobody_there_is_told_as_by_other_verbs(headrace, talks, monkeypatch, tm
         (["transcribe", "talks/*.xyz"], "nothing matches"),
         (["transcribe", "talks", "--format", "doc"], "--format is 'doc'"),
         (["transcribe", "talks", "--words", "--format", "txt"], "--words"),
+        (["transcribe", "talks", "-f", "verbose_json", "-f", "diarized_json"], "are two calls"),
         (["transcribe", "talks", "--priority", "high"], "--priority is 'high'"),
         (["transcribe", "talks", "--paid", "yes"], "--paid is 'yes'"),
         (["summarize", "talks/deep"], "nothing to do in talks/deep"),
@@ -424,6 +439,14 @@ def test_a_document_that_cannot_be_read_does_not_keep_the_others_from_being_writ
     assert not (papers / "two.summary.md").exists()
     headrace("summarize", "papers", "--combined")
     assert len(fake.jobs) == 1  # the same answer costs nothing
+
+
+def test_what_was_left_out_of_a_document_is_said(fake, headrace, papers):
+    (papers / "long.html").write_text("x")
+    ran = headrace("summarize", "papers/long.html")
+    assert "warning: papers/long.html: its middle was left out" in ran.err
+    ran = headrace("summarize", "papers", "--combined", "--force", "--json")
+    assert json.loads(ran.out)["warnings"] == ["long.html: its middle was left out"]
 
 
 def test_an_empty_document_fails_alone_of_those_that_are_combined(fake, headrace, papers):

@@ -46,3 +46,17 @@ def test_without_them_it_says_how_to_get_either_keys_or_them(monkeypatch):
     said = findings()
     assert "chat engine" not in said
     assert "not wanted" in said["engines"].says
+
+
+def test_it_tries_where_files_are_kept_and_leaves_nothing_there(monkeypatch, tmp_path):
+    assert findings()["objects"].level == "ok"
+    assert not [each for each in (tmp_path / "objects").rglob("*") if each.is_file()]
+    monkeypatch.setenv("HEADRACE_OBJECTS_URL", f"file://{tmp_path}/bulk")
+    assert (
+        findings()["objects"].says == f"file://{tmp_path}/bulk: one was written, read and removed"
+    )
+    (tmp_path / "bulk" / "files").rmdir()
+    (tmp_path / "bulk" / "files").write_text("in the way")
+    said = findings()["objects"]
+    assert said.level == "error"
+    assert "HEADRACE_OBJECTS_URL" in said.todo

@@ -22,9 +22,10 @@ def test_options_reach_the_job(fake, headrace):
     headrace(
         *("submit", "a", "--model", "auto:small", "--priority", "bulk", "--deadline", "60"),
         *("--max-tokens", "9", "--share", "never", "--cache", "0"),
+        *("--hedge", "never"),
     )
     body = fake.bodies[0]
-    assert (body["share"], body["cache_s"]) == ("never", 0)
+    assert (body["share"], body["cache_s"], body["hedge"]) == ("never", 0, "never")
     assert (body["priority"], body["deadline_s"]) == ("bulk", 60)
     assert (body["request"]["model"], body["request"]["max_tokens"]) == ("auto:small", 9)
 

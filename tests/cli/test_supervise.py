@@ -179,13 +179,16 @@ def test_a_child_that_ignores_sigterm_is_ended_after_its_time(heard):
         assert gone(pid)
 
 
-def test_a_second_signal_ends_everything_at_once(heard):
-    with Supervisor(heard) as boss:
+def test_a_second_signal_ends_everything_at_once_and_only_the_first_is_told(heard):
+    told = []
+    with Supervisor(heard, on_asked=lambda: told.append(boss.pid("a"))) as boss:
         boss.start(program("a", STUBBORN, stop_s=3600))
         assert boss.wait_until(lambda: heard.count("a", "here") == 1, WAIT_S)
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGTERM)
+        pid = boss.pid("a")
         boss.run()
+    assert told == [pid]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ties children to their parent")

@@ -9,11 +9,13 @@ import sys
 
 import pytest
 import yaml
+from fake_api import KEY
 from servers import free_port
 from up_processes import ROOT, WAIT_S, child, eventually, run, started
 
 import simulator
 from cli import address
+from cli.up import stopping
 
 
 @pytest.fixture
@@ -57,7 +59,22 @@ def test_up_serves_survives_kills_of_each_part_and_stops_cleanly(config, tmp_pat
 
         up.send_signal(signal.SIGTERM)
         assert up.wait(WAIT_S) == 0
+        assert "headrace: stopping: Ctrl-C again to stop at once" in up.stdout.read()
         assert address.ask(url, "/healthz") is None
+
+
+@pytest.mark.parametrize(
+    ("running", "calls"),
+    [(0, "Ctrl-C"), (1, "1 call is running, Ctrl-C"), (3, "3 calls are running, Ctrl-C")],
+)
+def test_what_stopping_waits_for_is_said(running, calls):
+    assert stopping(running) == f"headrace: stopping: {calls} again to stop at once"
+
+
+def test_an_answer_is_read_with_its_key_and_none_is_where_nobody_answers(fake):
+    assert address.read(fake.url, "/v1/models", KEY) == {"data": [{"id": "m1"}]}
+    assert address.read(fake.url, "/v1/models", None) is None
+    assert address.read(f"http://127.0.0.1:{free_port()}", "/v1/models", KEY) is None
 
 
 def test_a_port_in_use_is_named(tmp_path):

@@ -2,6 +2,7 @@
 
 import itertools
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import fakeredis
@@ -265,6 +266,40 @@ def test_nothing_of_an_idle_ledger_stays_for_ever(valkey) -> None:
     keys = list(client.scan_iter())
     assert len(keys) == len(KINDS) + 1
     assert all(120_000 < int(client.pttl(key)) <= 180_000 for key in keys)
+    client.close()
+
+
+def late_life(limit: int, span: int, seed: int) -> tuple[Window, list[dict[str, Any]]]:
+    """Bursts whose calls leave late, are told of out of order and use less than they reserved."""
+    chance, now, ops, taken = Random(seed), START, [], []
+    for _ in range(400):
+        now += chance.choice([0, 0, 1, 3, span // (4 * limit), span // 9])
+        what, arguments = chance.choice(["take", "restamp", "restamp", "settle"]), []
+        if what == "take" or not taken:
+            what, arguments = "take", [2]
+            taken.append(now)
+        else:
+            at = taken.pop(chance.randrange(len(taken)))
+            arguments = [at, 2, chance.randint(0, 3)]
+            if what == "restamp":
+                sent = chance.randint(at, now)
+                arguments = [at, sent, 2]
+                if chance.random() < 0.5:  # and is settled later
+                    taken.append(sent)
+        ops.append(
+            {"f": what, "a": arguments, "now": now, "l": limit, "need": 1, "keep": 0, "at": now}
+        )
+    return Window("w", Dimension.REQUESTS, limit, span, WindowKind.BUCKET), ops
+
+
+@pytest.mark.parametrize(("limit", "span"), [(60, 9_000), (60, 600), (1_000, 60_000)])
+def test_the_twins_agree_on_more_late_calls_than_a_bucket_remembers(valkey, limit, span) -> None:
+    client = Redis.from_url(valkey.url)
+    for seed in range(3):
+        window, ops = late_life(limit, span, seed)
+        expected = in_python(window, ops)
+        assert in_lua(client, window, ops, batch=len(ops)) == expected
+        assert in_lua(client, window, ops, batch=3) == expected
     client.close()
 
 

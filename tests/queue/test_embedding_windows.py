@@ -1,6 +1,7 @@
 """Where a provider counts every text of an embedding as a request, so do its windows."""
 
 import orjson
+import pytest
 from queue_world import LANE, World
 
 from shared.core.model import (
@@ -13,8 +14,9 @@ from shared.core.model import (
     Usage,
     Window,
 )
-from shared.queue.types import Report, Verdict
-from shared.store.lanes import lane_config
+from shared.queue.types import Measured, Report, Verdict
+from shared.store.lanes import Lanes, lane_config
+from shared.store.usage import Usage as Books
 
 NOON = 20_000 * 86_400_000 + 43_200_000
 
@@ -69,3 +71,22 @@ async def test_what_never_left_gives_every_text_back(each_world: World) -> None:
     unsent = Report(Verdict.FAIL, error={"message": "no"}, reached=False)
     assert await world.finish(claim, unsent)
     assert await used(world) == 0
+
+
+async def test_how_many_texts_a_batch_has_is_measured_and_the_lane_is_that_much_slower(
+    world: World,
+) -> None:
+    await world.set_clock(NOON)
+    await world.configure(embeds(each_input=True))
+    books, lanes = Books(world.client), Lanes(world.client)
+    await world.accept(batch(world, 1), batch(world, 4))
+    for texts in (1, 4):  # in the order they came
+        (claim,) = await world.claim(want=1)
+        measured = Measured(total_ms=5)
+        answer = Report(
+            Verdict.COMPLETE, result=b"{}", usage=Usage(input_tokens=texts), health="ok",
+            measured=measured,
+        )  # fmt: skip
+        assert await world.finish(claim, answer)
+    assert (await books.paces())["alpha/m"].inputs == 4  # one text alone told of no batches
+    assert (await lanes.lane_states())[LANE].rate_per_s == pytest.approx(10 / 60 / 4)

@@ -79,6 +79,20 @@ async def test_all_that_a_killed_worker_ran_is_done_by_another(world: World) -> 
         await all_done(world, 300)
 
 
+async def test_a_worker_killed_while_its_thread_spoke_for_it_is_found_dead(world: World) -> None:
+    async def thread_speaks() -> bool:
+        clients = await world.client.client_list()
+        return any(one["name"] == "headrace-threaded" for one in clients)
+
+    with worker(world.url) as first:
+        await world.accept(world.job(doc=doc(do="block")))
+        await until(thread_speaks, "its loop is blocked and its thread speaks")
+        first.kill()
+        first.wait()
+    async with engine(world.url, _complete, lease_ms=LEASE_MS, beat_ms=400):
+        await all_done(world, 1)
+
+
 async def test_those_who_follow_what_a_killed_worker_ran_end_with_it_by_one_call(
     world: World,
 ) -> None:

@@ -4,9 +4,10 @@ import json
 import os
 import subprocess
 
+import httpx2
 import pytest
 from openai import AuthenticationError, OpenAI
-from whole import until
+from whole import until, whole_system
 
 from bench.stack import KEY
 from cli import address
@@ -24,14 +25,26 @@ def chat(system, model):
     return system.sdk(max_retries=0).chat.completions.create(model=model, messages=CHAT)
 
 
+@pytest.fixture(scope="module")
+def stack():
+    with whole_system("unlimited", configure=without_beta, env=ALLOWED) as found:
+        yield found
+
+
 @pytest.fixture
-def system(start):
-    return start("unlimited", configure=without_beta, env=ALLOWED)
+def system(stack):
+    """Shared by all stories: each names its provider differently, and leaves none behind."""
+    yield stack
+    httpx2.delete(f"{stack.address.admin_url}/faults", timeout=30).raise_for_status()
+    with stack.http() as http:
+        for one in http.get("/v1/providers").json()["data"]:
+            if one["source"] == "api":
+                http.delete(f"/v1/providers/{one['id']}").raise_for_status()
 
 
-def beta(system):
+def provider(system, name):
     return {
-        "id": "beta",
+        "id": name,
         "base_url": system.address.base_urls["beta"],
         "models": [{"id": "sim-small", "price_usd_per_1m": {"input": 0, "output": 0}}],
     }
@@ -40,21 +53,21 @@ def beta(system):
 @pytest.mark.timeout(600)
 def test_a_provider_added_over_the_api_serves_at_once_and_its_key_dies_and_comes_back(system):
     with system.http() as http:
-        made = http.post("/v1/providers", json=beta(system))
+        made = http.post("/v1/providers", json=provider(system, "added"))
         assert made.status_code == 201, made.text
-        wanted = {"provider": "beta", "key": "sk-sim-beta-1"}
+        wanted = {"provider": "added", "key": "sk-sim-beta-1"}
         credential = http.post("/v1/credentials", json=wanted).json()
         tested = http.post(f"/v1/credentials/{credential['id']}/test").json()
         assert (tested["valid"], "sim-small" in tested["models"]) == (True, True)
-        assert chat(system, "beta/sim-small").choices
-        wrong = {"provider": "beta", "key": "sk-nobody-knows"}
+        assert chat(system, "added/sim-small").choices
+        wrong = {"provider": "added", "key": "sk-nobody-knows"}
         bad = http.post("/v1/credentials", json=wrong).json()
         found = http.post(f"/v1/credentials/{bad['id']}/test").json()
         assert (found["valid"], found["status"]) == (False, "invalid")
         assert http.get(f"/v1/credentials/{bad['id']}").json()["status"] == "dead"
         path = f"/v1/credentials/{credential['id']}"
         system.fault(kind="key_revoked", provider="beta", count=1)
-        chat(system, "beta/sim-small")  # the other key is dead; a probe brings this one back
+        chat(system, "added/sim-small")  # the other key is dead; a probe brings this one back
         until(lambda: http.get(path).json()["status"] == "ok")
         until(lambda: http.get(path).json()["last_test"])
 
@@ -62,11 +75,11 @@ def test_a_provider_added_over_the_api_serves_at_once_and_its_key_dies_and_comes
 @pytest.mark.timeout(600)
 def test_work_of_a_provider_that_is_taken_away_ends_with_its_reason(system):
     with system.http() as http:
-        http.post("/v1/providers", json={**beta(system), "key": "sk-sim-beta-1"})
+        http.post("/v1/providers", json={**provider(system, "taken"), "key": "sk-sim-beta-1"})
         system.fault(kind="rate_limited", provider="beta", retry_after=600)
-        request = {"model": "beta/sim-small", "messages": CHAT}
+        request = {"model": "taken/sim-small", "messages": CHAT}
         job = http.post("/v1/jobs", json={"kind": "chat", "request": request}).json()
-        assert http.delete("/v1/providers/beta").status_code == 200
+        assert http.delete("/v1/providers/taken").status_code == 200
         ended = until(lambda: (now := http.get(f"/v1/jobs/{job['id']}").json())["error"] and now)
     assert ended["status"] == "failed"
 
@@ -92,7 +105,7 @@ def test_an_api_key_is_made_on_the_command_line_and_revoked(system):
 
 @pytest.mark.timeout(300)
 def test_old_settings_are_imported_and_their_provider_answers_at_once(system, tmp_path):
-    provider = {
+    old = {
         "type": "openai-compatible",
         "apiEndpoint": system.address.base_urls["beta"] + "/chat/completions",
         "apiKey": "sk-sim-beta-1",
@@ -100,7 +113,7 @@ def test_old_settings_are_imported_and_their_provider_answers_at_once(system, tm
         "rateLimitTPM": 1_000_000,
     }
     file = tmp_path / "app_settings.json"
-    file.write_text(json.dumps({"version": "2.0.0", "providers": [provider]}), encoding="utf-8")
+    file.write_text(json.dumps({"version": "2.0.0", "providers": [old]}), encoding="utf-8")
     env = {**os.environ, "HEADRACE_URL": system.url, "HEADRACE_API_KEY": KEY}
     command = [*address.headrace_command(), "import", str(file), "--json"]
     for status in ("added", "there"):

@@ -1,6 +1,7 @@
 """Bad input gets a 4xx that names the field, and changes nothing."""
 
 import pytest
+from whole import whole_system
 
 CHAT = {"model": "sim-small", "messages": [{"role": "user", "content": "hi"}]}
 OTHER = "hr_other_0123456789abcdef"
@@ -36,12 +37,18 @@ CASES = [
 ]
 
 
+@pytest.fixture(scope="module")
+def system():
+    with whole_system("unlimited", tenants={"other": OTHER}) as found:
+        yield found
+
+
 @pytest.mark.parametrize(("method", "path", "body", "status", "param"), CASES)
-def test_bad_input_is_named_and_changes_nothing(plain, method, path, body, status, param):
-    store = plain.stack.store()
+def test_bad_input_is_named_and_changes_nothing(system, method, path, body, status, param):
+    store = system.stack.store()
     before = store.get("{hr}:alive"), store.scard("{hr}:tenants")
     content = {"content": body} if isinstance(body, bytes) else {"json": body} if body else {}
-    with plain.http() as http:
+    with system.http() as http:
         answer = http.request(method, path, **content)
     assert answer.status_code == status, answer.text
     error = answer.json()["error"]
@@ -60,8 +67,7 @@ def test_a_body_over_the_limit_is_refused_before_it_is_read(start):
     assert "4096" in answer.text
 
 
-def test_another_tenants_job_does_not_exist(start):
-    system = start("unlimited", tenants={"other": OTHER})
+def test_another_tenants_job_does_not_exist(system):
     with system.http() as mine, system.http(OTHER) as theirs:
         made = mine.post("/v1/jobs", json={"kind": "chat", "request": CHAT}).json()["id"]
         assert theirs.get(f"/v1/jobs/{made}").status_code == 404
@@ -71,8 +77,8 @@ def test_another_tenants_job_does_not_exist(start):
         assert mine.get(f"/v1/jobs/{made}?wait=20").json()["status"] == "completed"
 
 
-def test_a_wrong_key_is_refused(plain):
-    with plain.http("hr_wrong_0123456789abcdef") as http:
+def test_a_wrong_key_is_refused(system):
+    with system.http("hr_wrong_0123456789abcdef") as http:
         answer = http.post("/v1/chat/completions", json=CHAT)
     assert answer.status_code == 401
     assert answer.json()["error"]["code"] == "invalid_api_key"

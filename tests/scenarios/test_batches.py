@@ -7,7 +7,7 @@ import openai
 import orjson
 import pytest
 from openai.types.responses import Response
-from whole import until
+from whole import until, whole_system
 
 LINES = 2_000
 CHAT = "/v1/chat/completions"
@@ -163,8 +163,14 @@ def bounded(ours):
             model["limits"] = {"free": {"concurrency": 60}}
 
 
-def test_the_sdk_cancels_a_batch_and_what_is_done_is_kept(start):
-    system = start("unlimited", change=slow, configure=bounded)
+@pytest.fixture(scope="module")
+def slowly():
+    with whole_system("unlimited", change=slow, configure=bounded) as system:
+        yield system
+
+
+def test_the_sdk_cancels_a_batch_and_what_is_done_is_kept(slowly):
+    system = slowly
     sdk = system.sdk(max_retries=0)
     made = batch(sdk, [request(f"c{n}") for n in range(900)])
     until(lambda: sdk.batches.retrieve(made.id).request_counts.completed > 100)
@@ -182,9 +188,9 @@ def test_the_sdk_cancels_a_batch_and_what_is_done_is_kept(start):
 
 
 @pytest.mark.timeout(600)
-def test_no_kill_loses_or_doubles_a_line_of_a_batch(start):
+def test_no_kill_loses_or_doubles_a_line_of_a_batch(slowly):
     """Workers, API and scheduler are killed in the middle, twice each."""
-    system = start("unlimited", change=slow, configure=bounded)
+    system = slowly
     sdk = system.sdk(max_retries=0)
     made = batch(sdk, [request(f"k{n}") for n in range(LINES)])
 

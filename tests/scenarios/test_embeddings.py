@@ -3,7 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from whole import until
+from whole import until, whole_system
 
 TEXTS, BATCHES, LIMIT = 10, 12, 40  # four batches a span
 
@@ -20,14 +20,18 @@ def gemini(mapping):
     }
 
 
+@pytest.fixture(scope="module")
+def system():
+    with whole_system("makespan", change=gemini) as found:
+        yield found
+
+
 def total(system):
     return system.simulated()["providers"]["alpha"]["total"]
 
 
 @pytest.mark.timeout(240)
-def test_batches_of_texts_wait_for_as_many_requests_as_they_count(start):
-    system = start("makespan", change=gemini)
-
+def test_batches_of_texts_wait_for_as_many_requests_as_they_count(system):
     def one(http, index):
         texts = [f"text {index} {n}" for n in range(TEXTS)]
         request = {"model": "sim-embed", "input": texts}
@@ -40,8 +44,7 @@ def test_batches_of_texts_wait_for_as_many_requests_as_they_count(start):
     assert total(system)["answered_429"] <= 1
 
 
-def test_more_texts_than_a_window_holds_are_refused_with_that_reason(start):
-    system = start("makespan", change=gemini)
+def test_more_texts_than_a_window_holds_are_refused_with_that_reason(system):
     with system.http() as http:
         body = {"model": "sim-embed", "input": [f"text {n}" for n in range(LIMIT + 1)]}
         answer = http.post("/v1/embeddings", json=body)

@@ -13,7 +13,7 @@ from shared.core.model import Status
 from shared.store.connect import commands
 from shared.store.jobs import Jobs
 
-JOBS = 1200
+JOBS = 800  # of which all providers together take 300 at once
 IN_FLIGHT = 200
 TERMINAL = {"job.completed", "job.failed", "job.cancelled", "job.expired"}
 

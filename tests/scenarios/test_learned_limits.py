@@ -15,6 +15,7 @@ import pytest
 from whole import until
 
 JOBS = 700  # more than all windows together admit at once
+BEFORE, AFTER = 500, 500  # the limits fall between: each alone more than one span admits
 FEW = 50  # fewer than the least window admits
 AT_ONCE = 8  # calls of a lane whose limits nobody has told: claiming.lua
 # as many when its window is used up: one more for every two times as many answers
@@ -168,10 +169,10 @@ def test_limits_that_nothing_tells_but_refusals_with_a_wait_are_estimated(start)
 @pytest.mark.parametrize(("announced", "source"), [(True, "header"), (False, "429")])
 def test_a_limit_that_falls_to_a_tenth_is_adopted_at_once(start, announced, source):
     system = start("makespan")
-    jobs = submit(system, JOBS)
-    until(lambda: answered(system) >= JOBS // 2, most_s=WAIT_S)
+    jobs = submit(system, BEFORE)
+    until(lambda: answered(system) >= BEFORE // 2, most_s=WAIT_S)
     system.fault(kind="limits", provider="beta", factor=0.1, announced=announced, count=1)
-    jobs |= submit(system, JOBS, "more")
+    jobs |= submit(system, AFTER, "more")
     finished(system, jobs)
     late = untimely(system, jobs)
     assert refused(system) - refused(system, "beta") <= late

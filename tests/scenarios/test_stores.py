@@ -6,12 +6,22 @@ import subprocess
 import sys
 from pathlib import Path
 
-from whole import until
+import pytest
+from servers import redis7_server
+from whole import until, whole_system
 
 from bench.stack import clean_environment
 
 ROOT = Path(__file__).parents[2]
 CHAT = {"model": "sim-small", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 8}
+
+
+@pytest.fixture(scope="module")
+def debians(tmp_path_factory):
+    """The system on a Debian Redis 7, and the address of that."""
+    folder = tmp_path_factory.mktemp("debians") / "redis7"
+    with redis7_server(folder) as url, whole_system("unlimited", env={"REDIS_URL": url}) as found:
+        yield found, url
 
 
 def answered(system):
@@ -21,8 +31,8 @@ def answered(system):
     return answer.json()
 
 
-def test_it_serves_over_debians_redis(start, redis7):
-    system = start("unlimited", env={"REDIS_URL": redis7})
+def test_it_serves_over_debians_redis(debians):
+    system, _ = debians
     assert answered(system)["choices"]
     assert not system.stack.pids("valkey-server")
 
@@ -32,11 +42,11 @@ def test_it_serves_over_tls_with_a_password(start, redis_tls):
     assert answered(system)["choices"]
 
 
-def test_dramatiqs_own_command_runs_the_workers(start, redis7, tmp_path):
-    system = start("unlimited", env={"REDIS_URL": redis7})
+def test_dramatiqs_own_command_runs_the_workers(debians, tmp_path):
+    system, url = debians
     (ours,) = system.stack.pids("workers")
     environment = clean_environment() | {
-        "REDIS_URL": redis7,
+        "REDIS_URL": url,
         "HEADRACE_CONFIG": str(system.stack.config_path),
     }
     words = [sys.executable, "-m", "dramatiq", "workers.main", "--processes", "1", "--threads", "1"]

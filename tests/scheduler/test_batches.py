@@ -84,6 +84,41 @@ async def test_equal_lines_are_one_call_unless_the_batch_says_otherwise(
     assert {one["custom_id"] for one in answers} == {*(f"c{n}" for n in range(4)), "other"}
 
 
+async def test_a_line_too_long_loses_its_oldest_turns_where_it_says_so(world: BatchWorld) -> None:
+    roles = ("user", "assistant", "user", "assistant", "user")
+    said = [{"role": role, "content": f"{n} " + "word " * 2000} for n, role in enumerate(roles)]
+    body = {"model": "sim", "input": said, "max_output_tokens": 100}
+    path = "/v1/responses"
+    lines = [
+        line("auto", url=path, body=body | {"truncation": "auto"}),
+        line("as it is", url=path, body=body),
+    ]
+    batch_id = await world.create(lines, endpoint=path)
+    await world.turn(2)
+    await world.work()
+    batch = await world.settle(batch_id)
+    assert (batch.completed, batch.failed) == (1, 1)
+    (answered,) = await world.read(batch.output_file_id)
+    assert answered["response"]["body"]["headrace"] == {"dropped_messages": 2}
+    (refused,) = await world.read(batch.error_file_id)
+    assert refused["custom_id"] == "as it is"
+
+
+@pytest.mark.parametrize(
+    ("names", "model"),
+    [(["sim", "sim"], "sim"), (["sim", "alpha/sim", "sim"], None)],
+)
+async def test_the_model_of_a_batch_is_what_all_its_lines_name(
+    world: BatchWorld, names: list[str], model: str | None
+) -> None:
+    says = [{"role": "user", "content": "say"}]
+    bodies = [{"model": name, "messages": says} for name in names]
+    batch_id = await world.create([line(f"c{n}", body=one) for n, one in enumerate(bodies)])
+    assert (await world.get(batch_id)).model is None  # nobody has looked yet
+    await world.turn()
+    assert (await world.get(batch_id)).model == model
+
+
 BAD_FILES = [
     ([b"{nope"], "invalid_json_line", 1, None),
     ([line("a"), b"[1]"], "invalid_json_line", 2, None),

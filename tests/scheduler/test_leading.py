@@ -161,8 +161,8 @@ async def test_a_duty_keeps_its_errors_to_itself_but_not_a_refused_fence():
 async def test_a_duty_that_keeps_failing_says_so_again(monkeypatch, again_s, expected):
     told = []
     monkeypatch.setattr(duty, "TOLD_AGAIN_S", again_s)
-    monkeypatch.setattr(duty, "_tell", lambda _name, _exc, failures: told.append(failures))
-    monkeypatch.setattr(duty, "backoff_s", lambda _failures, _draw: 0.0)
+    monkeypatch.setattr(duty, "_tell", lambda *of: told.append(of[-1]))
+    monkeypatch.setattr(duty, "backoff_s", lambda *_: 0.0)
     errors = [RuntimeError("a fault")] * 3 + [StaleFence("newer")]
 
     async def turn():

@@ -1,11 +1,12 @@
 import asyncio
 import subprocess
 import sys
+from datetime import timedelta
 
 import pytest
 
 from shared import objects
-from shared.errors import ConfigError, Refused, StoreError
+from shared.errors import ConfigError, ObjectStoreError, Refused, StoreError
 from shared.objects import NoSuchObject
 from shared.settings import Settings
 
@@ -124,3 +125,15 @@ def test_buckets_go_by_their_address(monkeypatch, url):
     monkeypatch.setenv("AWS_REGION", "eu-central-1")
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
     assert objects.of_settings(Settings(objects_url=url))
+
+
+async def test_a_bucket_that_does_not_answer_is_told_in_one_line(monkeypatch):
+    for name, value in {
+        "ENDPOINT": "http://127.0.0.1:9", "ALLOW_HTTP": "true", "REGION": "x",
+        "ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(f"AWS_{name}", value)
+    bucket = objects.of_settings(Settings(objects_url="s3://b/p"), timedelta(milliseconds=1))
+    with pytest.raises(ObjectStoreError, match=r"writing a file: .*127\.0\.0\.1:9") as told:
+        await bucket.put("files/a", parts(b"x"))
+    assert "\n" not in str(told.value)

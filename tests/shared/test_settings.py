@@ -63,6 +63,7 @@ def test_the_store_is_at_redis_url_and_is_not_shown(monkeypatch):
         ("HEADRACE_HOLD_S", "-1", "HEADRACE_HOLD_S: should be greater than or equal to 0"),
         ("HEADRACE_BULK_RESERVE", "5", "HEADRACE_BULK_RESERVE: should be less than or equal to 1"),
         ("HEADRACE_PAID", "sometimes", "HEADRACE_PAID: should be 'never', 'deadline' or 'always'"),
+        ("HEADRACE_HUNG_AFTER_S", "0", "HEADRACE_HUNG_AFTER_S: should be greater than 0"),
         ("HEADRACE_DEAD_AFTER_S", "1.5", "HEADRACE_DEAD_AFTER_S must be at least twice"),
         ("REDIS_URL", "http://x", "REDIS_URL: should begin with redis://"),
         ("REDIS_URL", "valkey://x", "REDIS_URL: should begin with redis://"),

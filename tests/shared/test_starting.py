@@ -5,9 +5,13 @@ import subprocess
 import sys
 
 PROCESS = """
+import gc
 import sys
 
+COLLECTING = gc.isenabled()
+
 def run(found, base, **more):
+    assert (COLLECTING, gc.isenabled()) == (False, True)
     import redis.asyncio, structlog, uvicorn
     loaded = {"rich", "opentelemetry", "watchfiles"} & {
         name.partition(".")[0] for name, module in sys.modules.items() if module is not None

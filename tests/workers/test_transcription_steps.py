@@ -419,13 +419,19 @@ async def test_where_nothing_can_serve_now_the_work_is_kept_and_looked_at_again(
     assert len((await world.step()).outbox) == PARTS
 
 
-@pytest.mark.parametrize("problem", [StoreError("away"), objects.NoSuchObject("away")])
-async def test_a_store_that_does_not_answer_is_asked_again_but_not_for_ever(world, problem):
+@pytest.mark.parametrize(
+    ("problem", "code"),
+    [
+        (StoreError("away"), "store_unavailable"),
+        (objects.NoSuchObject("away"), "object_store_unavailable"),
+    ],
+)
+async def test_a_store_that_does_not_answer_is_asked_again_but_not_for_ever(world, problem, code):
     world.recordings.problem = problem
     report = await world.step(attempts=2)
     assert (report.verdict, report.delay_ms) == (Verdict.RETRY, 4_000)
     report = await world.step(attempts=MOST_STORE_TRIES)
-    assert (report.verdict, report.error["code"]) == (Verdict.FAIL, "store_unavailable")
+    assert (report.verdict, report.error["code"]) == (Verdict.FAIL, code)
 
 
 async def test_what_is_wrong_with_a_recording_is_the_error_of_the_job(world):

@@ -82,8 +82,12 @@ async def _request(draft: Draft, work: Work, call: Call) -> dict[str, Any]:
         most = sizes.note_output_tokens
         chat["messages"] = await _notes(draft, work, call)
     else:
-        most = most_written(sizes, asked.wish, work.tokens)
-        chat["messages"] = await _last(draft, work)
+        repair = work.stage is Stage.REPAIR
+        text = "" if repair else (await draft.kept(work.text)).decode()
+        whole = work.level == 0 and work.index != COMBINED
+        words = len(text.split()) if whole else None
+        most = most_written(sizes, asked.wish, work.tokens, words)
+        chat["messages"] = await _last(draft, work, text)
         if asked.shape is not None and not draft.in_words():
             name, strict = asked.shape.name, asked.shape.strict
             chat["response_format"] = prompts.response_format(asked.wish, name, strict)
@@ -100,12 +104,11 @@ async def _notes(draft: Draft, work: Work, call: Call) -> prompts.Messages:
     return prompts.notes(draft.asked.wish, work.title, part, text, words)
 
 
-async def _last(draft: Draft, work: Work) -> prompts.Messages:
+async def _last(draft: Draft, work: Work, text: str) -> prompts.Messages:
     wish = draft.asked.wish
     if work.stage is Stage.REPAIR:
         bad = (await draft.kept(work.answer)).decode()
         _, wrong = value_of(bad, wish.schema or {})
         return prompts.repair(wish, bad, wrong or "it is not JSON")
-    text = (await draft.kept(work.text)).decode()
     read = "notes" if work.level else "summaries" if work.index == COMBINED else "document"
     return prompts.last(wish, work.title, text, read=read, in_words=draft.in_words())

@@ -54,7 +54,7 @@ class Summaries:
         except StoreError as problem:  # its state is as it was: the step is taken again
             log.warning("step_put_off", job_id=hand.claim.job_id, error=str(problem)[:200])
             if hand.claim.requeues >= STORE_PATIENCE:
-                error = {"message": str(problem)[:300], "type": "server_error", "code": "store"}
+                error = {"message": problem.advice, "type": "server_error", "code": problem.code}
                 return Report(Verdict.FAIL, error=error, reason="store")
             return Report(Verdict.REQUEUE, delay_ms=STORE_REST_MS, reason="store", reached=False)
 

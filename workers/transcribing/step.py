@@ -86,7 +86,7 @@ class Transcriptions:
             tries = hand.claim.attempts
             log.warning("step_put_off", job_id=hand.claim.job_id, error=str(problem)[:200])
             if tries >= MOST_STORE_TRIES:
-                return _failed(_error(str(problem), "store_unavailable", 503, None))
+                return _failed(_error(problem.advice, problem.code, 503, None))
             return Report(Verdict.RETRY, delay_ms=STORE_REST_MS << tries, reason="store")
 
     async def _step(self, hand: Hand) -> Report:

@@ -33,6 +33,8 @@ if NOW >= grace then
       call('HDEL', P .. 'turns', dead)
       call('ZREM', P .. 'workers', dead)
       call('DEL', P .. 'ctl:' .. dead)
+    else  -- the rest goes next time: no pulse of its process saves it
+      call('ZADD', P .. 'workers', 0, dead)
     end
   end
 end

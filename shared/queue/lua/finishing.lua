@@ -266,7 +266,7 @@ local function finish(r, worker)
   end
   local other = settle_hedge(h, r)
   settle(h, r)
-  tally(h, r)
+  tally(h, r, need_of(h.need or '0,0,0,0').n)
   adapt(h, r)
   if r.health == 'ok' and h.cred ~= '' then admitted(h) end
   release(id, h)

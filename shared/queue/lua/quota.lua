@@ -1,5 +1,5 @@
 -- Library: the ledger of one quota window of one credential. The same rules
--- in Python: shared/core/ledger.py, ledger_timed.py; tests/properties/test_quota_twins.py drives both.
+-- in Python: shared/core/ledger*.py; tests/properties/test_quota_twins.py drives both.
 --
 -- w, a window spec (made by shared/core/quota.py window_spec, decoded from JSON):
 --   k key suffix, unique for owner, deployment, dimension, kind, span and anchor; n name
@@ -17,7 +17,8 @@
 --   first_use  n amount; s, h the least and greatest start the provider's window may have;
 --              z last stamp; f 1 where h is sure
 --   bucket   v level (millionths of a unit; absent: full) at u (ms); p "ms:level,..." highest levels since, falling;
---              late "ms,ms,over" the stretch that calls were late in, what ran over the brim in it
+--              late "ms,ms,over" the stretch that calls were late in, what ran over the brim in it;
+--              looks "n;ms:width:level,..." highest levels of n stretches, less what ran over since, oldest first
 -- quotalog:<k> list  sliding: grains in order, oldest first
 -- Both vanish when idle for two spans. Amounts are integers: up to 1e12 at once, buckets up to 9e9.
 -- No figure that somebody told can spoil a ledger: a bucket owes ten bursts at most, whatever is
@@ -40,8 +41,8 @@
 local Q = { UNLIMITED = 9007199254740991 }
 do
   local floor, ceil, max, min
-  local BATCH, MICRO, PEAKS = 128, 1000000, 24
-  local MOST, SPOILT, DEBT = 1e12, 1e15, 10
+  local BATCH, MICRO, PEAKS, LOOKS, KEPT_LOOKS = 128, 1000000, 24, 32, 16
+    local MOST, SPOILT, DEBT = 1e12, 1e15, 10
   local build, built = {}, {}  -- a kind's functions exist only where its windows are met
   local read  -- what this script has read: key -> state at NOW, kept true by every write below
   fresh[#fresh + 1] = function()  -- a library finds no `math` while it is loaded
@@ -337,21 +338,101 @@ do
     end
     local function owed(w, v) return max(v, -DEBT * w.l * MICRO) end
     function B.load(w)
-      local h = call('HMGET', key(w), 'v', 'u', 'p', 'late')
+      local h = call('HMGET', key(w), 'v', 'u', 'p', 'late', 'looks')
       local st = { v = h[1] and owed(w, tonumber(h[1])), u = tonumber(h[2] or NOW), peaks = {} }
       local since, till, over = string.match(h[4] or '0,0,0', '^(%d+),(%d+),(%d+)$')
       st.since, st.till, st.over = tonumber(since), tonumber(till), tonumber(over)
       for at, top in string.gmatch(h[3] or '', '(%d+):(-?%d+)') do
         if tonumber(at) > NOW - w.s then st.peaks[#st.peaks + 1] = { tonumber(at), tonumber(top) } end
       end
+      local n, text = string.match(h[5] or '0;', '^(%d+);(.*)$')
+      st.n, st.text = tonumber(n), text
       return st
+    end
+
+    -- Looks are read when they are needed: mostly one is only written behind the others.
+    local function looks_of(st)
+      if not st.looks then
+        st.looks = {}
+        for at, wide, high in string.gmatch(st.text, '(%d+):(%d+):(-?%d+)') do
+          st.looks[#st.looks + 1] = { tonumber(at), tonumber(at) + tonumber(wide), tonumber(high) }
+        end
+      end
+      return st.looks
+    end
+    local function look_text(first, last, high) return int(first) .. ':' .. int(last - first) .. ':' .. int(high) end
+    local function text_of(st)
+      if st.looks then
+        local parts = {}
+        for i, look in ipairs(st.looks) do parts[i] = look_text(look[1], look[2], look[3]) end
+        st.n, st.text = #parts, table.concat(parts, ',')
+      end
+      return int(st.n) .. ';' .. st.text
+    end
+    -- Neighbours as one, with the level of the higher: what is older than a span first, then the most alike.
+    local function fewer(w, looks)
+      local function join(i)
+        looks[i][2], looks[i][3] = looks[i + 1][2], max(looks[i][3], looks[i + 1][3])
+        table.remove(looks, i + 1)
+      end
+      while looks[2] and looks[2][2] <= NOW - w.s do join(1) end
+      while #looks > KEPT_LOOKS do
+        local alike, least = 1, math.huge
+        for i = 1, #looks - 1 do
+          local apart = math.abs(looks[i][3] - looks[i + 1][3])
+          if apart < least then alike, least = i, apart end
+        end
+        join(alike)
+      end
+    end
+    local function note_look(w, st, at, high)
+      if not st.looks then
+        local first, wide, level = string.match(string.sub(st.text, -64), '(%d+):(%d+):(-?%d+)$')
+        local last = first and first + wide
+        if last and at <= last and at >= tonumber(first) and high <= tonumber(level) then return end
+        if st.n < LOOKS and (not last or at > last) then
+          st.n, st.text = st.n + 1, (last and st.text .. ',' or '') .. look_text(at, at, high)
+          return
+        end
+      end
+      local looks = looks_of(st)
+      local i = #looks
+      while looks[i] and looks[i][1] > at do i = i - 1 end
+      if looks[i] and at <= looks[i][2] then
+        looks[i][3] = max(looks[i][3], high)
+      else
+        table.insert(looks, i + 1, { at, at, high })
+        if #looks > LOOKS then fewer(w, looks) end
+      end
+    end
+    -- The level, at most full, and the looks less what has run over by now.
+    local function cut(w, st)
+      if not st.v then return full(w) end
+      local most = w.l * MICRO
+      local raised = st.v + floor(max(0, NOW - st.u) * w.l * MICRO / w.s)
+      local over = min(max(0, raised - full(w)), most)
+      if over > 0 then
+        for _, look in ipairs(looks_of(st)) do look[3] = max(look[3] - over, -most) end
+      end
+      return min(raised, full(w))
+    end
+    -- How high it stood at a moment: nothing but refill since, up to the next look.
+    local function stood(w, st, at, now)
+      local next_at, high = NOW, now
+      for _, look in ipairs(looks_of(st)) do
+        if look[1] > at then
+          next_at, high = look[1], look[3]
+          break
+        end
+      end
+      return max(high - floor((next_at - at) * w.l * MICRO / w.s), -w.l * MICRO)
     end
     local function keep_level(w, st, v)
       v = owed(w, v)
       st.v, st.u = v, NOW
       local p = {}
       for i, peak in ipairs(st.peaks) do p[i] = int(peak[1]) .. ':' .. int(peak[2]) end
-      call('HSET', key(w), 'v', int(v), 'u', int(NOW), 'p', table.concat(p, ','))
+      call('HSET', key(w), 'v', int(v), 'u', int(NOW), 'p', table.concat(p, ','), 'looks', text_of(st))
       if st.till > 0 then
         call('HSET', key(w), 'late', int(st.since) .. ',' .. int(st.till) .. ',' .. int(st.over))
       end
@@ -391,8 +472,9 @@ do
     function B.earliest(w, st, need) return full_at(w, st, need * MICRO) end
 
     function B.add(w, st, at, amount)
-      local top = min(level(w, st, NOW), full(w))
+      local top = cut(w, st)
       note_peak(w, st, NOW, top)
+      note_look(w, st, NOW, top)
       keep_level(w, st, top - amount * MICRO)
     end
 
@@ -405,22 +487,36 @@ do
         for _, peak in ipairs(st.peaks) do
           if peak[1] > taken then peak[2] = peak[2] + back end
         end
+        for _, look in ipairs(back > 0 and looks_of(st) or {}) do
+          if look[2] > taken then look[3] = min(look[3] + back, full(w)) end
+        end
       end
       keep_level(w, st, now + back)
     end
 
-    -- Counted later, the level stood higher in between: what then ran over the brim is lost, but of
-    -- a stretch never more than its refill, however many calls were late in it.
+    -- Counted later, the level stood higher in between, and only there: what then ran over the brim is
+    -- lost, but of a stretch never more than its refill, however many calls were late in it.
     local function refill(w, ms) return ceil(ms * w.l * MICRO / w.s) end
     function B.restamp(w, st, taken, sent, amount)
       if taken > st.till then st.since, st.till, st.over = taken, sent, 0 end
       st.since, st.till = min(st.since, taken), max(st.till, sent)
+      local now, brim, between = cut(w, st), full(w), {}
+      local before = stood(w, st, sent, now)
+      local top = before
+      for i, look in ipairs(looks_of(st)) do
+        between[i] = look[2] > taken and look[1] <= sent
+        if between[i] then top = max(top, look[3]) end
+      end
       local most = min(amount * MICRO, refill(w, sent - taken), refill(w, st.till - st.since) - st.over)
-      local top = peak_since(w, st, taken) + amount * MICRO
-      local lost = max(0, min(top - full(w), most))
+      local lost = max(0, min(top + amount * MICRO - brim, most))
+      local more = amount * MICRO - lost
+      for i, look in ipairs(looks_of(st)) do
+        look[3] = between[i] and min(look[3] + more, brim) or max(look[3] - lost, -w.l * MICRO)
+      end
       st.over = st.over + lost
-      note_peak(w, st, sent, min(top, full(w)))
-      keep_level(w, st, min(level(w, st, NOW), full(w)) - lost)
+      note_peak(w, st, sent, min(top + more, brim))
+      note_look(w, st, sent, min(before + more, brim))
+      keep_level(w, st, now - lost)
     end
 
     function B.slack(w, st, at, need)

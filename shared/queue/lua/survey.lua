@@ -2,7 +2,7 @@
 -- What every lane looks like now. ARGS[1]: {lanes (nil: all configured), windows: bool}
 -- groups: bool, the scheduler's own reading: when its next was to be is forgotten (lanes.lua, look)
 -- Returns JSON {now, alive, full_at, lanes: {lane: {n, by: [n0,n1,n2], run, parked, reason, window, class,
---   full, last, creds: [{id, rest, rest_reason, run, conc, win: [{n,l,o,used,free,reset,next}]}],
+--   full, last, creds: [{id, rest, rest_reason, run, conc, win: [{n,l,o,x,used,free,reset,next}]}],
 --   grp}}}. next (ms): when a window that has nothing left has one again
 local out = { now = NOW, alive = tonumber(call('GET', P .. 'alive') or '0'), lanes = {} }
 local lanes = A.lanes or call('HKEYS', P .. 'cfg')
@@ -18,7 +18,7 @@ for _, lane in ipairs(lanes) do
       e.win = {}
       for k, w in ipairs(cred.win) do
         local used, free, reset = Q.view(w)
-        local row = { n = w.n, d = w.d, l = w.l, s = w.s, t = w.t, o = w.o, used = used, free = free, reset = reset }
+        local row = { n = w.n, d = w.d, l = w.l, s = w.s, t = w.t, o = w.o, x = w.x, used = used, free = free, reset = reset }
         if free < 1 and w.l > 0 then row.next = Q.earliest(w, 1, 0) end
         e.win[k] = row
       end

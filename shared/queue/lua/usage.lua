@@ -6,11 +6,11 @@
 --   kept: answers of another job's call, while it ran and after it; spared: what they would cost by the list.
 --   Kept for set:usage_ms. Beyond ROWS_A_DAY rows further tenants of that day are one, "*".
 -- spent:<day> string microusd of the day over all tenants
--- pace hash deployment -> n,first,each,total,share,share_dev,out,out_dev,cost,in,audio,held: moving means of answered
+-- pace hash deployment -> n,first,each,total,share,share_dev,out,out_dev,cost,in,audio,held,inputs: moving means of answered
 --   calls (shared/core/pace.py): ms to the first token, microseconds a further token, ms in all, output
---   tokens in thousandths of what was asked, output tokens, microusd, input tokens, seconds of audio, ms from claim to finish; _dev: mean deviations.
+--   tokens in thousandths of what was asked, output tokens, microusd, input tokens, seconds of audio, ms from claim to finish, texts to embed (from the first batch of several on); _dev: mean deviations.
 
-local ROWS_A_DAY, NAMES = 20000, { 'n', 'first', 'each', 'total', 'share', 'share_dev', 'out', 'out_dev', 'cost', 'in', 'audio', 'held' }
+local ROWS_A_DAY, NAMES = 20000, { 'n', 'first', 'each', 'total', 'share', 'share_dev', 'out', 'out_dev', 'cost', 'in', 'audio', 'held', 'inputs' }
 local BOOKED, PACES, SPENT
 fresh[#fresh + 1] = function() BOOKED, PACES, SPENT = {}, {}, 0 end
 
@@ -43,7 +43,7 @@ local function blend(p, name, value)
   else p[name] = p[name] + (value - p[name]) / math.min(p.n, 10) end
 end
 
-local function measure(deployment, used, m)
+local function measure(deployment, used, m, inputs)
   local p = pace_of(deployment)
   p.n = math.min(p.n + 1, 1000000)
   if m.f then blend(p, 'first', m.f) end
@@ -51,6 +51,7 @@ local function measure(deployment, used, m)
   if m.h then blend(p, 'held', math.max(m.t, NOW - m.h)) end
   if m.l then blend(p, 'cost', m.l) end
   blend(p, 'in', used.i)
+  if inputs > 1 or p.inputs >= 0 then blend(p, 'inputs', inputs) end
   if used.a > 0 then blend(p, 'audio', used.a) end
   if used.o <= 0 then return end
   blend(p, 'each', math.max(0, m.t - (m.f or math.max(p.first, 0))) * 1000 / used.o)
@@ -76,8 +77,8 @@ local function spare(tenant, lane, kept, worth)
   row[13] = row[13] + tonumber(worth or '0')
 end
 
--- Books one report: a call that reached its provider. `r` is a finish of tick.lua.
-local function tally(h, r)
+-- Books one report: a call that reached its provider. `r` is a finish of tick.lua; inputs: the texts of the job.
+local function tally(h, r, inputs)
   local m = r.m
   if not r.reached or not m then return end
   local deployment, done = deployment_of(h.lane), r.verdict == 'complete'
@@ -89,7 +90,7 @@ local function tally(h, r)
   row[2] = row[2] + 1
   if m.free then row[3], row[10] = row[3] + 1, row[10] + (m.l or 0)
   elseif not m.l then row[4] = row[4] + 1 end
-  if r.used then measure(deployment, used, m) end
+  if r.used then measure(deployment, used, m, inputs) end
 end
 
 -- The first money of a day, and four fifths of its cap, are told to the scheduler.

@@ -89,3 +89,10 @@ def test_a_wait_is_told_in_words(waiting, sentence):
 )  # fmt: skip
 def test_a_span_is_told_in_its_largest_unit_rounded_up(ms, text):
     assert span(ms) == text
+
+
+def test_a_batch_that_counts_as_many_calls_waits_for_the_room_of_all():
+    reading = lane(rate=2.0, free=10)
+    assert estimate(reading, 0, 1_000, NOW_MS, 10) == estimate(reading, 9, 1_000, NOW_MS)
+    assert estimate(reading, 0, 1_000, NOW_MS, 100) == estimate(reading, 99, 1_000, NOW_MS)
+    assert estimate(reading, 0, 1_000, NOW_MS, 100).start_ms == 45_000

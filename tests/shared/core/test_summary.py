@@ -74,6 +74,27 @@ def test_a_summary_is_not_longer_than_its_document(wish, room, document, most):
     assert most_written(sizes(rooms(room), wish, 300), wish, document) == most
 
 
+@pytest.mark.parametrize(
+    ("wish", "room", "tokens", "words", "most"),
+    [
+        (Wish(words=40), 2_048, 1_400, 1_000, 84 + 36),  # English
+        (Wish(words=40), 2_048, 2_600, 1_000, 120 + 36),  # of the languages that need most
+        (Wish(words=40), 2_048, 1_400, 1, 120 + 36),  # no spaces between its words
+        (Wish(words=40), 2_048, 1_400, 0, 184),
+        (Wish(words=40), 100_000, 1_400, 1_000, 84 + 36 + 1_024),
+        (Wish(words=40), 2_048, 50, 40, 75),  # its document is shorter
+        (Wish(words=1), 2_048, 1_400, 1_000, 64),
+        (Wish(), 2_048, 1_400, 1_000, 420 + 64),
+        (Wish(words=40, language="Thai"), 2_048, 1_400, 1_000, 184),
+        (Wish(words=40, instructions="As a fairy tale."), 2_048, 1_400, 1_000, 184),
+    ],
+)
+def test_a_summary_may_be_about_twice_as_long_as_asked_in_its_language(
+    wish, room, tokens, words, most
+):
+    assert most_written(sizes(rooms(room), wish, 300), wish, tokens, words) == most
+
+
 def test_a_schema_leaves_room_for_its_json():
     with_schema = sizes(rooms(8_000), Wish(words=20, schema=SCHEMA), 300)
     without = sizes(rooms(8_000), Wish(words=20), 300)

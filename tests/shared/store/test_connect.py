@@ -105,6 +105,14 @@ async def test_every_kind_of_client_works_on_every_store(store_url):
             assert await client.get("{t}:n") == str(number + 1).encode()
 
 
+async def test_a_thread_without_a_loop_has_a_client_of_its_own(store_url):
+    def count() -> list[int]:
+        with connect.threaded(store_url) as client:
+            return [client.incr("{t}:n") for _ in range(3)]
+
+    assert await asyncio.to_thread(count) == [1, 2, 3]
+
+
 async def test_an_unmodified_store_of_ours_has_no_findings(store_url):
     async with connect.commands(store_url) as client:
         assert await check_server(client) == []
@@ -260,6 +268,35 @@ async def test_a_fault_of_ours_is_not_blamed_on_the_store(valkey):
 async def test_tls_is_verified_against_the_ca_given_beside_the_url(redis_tls: TlsStore):
     async with connect.commands(redis_tls.bare_url, ca_file=str(redis_tls.ca_file)) as client:
         assert await client.ping()
+
+
+async def test_a_threads_client_keeps_to_tls_and_password_too(redis_tls: TlsStore):
+    def ping(url: str, ca_file: str | None = None) -> bool:
+        with connect.threaded(url, ca_file=ca_file) as client, store_errors("reading"):
+            return bool(client.ping())
+
+    assert await asyncio.to_thread(ping, redis_tls.bare_url, str(redis_tls.ca_file))
+    assert await asyncio.to_thread(ping, redis_tls.url)
+    with pytest.raises(StoreError, match=r"(?i)certificate"):
+        await asyncio.to_thread(ping, redis_tls.bare_url)
+    with pytest.raises(StoreError, match="refuses our user or password") as raised:
+        await asyncio.to_thread(ping, redis_tls.url.replace("rediss://:", "rediss://:hunter2"))
+    assert "hunter2" not in str(raised.value)
+
+
+async def test_a_threads_command_whose_reply_is_lost_is_not_repeated(valkey, tmp_path):
+    swallow, swallowed = swallow_first(b"INCR")
+
+    def count(url: str) -> None:
+        with connect.threaded(url) as client, store_errors("counting"):
+            client.incr("{t}:n")
+
+    async with proxy_before(valkey.url, tmp_path, swallow) as url:
+        with pytest.raises(StoreError):
+            await asyncio.to_thread(count, url)
+    assert len(swallowed) == 1
+    async with connect.commands(valkey.url) as client:
+        assert await client.get("{t}:n") == b"1"
 
 
 async def test_tls_without_the_right_ca_is_refused(redis_tls: TlsStore):

@@ -92,3 +92,12 @@ def test_windows_of_audio_count_where_it_is_known_how_long_a_part_is():
     assert read(key(MINUTE, hour)).supply == ((0.0, 60, pytest.approx(1.0)),)
     used_up = {**hour, "free": 0, "next": NOW_MS + 90_000}
     assert read(key(MINUTE, used_up), pace=pace).supply == ((90.0, 1, pytest.approx(2 / 600)),)
+
+
+def test_where_every_text_is_a_request_a_batch_takes_as_many_as_it_has():
+    each = {**MINUTE, "x": True}
+    batches = Pace(10, inputs=20.0)
+    (first,) = read(key(each), pace=batches).supply
+    assert first == (0.0, 3, pytest.approx(1 / 20))
+    assert read(key(each)).supply == ((0.0, 60, pytest.approx(1.0)),)
+    assert read(key(MINUTE), pace=batches).supply == ((0.0, 60, pytest.approx(1.0)),)

@@ -13,6 +13,7 @@ from shared.errors import Refused
 from shared.queue.types import Verdict
 from shared.store.files import object_name
 from shared.summaries import entries
+from workers.hedger import wish_of
 
 STORY = "The miller opens the race at dawn. Seven wheels begin to turn, one after another."
 SCHEMA = {
@@ -92,7 +93,8 @@ async def test_children_have_what_their_parent_has(world: SummaryWorld):
     assert record.parent == "job_sum"
     assert call.job_id == "job_sum-0"
     assert abs(record.deadline_ms - parent.deadline_ms) < 5_000
-    assert record.doc["policy"] == {"max_attempts": 2}
+    assert record.doc["policy"] == {"max_attempts": 2, "hedge": "never"}
+    assert wish_of(call.doc) == "never"  # as a worker reads it
     assert record.doc["type"] == "summarization"
     assert record.doc["paid"] == parent.doc["paid"]
 
