@@ -100,6 +100,7 @@ def test_no_module_imports_itself_in_a_circle():
 
 BEGUN = {"api.main", "bench.__main__", "cli.main", "scheduler.main", "workers.main"}
 BEGUN |= {"cli.demo.__main__", "cli.engines.__main__", "simulator.__main__", "simulator.child"}
+BEGUN |= {"simulator.speak"}
 PARSERS = {f"workers.sandboxed.{name}" for name in ("child", "documents", "audio")}
 TWINS = {"shared.core.breaker", "shared.core.fairness"}
 """What begins a process, what a child process is told to run, and the twins of Lua scripts."""
