@@ -139,7 +139,7 @@ def test_a_folder_of_documents_is_summarised_and_together_too(
     assert names == ["combined.summary.md", "one.summary.md", "two.summary.md"]
     assert all((tmp_path / "papers" / name).read_text().strip() for name in names)
     code, _, err = ran(system, tmp_path, "summarize", "papers", "--combined", "--length", "short")
-    assert (code, "1 skipped" in err) == (0, True)
+    assert (code, "2 skipped" in err) == (0, True)
 
 
 def test_usage_counts_the_audio(system: Whole, tmp_path: Path) -> None:
