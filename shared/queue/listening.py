@@ -52,15 +52,20 @@ class Listening:
         self._changed.set()
 
     async def serve(self) -> None:
-        """Listens until cancelled."""
+        """Listens until cancelled; then all three have ended and closed what they held.
+
+        `asyncio.gather` would end with the first of them that is cancelled, and leave the others.
+        """
         self._changed.clear()
-        await asyncio.gather(self._hear_wakes(), self._hear_words(), self._call_back())
+        async with asyncio.TaskGroup() as group:
+            for listen in (self._hear_wakes, self._hear_words, self._call_back):
+                group.create_task(listen())
 
     async def _call_back(self) -> None:
         """Ends a wait for lists that are no longer all: by a token of our own, none is lost."""
         client = commands(self._url, max_connections=1)
         try:
-            while True:
+            while not _cancelled():
                 await self._changed.wait()
                 self._changed.clear()
                 with suppress(RedisError, OSError):
@@ -74,7 +79,7 @@ class Listening:
         client = blocking(self._url, self._block_s)
         backoff_s = FIRST_BACKOFF_S
         try:
-            while True:
+            while not _cancelled():
                 await self.room.wait()
                 try:
                     popped = await client.blpop(self._wakes, timeout=self._block_s)
@@ -95,7 +100,7 @@ class Listening:
         client = blocking(self._url, self._block_s)
         backoff_s = FIRST_BACKOFF_S
         try:
-            while True:
+            while not _cancelled():
                 try:
                     popped = await client.blpop([self._own], timeout=self._block_s)
                     backoff_s = FIRST_BACKOFF_S
@@ -108,3 +113,9 @@ class Listening:
         finally:
             with suppress(RedisError, OSError):
                 await client.aclose()
+
+
+def _cancelled() -> bool:
+    """Whether our task is to end: a client that is cancelled may raise an error of its own."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
