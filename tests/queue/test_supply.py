@@ -78,7 +78,7 @@ async def test_what_comes_back_to_a_lane_that_has_gone_is_told_to_the_scheduler(
     await world.configure({}, drop=[LANE])
     assert (await evacuate(world))[:2] == (0, 0)
     await world.finish(claim, Report(Verdict.REQUEUE, reason="rate_limited"))
-    # its provider may have gone with it: then no worker looks there any more
+    assert await world.claim(providers=("alpha",)) == []
     assert (await evacuate(world))[:2] == (1, 0)
     assert [claim.lane for claim in await world.claim()] == [OTHER]
 

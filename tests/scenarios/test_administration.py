@@ -22,7 +22,8 @@ def without_beta(config):
 
 
 def chat(system, model):
-    return system.sdk(max_retries=0).chat.completions.create(model=model, messages=CHAT)
+    with system.sdk(max_retries=0) as sdk:
+        return sdk.chat.completions.create(model=model, messages=CHAT)
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +80,7 @@ def test_work_of_a_provider_that_is_taken_away_ends_with_its_reason(system):
         system.fault(kind="rate_limited", provider="beta", retry_after=600)
         request = {"model": "taken/sim-small", "messages": CHAT}
         job = http.post("/v1/jobs", json={"kind": "chat", "request": request}).json()
+        until(lambda: http.get(f"/v1/jobs/{job['id']}").json()["attempts"])
         assert http.delete("/v1/providers/taken").status_code == 200
         ended = until(lambda: (now := http.get(f"/v1/jobs/{job['id']}").json())["error"] and now)
     assert ended["status"] == "failed"
@@ -94,11 +96,11 @@ def test_an_api_key_is_made_on_the_command_line_and_revoked(system):
         return done.stdout.strip()
 
     made = headrace("keys", "create", "reports")
-    client = OpenAI(base_url=f"{system.url}/v1", api_key=made, max_retries=0)
-    assert client.models.list().data
-    headrace("keys", "revoke", "reports")
-    with pytest.raises(AuthenticationError):
-        client.models.list()
+    with OpenAI(base_url=f"{system.url}/v1", api_key=made, max_retries=0) as client:
+        assert client.models.list().data
+        headrace("keys", "revoke", "reports")
+        with pytest.raises(AuthenticationError):
+            client.models.list()
     assert "alpha" in headrace("providers", "test")
     assert "alpha" in headrace("providers", "list")
 

@@ -192,9 +192,7 @@ local function back_to_queue(id, h, lane, delay, fields)
   for _, v in ipairs({ 'status', 'queued', 'lane', lane }) do fields[#fields + 1] = v end
   call('HSET', job_key(id), unpack(fields))
   if h.share and not h.stepped and equals.yield(id, h, lane) then return end
-  if delay > 0 then return wait_until(id, lane, NOW + delay) end
-  enter(id, lane, h)
-  if not config(lane) then unserved(lane) end  -- taken away while the call was made
+  if delay > 0 then wait_until(id, lane, NOW + delay) else enter(id, lane, h) end
 end
 
 local function retry_or_requeue(id, h, r, fields)

@@ -50,7 +50,6 @@ for _, id in ipairs(all_due('delay', delayed)) do
   if h.status == 'queued' then
     call('HDEL', job_key(id), 'due')
     enter(id, h.lane, h)
-    if not config(h.lane) then unserved(h.lane) end
   end
 end
 for _, lane in ipairs(all_due('park', parked)) do
