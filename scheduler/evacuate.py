@@ -1,5 +1,7 @@
 """Takes queued work off lanes nobody serves any more: elsewhere, or to an end that says why."""
 
+from collections.abc import Awaitable, Callable
+
 import structlog
 
 from scheduler.bell import Bell
@@ -11,15 +13,23 @@ BATCH = 500
 
 
 class Evacuate:
-    """One round a turn: on an event, and when jobs left without a candidate may fail."""
+    """One round a turn: on an event, and when jobs left without a candidate may fail.
 
-    def __init__(self, store: SchedulerStore, bell: Bell, fence: int) -> None:
+    `publish` writes the lanes as they are now, first: work may have come for a provider that was
+    added a moment ago, or while nobody led.
+    """
+
+    def __init__(
+        self, store: SchedulerStore, publish: Callable[[], Awaitable[int]], bell: Bell, fence: int
+    ) -> None:
         self._store = store
+        self._publish = publish
         self._bell = bell
         self._fence = fence
 
     async def turn(self) -> None:
         """Batches until nothing is left to take, then waits for a reason."""
+        await self._publish()
         moved, failed, more = 0, 0, True
         while more:
             done = await self._store.evacuate(self._fence, BATCH)

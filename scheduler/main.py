@@ -71,7 +71,7 @@ def duties_of(
             more["half_files"] = HalfFiles(bulk.objects, Bell())
         return more | {
             "configure": Configure(publish, changed or Bell()),
-            "evacuate": Evacuate(store, left, fence),
+            "evacuate": Evacuate(store, publish, left, fence),
             "probes": Probes(store, died, probe_ms),
             "spending": Spending(store, money, cap_microusd),
             "listen": Listen(
@@ -111,6 +111,7 @@ async def serve(settings: Settings, base: Base) -> None:
     leader = Leader(client, PREFIX, f"{os.getpid()}-{uuid.uuid4().hex[:12]}")
     ears = connect.pubsub(settings.redis_url)
     live, changed = Live(base, Tables(client, PREFIX), Tables(ears, PREFIX)), Bell()
+    publishing = asyncio.Lock()  # else an older reading could be written over a newer one
 
     def heed(supply: Supply) -> None:
         served = supply.catalog.deployments
@@ -121,12 +122,13 @@ async def serve(settings: Settings, base: Base) -> None:
     live.on_change(heed)
 
     async def publish() -> int:
-        supply = await live.reload()
-        # a key that died and was replaced in the environment or a file is another key
-        for credential in await live.tables.replaced(supply.prints()):
-            await live.tables.set_health(credential, all_lanes=True)
-            logger.info("credential_replaced", credential=credential)
-        return await publish_catalog(lanes, supply.catalog, supply.credentials, settings)
+        async with publishing:
+            supply = await live.reload()
+            # a key that died and was replaced in the environment or a file is another key
+            for credential in await live.tables.replaced(supply.prints()):
+                await live.tables.set_health(credential, all_lanes=True)
+                logger.info("credential_replaced", credential=credential)
+            return await publish_catalog(lanes, supply.catalog, supply.credentials, settings)
 
     bulk = bulk_of(settings, client, producer, live)
     probe_ms = int(settings.probe_s * 1_000)

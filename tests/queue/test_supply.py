@@ -78,9 +78,30 @@ async def test_what_comes_back_to_a_lane_that_has_gone_is_told_to_the_scheduler(
     await world.configure({}, drop=[LANE])
     assert (await evacuate(world))[:2] == (0, 0)
     await world.finish(claim, Report(Verdict.REQUEUE, reason="rate_limited"))
-    assert await world.claim(providers=("alpha",)) == []
+    # its provider may have gone with it: then no worker looks there any more
     assert (await evacuate(world))[:2] == (1, 0)
     assert [claim.lane for claim in await world.claim()] == [OTHER]
+
+
+async def test_what_becomes_due_on_a_lane_that_has_gone_is_told_too(world: World) -> None:
+    await world.set_clock(NOW)
+    await world.configure(BOTH, unserved_ms=0)
+    await world.accept(world.job("a", candidates=(LANE, OTHER)))
+    (claim,) = await world.claim(providers=("alpha",))
+    await world.finish(claim, Report(Verdict.REQUEUE, reason="rate_limited", delay_ms=500))
+    await world.configure({}, drop=[LANE])
+    assert (await evacuate(world))[:2] == (0, 0)
+    world.now_ms = NOW + 500
+    assert await world.claim(providers=("beta",)) == []
+    assert (await evacuate(world))[:2] == (1, 0)
+
+
+async def test_a_job_for_a_lane_not_yet_published_waits_there(world: World) -> None:
+    await world.accept(world.job("a", lane="new/m@shared"))
+    assert await world.client.zrange("{hr}:unserved", 0, -1) == [b"new/m@shared"]
+    await world.configure({"new/m@shared": lane_of()})
+    assert await evacuate(world) == (0, 0, -1, 0)
+    assert [claim.lane for claim in await world.claim(providers=("new",))] == ["new/m@shared"]
 
 
 async def test_a_dead_credential_parks_its_lanes_until_it_is_taken_back(each_world: World) -> None:

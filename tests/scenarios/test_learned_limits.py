@@ -151,9 +151,8 @@ def test_limits_told_by_refusals_are_found(start):
     before = refused(system)
     more = submit(system, JOBS, "more")
     finished(system, jobs | more)
-    assert refused(system) - before <= JOBS // 50 + untimely(
-        system, more
-    )  # the budget: two in a hundred
+    budget = JOBS // 50  # two in a hundred
+    assert refused(system) - before <= budget + untimely(system, more)
     assert {source for (_, source), *_ in filter(None, windows(system).values())} == {"429"}
 
 

@@ -236,12 +236,17 @@ async def test_a_broken_subscription_makes_every_duty_look_anew(store):
     assert all([await bell.wait(60) for bell in ears.values()])
 
 
-async def test_lanes_nobody_serves_are_emptied_in_batches(store):
+async def test_lanes_nobody_serves_are_emptied_in_batches_once_those_of_now_are_published(store):
     store.left_behind = 1_234
     bell = Bell()
     bell.ring()
-    await Evacuate(store, bell, FENCE).turn()
-    assert (store.left_behind, store.calls.count("evacuate")) == (0, 3)
+
+    async def publish():
+        store.calls.append("publish")
+        return 0
+
+    await Evacuate(store, publish, bell, FENCE).turn()
+    assert (store.left_behind, store.calls) == (0, ["publish", *["evacuate"] * 3])
 
 
 async def test_a_dead_credential_is_probed_at_growing_intervals_and_its_count_is_kept(store):

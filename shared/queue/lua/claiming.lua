@@ -250,7 +250,6 @@ local function claim_from(out, l, worker)
   local c = config(l.name)
   if not c then
     park(l, NOW + 60000, 'unserved', '', 3)
-    unserved(l.name)
     return false, 0
   end
   local order = class_order(l.claims)

@@ -136,10 +136,12 @@ local function to_be_seen(h, lane)
   announce('due', string.format('%.0f', at - NOW))
 end
 
--- Puts a job in its lane. `h` holds tenant priority score sig by.
+-- Puts a job in its lane. `h` holds tenant priority score sig by. Nobody looks at a lane that has no
+-- configuration (its provider may have been taken away while the call was made): the first job tells.
 local function enter(id, name, h)
   local l, class = lane_of(name), tonumber(h.priority)
   local ring = P .. 'ring:' .. name .. ':' .. class
+  if queued(l) == 0 and call('HEXISTS', P .. 'cfg', name) == 0 then unserved(name) end
   call('ZADD', P .. 'q:' .. name .. ':' .. class .. ':' .. h.tenant, h.score, id)
   if not RINGED[ring .. h.tenant] then
     RINGED[ring .. h.tenant] = true
