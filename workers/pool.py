@@ -204,9 +204,12 @@ class Pool:
     async def _supply_for(self, claim: Claim) -> Supply:
         """The newest supply; read anew where a claim was quicker here than the news of its lane."""
         supply = self.supply
-        there = lane_deployment(claim.lane) in supply.catalog.by_id
-        keyed = not claim.credential or supply.secret(claim.credential) is not None
-        return supply if (there and keyed) or self._live is None else await self._live.reload()
+        if _supplied(supply, claim) or self._live is None:
+            return supply
+        supply = await self._live.reload()
+        if not _supplied(supply, claim):  # lanes are published by who knows more than we do
+            logger.warning("claim_unsupplied", lane=claim.lane, credential=claim.credential)
+        return supply
 
     async def check(self, credential: str) -> Report:
         """Tests one credential by a real call; a good one that was set aside is taken back."""
@@ -267,6 +270,11 @@ def _health(report: Report) -> str:
 
 
 def build(settings: Settings, base: Base, providers: Sequence[str] | None = None) -> EventBroker:
+
+
+def _supplied(supply: Supply, claim: Claim) -> bool:
+    there = lane_deployment(claim.lane) in supply.catalog.by_id
+    return there and (not claim.credential or supply.secret(claim.credential) is not None)
     """The broker of a worker process, with its actors; ConfigError for what is set wrong."""
     if not settings.redis_url:
         raise ConfigError("REDIS_URL is not set: `headrace up` brings its own store")
