@@ -242,7 +242,8 @@ class Pool:
     async def _heed_check(self, credential: str, found: Check) -> None:
         """A bad key rests until a probe or an edit; a good one that rested for ever is back."""
         assert self._tables is not None  # noqa: S101 - its caller looked
-        rest = (await self._tables.rests()).get(f"c:{credential}")
+        rests = await self._tables.rests()
+        rest = rests.get(f"c:{credential}")
         if found.valid is False and not (rest and rest.dead):
             await self._tables.set_health(credential, dead="unauthorized")
             logger.warning("credential_set_aside", credential=credential, reason="unauthorized")
@@ -254,6 +255,10 @@ class Pool:
         record = await self._jobs.get(job_id, None) if self._jobs else None
         return record.attempts if record else ()
 
+        # what was gone is listed again: its server was restarting, or the model was not there yet
+        back = checking.listed_again(credential, rests, found.models)
+        if await self._tables.reopen(credential, back):
+            logger.info("models_taken_back", credential=credential, lanes=back)
     async def _deltas(self, job_id: str) -> Sequence[bytes]:
         return await self._jobs.deltas(job_id) if self._jobs else ()
 

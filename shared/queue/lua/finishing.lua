@@ -134,15 +134,17 @@ local function cool_mates(h, till, reason)
   end
 end
 
--- A cooldown is max(old, new); when every credential of the lane rests, the lane is parked.
+-- A cooldown is max(old, new); when every credential of the lane rests, the lane is parked. A key
+-- that was taken away while the call ran has none: nobody would ever end it.
 local function cool(h, pause)
+  if pause.scope ~= 'deployment' and not credential(h.lane, h.cred) then return end
   local scope = SCOPES[pause.scope](h)
   local till = pause.dead and 9e15 or NOW + pause.for_ms
   if cooling(scope) >= till then return end
   COOL[scope] = string.format('%.0f', till) .. '|' .. pause.reason
   call('HSET', P .. 'cool', scope, COOL[scope])
   if pause.scope == 'lane' and not pause.dead then cool_mates(h, till, pause.reason) end
-  if pause.dead and pause.scope == 'credential' then announce('died', h.cred) end
+  if pause.dead then announce('died', h.cred) end
   local earliest = awake(h.lane)
   if earliest > NOW and earliest < math.huge then
     park(lane_of(h.lane), earliest, 'cooldown', pause.reason, 3)
