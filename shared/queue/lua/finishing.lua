@@ -349,6 +349,7 @@ local function end_now(id, h, status, outcome, data)
   end
   conclude(id, h, status, nil, outcome, data)
 end
+    if not config(h.lane) then unserved(h.lane) end
 
 -- Nobody waits any more for what a parent's end leaves: its children are cancelled with it.
 later[#later + 1] = function()
