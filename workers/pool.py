@@ -33,13 +33,14 @@ from shared.store.lanes import Lanes, publish_catalog
 from shared.store.tables import Rows, Tables
 from shared.submission import SUMMARIES
 from shared.supply import NO_ROWS, Base, Live, Supply, assemble
-from workers import attempt, checking
+from workers import attempt, checking, streaks
 from workers.checking import Check
 from workers.hedger import Hedger
 from workers.means import Means
 from workers.noting import Notes
 from workers.sandbox import Sandbox
 from workers.sounds import Sounds
+from workers.streaks import Streaks
 from workers.summaries.step import Summaries
 from workers.summaries.wiring import summaries_of
 from workers.teaching import MOST_AT_ONCE, Teacher
@@ -82,6 +83,7 @@ class Pool:
         self._tables: Tables | None = None
         self._notes: Notes | None = None
         self._live: Live | None = None
+        self._streaks = Streaks()
         self._objects = objects.of_settings(settings)
         self._sounds = Sounds(self._objects, settings.max_audio_inflight_bytes)
         self._serve: Callable[[Sequence[str]], None] = lambda _providers: None
@@ -157,6 +159,7 @@ class Pool:
         assert self._transport is not None  # noqa: S101 - set_up ran
         claim = hand.claim
         supply = await self._supply_for(claim)
+        refused = self._streaks.of(claim)
         context = attempt.AttemptContext(
             catalog=supply.catalog,
             transport=self._transport,
@@ -170,12 +173,14 @@ class Pool:
             count=tokens.count,
             timeouts=self._timeouts,
             siblings=lambda: self._siblings(claim, supply),
+            streak=streaks.grown(refused),
             max_attempts=self.settings.max_attempts,
             free=supply.free(claim.credential),
             hedge=self._hedger.hedge(hand, supply, self.providers) if self._hedger else None,
             sounds=self._sounds,
         )
         report = await attempt.run(claim, context)
+        self._streaks.note(claim, refused, report)
         if report.hedge is not None and report.hedge.won:
             claim = replace(claim, lane=report.hedge.lane, credential=report.hedge.credential)
         if self._hedger is not None:
@@ -250,21 +255,26 @@ class Pool:
         elif found.valid and rest and rest.dead:
             await self._tables.set_health(credential)
             logger.info("credential_taken_back", credential=credential)
+        # what was gone is listed again: its server was restarting, or the model was not there yet
+        back = checking.listed_again(credential, rests, found.models)
+        if await self._tables.reopen(credential, back):
+            logger.info("models_taken_back", credential=credential, lanes=back)
 
     async def _history(self, job_id: str) -> Sequence[Mapping[str, Any]]:
         record = await self._jobs.get(job_id, None) if self._jobs else None
         return record.attempts if record else ()
 
-        # what was gone is listed again: its server was restarting, or the model was not there yet
-        back = checking.listed_again(credential, rests, found.models)
-        if await self._tables.reopen(credential, back):
-            logger.info("models_taken_back", credential=credential, lanes=back)
     async def _deltas(self, job_id: str) -> Sequence[bytes]:
         return await self._jobs.deltas(job_id) if self._jobs else ()
 
     async def _siblings(self, claim: Claim, supply: Supply) -> int:
         others = supply.siblings(claim.credential)
         return await self._lanes.living(claim.lane, others) if self._lanes else 0
+
+
+def _supplied(supply: Supply, claim: Claim) -> bool:
+    there = lane_deployment(claim.lane) in supply.catalog.by_id
+    return there and (not claim.credential or supply.secret(claim.credential) is not None)
 
 
 def _health(report: Report) -> str:
@@ -275,11 +285,6 @@ def _health(report: Report) -> str:
 
 
 def build(settings: Settings, base: Base, providers: Sequence[str] | None = None) -> EventBroker:
-
-
-def _supplied(supply: Supply, claim: Claim) -> bool:
-    there = lane_deployment(claim.lane) in supply.catalog.by_id
-    return there and (not claim.credential or supply.secret(claim.credential) is not None)
     """The broker of a worker process, with its actors; ConfigError for what is set wrong."""
     if not settings.redis_url:
         raise ConfigError("REDIS_URL is not set: `headrace up` brings its own store")

@@ -164,11 +164,11 @@ def decide(outcome: Outcome, facts: JobFacts, now_ms: int, draw: float) -> Decis
             assert_never(outcome)
 
 
-def aggregate(error: JobError, attempts: Sequence[str]) -> JobError:
-    """The final error, naming every attempt, oldest first."""
+def aggregate(error: JobError, attempts: Sequence[tuple[int, str]]) -> JobError:
+    """The final error, naming every attempt that is remembered by its number, oldest first."""
     if not attempts:
         return error
-    lines = "; ".join(f"{n}. {line}" for n, line in enumerate(attempts, 1))
+    lines = "; ".join(f"{n}. {line}" for n, line in attempts)
     return replace(error, message=f"{error.message} Attempts: {lines}")
 
 

@@ -245,14 +245,15 @@ async def test_a_refused_connection_gives_its_reservation_back_and_spends_nothin
 
 
 async def test_the_last_attempt_names_all_of_them(transport):
-    told = Told(history=[{"deployment": "beta/m1", "outcome": "timeout", "message": "silent"}])
+    first = {"n": 1, "deployment": "beta/m1", "outcome": "timeout", "message": "silent"}
+    told = Told(history=[first])
     reply = json_reply(openai("boom", None), "500 Internal Server Error")
     report, _ = await attempted(transport, always(reply), told, attempts=2)
     assert report.verdict is Verdict.FAIL
     error = report.error or {}
     assert (error["code"], error["status"]) == ("all_attempts_failed", 503)
     assert "1. beta/m1: timeout, silent" in error["message"]
-    assert "2. alpha/m1: overloaded (500), boom" in error["message"]
+    assert "3. alpha/m1: overloaded (500), boom" in error["message"], "one left no record"
 
 
 async def test_max_attempts_and_the_attempts_timeout_are_the_jobs_own(transport):

@@ -218,7 +218,7 @@ local function retry_or_requeue(id, h, r, fields)
   local told = r.resume or {}
   told.reason, told.verdict, told.delay_ms, told.lane = r.reason, r.verdict, delay, lane
   told.streamed = h.streamed and true or nil
-  event(id, h.watch, 'job.requeued', cjson.encode(told))
+  if h.streamed or told_of(tries(h) + 1) then event(id, h.watch, 'job.requeued', cjson.encode(told)) end
   if lane ~= h.lane then
     event(id, h.watch, 'job.moved', cjson.encode({ from = h.lane, to = lane, reason = r.reason }))
   end
@@ -261,6 +261,15 @@ end
 
 -- Applies one report; false where it is stale and changed nothing.
 local function finish(r, worker)
+-- Of a job that goes back again and again the first and the last attempts are remembered.
+local FIRST, LAST = 16, 48
+local function forget_middle(id, n)
+  if n <= FIRST + LAST then return end
+  local gone = {}  -- one that was lost with its worker left no record: some numbers are skipped
+  for at = math.max(FIRST + 1, n - LAST - 4), n - LAST do gone[#gone + 1] = 'a' .. at end
+  call('HDEL', job_key(id), unpack(gone))
+end
+
   local id, h = r.id, job_of(r.id)
   if h.status ~= 'in_progress' or h.worker ~= worker or tonumber(h.fence) ~= r.fence then
     if h.worker ~= worker or h.status ~= 'in_progress' then call('SREM', P .. 'held:' .. worker, id) end
@@ -284,7 +293,11 @@ local function finish(r, worker)
     note('lane', h.lane)
     note('cred', h.cred)
   end
-  if r.att then note('a' .. (plus(h, 'attempts', 0) + plus(h, 'requeues', 0) + 1), ARGS[r.att]) end
+  if r.att then
+    local n = tries(h) + 1
+    note('a' .. n, ARGS[r.att])
+    forget_middle(id, n)
+  end
   if r.uncertain then note('uncertain', plus(h, 'uncertain', 1)) end
   if r.cost and r.cost > 0 then note('cost', plus(h, 'cost', r.cost)) end
   if r.usage then note('usage', r.usage) end

@@ -314,9 +314,9 @@ def test_no_failure_completes_none_surfaces_a_429_and_all_stop(outcome, facts, d
 
 def test_the_final_error_names_every_attempt():
     error = JobError("the last words", "all_attempts_failed", 502)
-    told = aggregate(error, ["alpha/m: timeout", "beta/m: overloaded (503)"]).message
+    told = aggregate(error, [(1, "alpha/m: timeout"), (9, "beta/m: overloaded (503)")]).message
     assert "1. alpha/m: timeout" in told
-    assert "2. beta/m: overloaded (503)" in told
+    assert "9. beta/m: overloaded (503)" in told
     assert aggregate(error, []) == error
 
 
