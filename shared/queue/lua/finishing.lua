@@ -204,6 +204,8 @@ local function retry_or_requeue(id, h, r, fields)
     return conclude(id, h, 'expired', fields, r.err and 'E' .. r.err or LATE, '{"reason":"deadline"}')
   end
   if r.sig then  -- its lane cannot serve it: no candidate of it any more
+    bump('signed', h.sig, -1)
+    bump('signed', r.sig, 1)
     h.sig = r.sig
     for _, v in ipairs({ 'sig', r.sig }) do fields[#fields + 1] = v end
   end
@@ -259,8 +261,6 @@ local function settle_hedge(h, r)
   return other
 end
 
--- Applies one report; false where it is stale and changed nothing.
-local function finish(r, worker)
 -- Of a job that goes back again and again the first and the last attempts are remembered.
 local FIRST, LAST = 16, 48
 local function forget_middle(id, n)
@@ -270,6 +270,8 @@ local function forget_middle(id, n)
   call('HDEL', job_key(id), unpack(gone))
 end
 
+-- Applies one report; false where it is stale and changed nothing.
+local function finish(r, worker)
   local id, h = r.id, job_of(r.id)
   if h.status ~= 'in_progress' or h.worker ~= worker or tonumber(h.fence) ~= r.fence then
     if h.worker ~= worker or h.status ~= 'in_progress' then call('SREM', P .. 'held:' .. worker, id) end
@@ -347,6 +349,7 @@ local function take_back(id, h, blame)
     f[#f + 1] = 'queued'
     call('HSET', job_key(id), unpack(f))
     call('ZADD', P .. 'quarantine', h.score, id)
+    if not config(h.lane) then unserved(h.lane) end
     return
   end
   back_to_queue(id, h, h.lane, 0, f)
@@ -362,7 +365,6 @@ local function end_now(id, h, status, outcome, data)
   end
   conclude(id, h, status, nil, outcome, data)
 end
-    if not config(h.lane) then unserved(h.lane) end
 
 -- Nobody waits any more for what a parent's end leaves: its children are cancelled with it.
 later[#later + 1] = function()

@@ -71,7 +71,10 @@ end
 local function flush_counters()
   for hash, h in pairs(COUNTS) do
     for field, by in pairs(h.delta) do
-      if by ~= 0 and call('HINCRBY', P .. hash, field, by) <= 0 then call('HDEL', P .. hash, field) end
+      if by ~= 0 and call('HINCRBY', P .. hash, field, by) <= 0 then
+        call('HDEL', P .. hash, field)
+        if hash == 'signed' then call('ZADD', P .. 'sigs_idle', string.format('%.0f', NOW), field) end
+      end
     end
   end
 end

@@ -32,6 +32,7 @@ if deadline then
 end
 call('ZREM', P .. 'dead', A.id)
 BORN = BORN + 1
+bump('signed', v[4], 1)
 bump('done', v[2], -1)
 call('ZREM', P .. 'ix:' .. h.tenant .. ':' .. v[2], A.id)
 call('ZADD', P .. 'ix:' .. h.tenant .. ':live', h.created, A.id)
