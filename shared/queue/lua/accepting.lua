@@ -84,6 +84,7 @@ local function accept(j, doc, owed)
     call('ZADD', P .. 'ix:' .. j.tenant .. ':live', NOW, j.id)
   end
   BORN = BORN + 1
+  bump('signed', j.sig, 1)
   remember(j, deadline, start_by)
   event(j.id, j.watch, 'job.queued', '{"lane":' .. cjson.encode(j.lane) .. (equal.told or '') .. '}')
   if equal.how then
