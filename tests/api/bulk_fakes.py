@@ -15,6 +15,7 @@ from shared.store.files import File, FilePage
 class FakeFiles:
     def __init__(self, now_ms: Callable[[], int]) -> None:
         self.rows: dict[str, File] = {}
+        self.due: dict[str, int] = {}  # when those are looked at that were put off
         self.clock = now_ms
 
     async def now_ms(self) -> int:
@@ -30,7 +31,7 @@ class FakeFiles:
         return None if file.expires_ms and self.clock() >= file.expires_ms else file
 
     async def postpone(self, file_id: str, until_ms: int) -> None:
-        pass
+        self.due[file_id] = until_ms
 
     async def forget(self, file: File) -> None:
         self.rows.pop(file.id, None)
