@@ -17,6 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 from cli import codes
+from cli.loading import uncollected
 from cli.plain import plain
 from shared.errors import GatewayError
 
@@ -58,7 +59,8 @@ class LazyVerbs(TyperGroup):
         del ctx
         if cmd_name not in VERBS:
             return None
-        module = importlib.import_module(VERBS[cmd_name][0])
+        with uncollected():
+            module = importlib.import_module(VERBS[cmd_name][0])
         app = getattr(module, f"{cmd_name}_app", None) or module.app
         command = typer.main.get_command(app)
         command.name = cmd_name
