@@ -1,7 +1,7 @@
 """Our own catalog.yaml, whose values are kept beside it as JSON, as Python keeps bytecode.
 
-Each process reads it at its start and with every change of a provider or a key: the YAML takes
-some 0.2 s of CPU time, the JSON 1 ms.
+Each process reads it at its start and with every change of a provider or a key: YAML takes 0.07 s
+of CPU time, this 2 ms.
 """
 
 import contextlib
