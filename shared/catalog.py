@@ -15,7 +15,7 @@ from types import MappingProxyType
 import orjson
 from pydantic import ValidationError
 
-from shared import catalog_yaml
+from shared import catalog_kept, catalog_yaml
 from shared.catalog_merge import merged
 from shared.catalog_schema import Config, ModelDoc, ProviderDoc, QuirksDoc
 from shared.catalog_types import AUDIO_FIELDS
@@ -191,7 +191,7 @@ def read_config(path: Path | None) -> Config:
     """The configuration in the file `path`; an empty one for None. ConfigError names the place."""
     if path is None:
         return Config()
-    data = catalog_yaml.read(path)
+    data = catalog_kept.read(path) if path == catalog_path() else catalog_yaml.read(path)
     try:
         return Config.model_validate(data)
     except ValidationError as exc:
