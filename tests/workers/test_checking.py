@@ -7,9 +7,8 @@ import orjson
 import pytest
 from aiohttp import web
 
-from shared.catalog import Provider
+from shared.catalog import Provider, Quirks
 from shared.credentials import Secret
-from shared.quirks import Quirks
 from workers.checking import check, models_of
 from workers.transport import Transport
 
