@@ -156,7 +156,7 @@ OPENAI = [
         "openai",
         400,
         openai("Unsupported parameter: 'top_p'", "unsupported_parameter", param="top_p"),
-        Kind.INVALID_REQUEST,
+        Kind.UNSUITED,
         expect={"param": "top_p", "code": "unsupported_parameter"},
     ),
     Refusal("policy", "openai", 400, openai("x", "content_policy_violation"), Kind.FILTERED),
@@ -859,7 +859,7 @@ ROWS = [
     *(wire("groq", status, plain("x"), Kind.OVERLOADED) for status in (500, 502)),
     wire("groq", 504, plain("x"), Kind.TIMEOUT),
     # 2: OpenAI
-    wire("openai", 400, openai("x", "unsupported_value"), Kind.INVALID_REQUEST),
+    wire("openai", 400, openai("x", "unsupported_value"), Kind.UNSUITED),
     wire("openai", 400, openai("x", "invalid_prompt"), Kind.FILTERED),
     wire(
         "openai",

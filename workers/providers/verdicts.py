@@ -98,7 +98,8 @@ MARKS = _table(
         ),
     ),
     (Verdict(Kind.RATE_LIMITED, "credential"), "openrouter_in_flight_budget"),
-    (_UNSUITED, "weight_exceeds_budget"),  # more than this account can pay for at once
+    # a field this model does not take; more than this account can pay for at once
+    (_UNSUITED, "unsupported_parameter unsupported_value weight_exceeds_budget"),
     (
         _FILTERED,
         (
