@@ -29,8 +29,9 @@ class Quirks:
     `parts` names the shape of content parts: openai or mistral. `strict_order` hosts refuse turns
     in a row and a last word of the assistant that is no prefix. Reasoning goes back to the host as
     `reasoning_field`: `never`, `always`, or for the `tools` turns only (`reasoning_back`).
-    `efforts` are the reasoning efforts a native wire's models take, by pattern of their ids, the
-    first that fits; none: such a model thinks by a budget in tokens. `prefill` are the patterns of
+    `efforts` are the reasoning efforts its models take, by pattern of their ids, the first that
+    fits: others become the nearest of them; an empty list takes none (on Anthropic's wire: thinks
+    by a budget in tokens), and where no pattern fits any is sent. `prefill` are the patterns of
     models that go on with an assistant's text which stands last.
 
     Of transcriptions: `audio_takes` are the caller's fields this host takes, `audio_grains` is what

@@ -48,6 +48,14 @@ OTHERS = [
     "no endpoints found",
     "billing is required",
     "enable billing",
+    "missing scopes",
+    "insufficient permissions",
+    "missing scopes: model.request",
+    "you have insufficient permissions for this",
+    "we are experiencing high demand",
+    "the system is experiencing high demand",
+    "model busy",
+    "the model is busy",
 ]
 FRAMES = (
     "Invalid value: {}",

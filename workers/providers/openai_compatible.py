@@ -9,7 +9,14 @@ import orjson
 from shared.core.model import Kind, Usage
 from shared.core.outcome import Failed, Outcome, Succeeded
 from shared.credentials import Secret
-from workers.providers import messages, normalise, parameters, transcription, transcripts
+from workers.providers import (
+    messages,
+    normalise,
+    parameters,
+    thinking,
+    transcription,
+    transcripts,
+)
 from workers.providers.base import Call, HttpReply, HttpRequest, StreamReader
 from workers.providers.classify import inside, malformed, read_object, refusal
 from workers.providers.errors import error_of, read_error
@@ -103,6 +110,7 @@ def _chat_body(call: Call) -> tuple[dict[str, Any], tuple[str, ...]]:
     for old, new in quirks.rename:
         if old in body:
             body[new] = body.pop(old)
+    lost |= _effort(body, call)
     body["model"] = call.deployment.model
     body.pop("stream_options", None)
     body.pop("stream", None)
@@ -111,6 +119,20 @@ def _chat_body(call: Call) -> tuple[dict[str, Any], tuple[str, ...]]:
         if quirks.stream_usage:
             body["stream_options"] = {"include_usage": True}
     return body, tuple(sorted({*fitted.dropped, *lost}))
+
+
+def _effort(body: dict[str, Any], call: Call) -> frozenset[str]:
+    """The nearest effort this model takes; what is lost where it takes none, or must think."""
+    known = thinking.levels(call.quirks, call.deployment.model)
+    asked = body.get("reasoning_effort")
+    if known is None or asked not in thinking.EFFORTS or asked in known:
+        return frozenset()
+    meant = thinking.nearest(asked, known)
+    if meant is not None:
+        body["reasoning_effort"] = meant
+        return frozenset({"reasoning_effort=none"} if asked == "none" else ())
+    del body["reasoning_effort"]
+    return frozenset({"reasoning_effort"} if asked != "none" else ())
 
 
 def bounded(asked: Any, most: int | None) -> Any:

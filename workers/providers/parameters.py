@@ -84,10 +84,10 @@ def answers(request: Mapping[str, Any], quirks: Quirks) -> int:
 
 
 def refused(dropped: tuple[str, ...], deployment: str) -> Failed:
-    """What a job that wants no parameter dropped comes to; nothing was sent."""
+    """What a job that wants no parameter dropped comes to here; nothing was sent."""
     what = ", ".join(dropped)
     return Failed(
-        FailureKind.INVALID_REQUEST,
+        FailureKind.UNSUITED,
         f"{deployment} does not take {what}; leave it out, or send unsupported: drop",
         code="unsupported_parameter",
         param=dropped[0].partition("=")[0],
