@@ -134,6 +134,11 @@ class Tables:
         with store_errors("setting health"):
             return int(await self._scripts("health", header))
 
+    async def reopen(self, lane: str, credential: str) -> int:
+        """Ends the rest of a credential on one lane; the lanes changed by it."""
+        with store_errors("reopening a lane"):
+            return int(await self._scripts("health", {"cred": credential, "lane": lane}))
+
     async def checks(self) -> Mapping[str, Row]:
         """The last test of each credential."""
         with store_errors("reading checks"):

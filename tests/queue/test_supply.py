@@ -5,6 +5,7 @@ import asyncio
 from conserved import assert_at_rest, assert_conserved
 from queue_world import DONE, LANE, OTHER, World, engine, lane_of, until, window
 
+from scheduler.store import Store
 from shared.core.model import Kind, Status
 from shared.queue.engine import Hand
 from shared.queue.tasks import CHECK_CREDENTIAL, task
@@ -114,6 +115,26 @@ async def test_a_dead_credential_parks_its_lanes_until_it_is_taken_back(each_wor
     assert (await tables.rests())["c:c1"].dead
     assert await tables.set_health("c1") == 1
     assert {claim.job_id for claim in await world.claim(want=9)} == {"a", "b"}
+    await assert_conserved(world.client)
+
+
+async def test_a_model_that_was_gone_is_tried_again_for_that_key_alone(each_world: World) -> None:
+    world = each_world
+    await world.configure(BOTH)
+    tables = Tables(world.client)
+    gone = Report(Verdict.REQUEUE, cooldowns=(Cooldown("lane", 0, "model_gone", dead=True),))
+    for lane in (LANE, OTHER):
+        await world.accept(world.job(lane, lane=lane))
+        (claim,) = await world.claim(providers=(lane.partition("/")[0],))
+        await world.finish(claim, gone)
+    store = Store(world.client, world.client, "{hr}:", 5_000)
+    assert [each.name for each in await store.gone()] == sorted((f"{LANE}|c1", f"{OTHER}|c2"))
+    await store.note_probe(f"{LANE}|c1", 1, 7)
+    await store.reopen(f"{LANE}|c1")
+    assert [each.name for each in await store.gone()] == [f"{OTHER}|c2"]
+    assert not (await tables.rests()).keys() & {"c:c1", f"l:{LANE}|c1"}
+    claims = await world.claim(providers=("alpha", "beta"), want=9)
+    assert [claim.lane for claim in claims] == [LANE]
     await assert_conserved(world.client)
 
 

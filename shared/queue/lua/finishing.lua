@@ -142,7 +142,7 @@ local function cool(h, pause)
   COOL[scope] = string.format('%.0f', till) .. '|' .. pause.reason
   call('HSET', P .. 'cool', scope, COOL[scope])
   if pause.scope == 'lane' and not pause.dead then cool_mates(h, till, pause.reason) end
-  if pause.dead and pause.scope == 'credential' then announce('died', h.cred) end
+  if pause.dead then announce('died', pause.scope == 'credential' and h.cred or h.lane) end
   local earliest = awake(h.lane)
   if earliest > NOW and earliest < math.huge then
     park(lane_of(h.lane), earliest, 'cooldown', pause.reason, 3)
