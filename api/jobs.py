@@ -93,7 +93,7 @@ async def shown(service: Service, record: JobRecord) -> dict[str, Any]:
 
 
 async def _viewed(record: JobRecord) -> dict[str, Any]:
-    """A job that has ended. What is shown of a transcription is made in a thread: it may be long."""
+    """A job that has ended. What a transcription shows is made in a thread: it may be long."""
     if record.kind is Kind.TRANSCRIPTION:
         return await asyncio.to_thread(job_view, record)
     return job_view(record)
