@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from api.ports import Bulk
-from shared.core.batch import WINDOWS_S, Batch, BatchStatus
+from shared.core.batch import CANCELLABLE, WINDOWS_S, Batch, BatchStatus
 from shared.errors import Refused
 from shared.objects import memory
 from shared.store.batches import BatchPage, NewBatch
@@ -84,7 +84,7 @@ class FakeBatches:
         batch = await self.get(batch_id, tenant)
         if batch is None or batch.status in (BatchStatus.CANCELLING, BatchStatus.CANCELLED):
             return batch
-        if not batch.status.cancellable:
+        if batch.status not in CANCELLABLE:
             raise Refused("Cannot cancel a batch that has ended", status=409)
         moments = batch.moments | {"cancelling": self.clock()}
         self.rows[batch_id] = replace(batch, status=BatchStatus.CANCELLING, moments=moments)

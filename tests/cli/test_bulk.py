@@ -16,6 +16,7 @@ from fake_api import KEY, serving
 from raw_server import Peer
 from rich.console import Console
 
+from cli import typed
 from cli.bulk import Outcome, briefly
 from cli.bulk_view import BulkView, Manner
 from cli.client import Api, Place
@@ -347,7 +348,7 @@ def test_an_interrupt_says_how_to_go_on_and_leaves_the_jobs_running(fake, headra
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 130
-    resume = "resume with: headrace transcribe talks/a.mp3 --prompt 'o k'"
+    resume = f"resume with: {typed.command()} transcribe talks/a.mp3 --prompt 'o k'"
     assert f"what was handed in goes on; {resume}" in err
     assert "Traceback" not in err
 
@@ -389,8 +390,8 @@ def test_nobody_there_is_told_as_by_other_verbs(headrace, talks, monkeypatch, tm
     ran = headrace("transcribe", "talks")
     assert ran.code == 3
     assert "start it with `headrace up`" in ran.err
-    told = "interrupted after 0 of 2; nothing of the rest was handed in; resume with: headrace"
-    assert f"{told} transcribe talks" in ran.err
+    told = "interrupted after 0 of 2; nothing of the rest was handed in; resume with:"
+    assert f"{told} {typed.command()} transcribe talks" in ran.err
 
 
 @pytest.mark.parametrize(
