@@ -375,9 +375,6 @@ async def test_a_killed_store_is_noticed_by_who_listens(valkey):
                 await first
 
 
-Prepare = Callable[[Redis], Awaitable[object]]
-
-
 @pytest.mark.parametrize(
     ("prepare", "level", "code"),
     [
