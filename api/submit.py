@@ -38,7 +38,11 @@ async def create(service: Service, call: Call) -> None:
     with named_in_request():
         if asked.kind is Kind.SUMMARY:
             asked = await summaries.prepared(service, call, asked)
-        await respond_async(service, call, asked, wishes, key)
+        try:
+            await respond_async(service, call, asked, wishes, key)
+        except Refused:
+            await summaries.not_needed(service, asked)
+            raise
 
 
 async def read(service: Service, call: Call) -> tuple[Submission, Options, str | None]:

@@ -68,15 +68,6 @@ class Dead:
     at_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Gone:
-    """A model that is set aside for one credential: `name` is `<lane>|<credential>`."""
-
-    name: str
-    tries: int = 0
-    at_ms: int | None = None
-
-
 class SchedulerStore(Protocol):
     """The store's side of scheduling."""
 
@@ -130,16 +121,8 @@ class SchedulerStore(Protocol):
         """Every credential that is set aside until a probe or an edit."""
         ...
 
-    async def gone(self) -> tuple[Gone, ...]:
-        """Every model that is set aside for a credential until a look or an edit."""
-        ...
-
     async def note_probe(self, credential: str, tries: int, at_ms: int) -> None:
-        """Keeps that a dead credential (or `Gone.name`) was seen (0 tries) or probed."""
-        ...
-
-    async def reopen(self, name: str) -> None:
-        """Lets jobs try a model (`Gone.name`) once more: the next that meets it tells."""
+        """Keeps that a dead credential was seen (0 tries) or probed."""
         ...
 
     async def probe(self, credential: str, tries: int) -> None:

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 import shared.store
-from scheduler.ports import Cleaned, Dead, Evacuated, Expired, Gone, Reaped, Spent
+from scheduler.ports import Cleaned, Dead, Evacuated, Expired, Reaped, Spent
 from shared.core.backlog import LaneEvent, Move, Snapshot
 from shared.errors import StoreError
 from shared.queue.scripts import Scripts
@@ -121,25 +121,15 @@ class Store:
         return Evacuated(moved, failed, None if wait < 0 else wait, bool(more))
 
     async def dead(self) -> tuple[Dead, ...]:
-        """Every credential that is set aside."""
+        """Every credential that is set aside, in all or on some lane of it."""
         rests, probes = await self._tables.rests(), await self._tables.probes()
-        names = [scope[2:] for scope, rest in rests.items() if rest.dead and scope[:2] == "c:"]
+        scopes = (scope.partition(":")[2] for scope, rest in rests.items() if rest.dead)
+        names = {scope.rpartition("|")[2] for scope in scopes}
         return tuple(Dead(name, *probes.get(name, ())) for name in sorted(names))
 
-    async def gone(self) -> tuple[Gone, ...]:
-        """Every lane on which a credential is set aside because its model is gone."""
-        rests, probes = await self._tables.rests(), await self._tables.probes()
-        names = [scope[2:] for scope, rest in rests.items() if rest.dead and scope[:2] == "l:"]
-        return tuple(Gone(name, *probes.get(name, ())) for name in sorted(names))
-
     async def note_probe(self, credential: str, tries: int, at_ms: int) -> None:
-        """Keeps that a dead credential (or a gone model) was seen or probed."""
+        """Keeps that a dead credential was seen or probed."""
         await self._tables.note_probe(credential, tries, at_ms)
-
-    async def reopen(self, name: str) -> None:
-        """Lets jobs try a model that was gone."""
-        lane, _, credential = name.rpartition("|")
-        await self._tables.reopen(lane, credential)
 
     async def probe(self, credential: str, tries: int) -> None:
         """Asks a worker to test the credential."""

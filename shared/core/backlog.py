@@ -130,7 +130,7 @@ class LaneEventKind(StrEnum):
     SPENDING = "spending"  # the first money of a day was paid, or four fifths of the day's cap
     CAPPED = "capped"  # a lane rests because the day's cap is used up
     UNSERVED = "unserved"  # work is left on a lane that nobody serves any more
-    DIED = "died"  # a credential (named in the lane's place) was set aside, or a model of a lane
+    DIED = "died"  # a credential (named in the lane's place) was set aside
     DUE = "due"  # what may be paid for was queued and wants a look in so many ms (the lane's place)
     LIMITS = "limits"  # a deadline or wait limit is now the nearest of all
     BATCH = "batch"  # a batch was handed in, or lines of one have ended

@@ -4,12 +4,12 @@ import orjson
 import pytest
 from worker_claims import deployment
 
-from shared.catalog import Quirks
 from shared.core import organisations
 from shared.core.decision import JobFacts, cooldowns
 from shared.core.learn import concurrency_told
 from shared.core.model import Kind
 from shared.core.outcome import FailureKind
+from shared.quirks import Quirks
 from shared.wires import NATIVE
 from workers.providers.base import Call
 from workers.providers.registry import adapter_for

@@ -1,6 +1,7 @@
 """The hosts that speak OpenAI's dialect: what they are sent, what they answer, what they refuse."""
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import groq.types.chat.completion_create_params as groq_params
@@ -8,6 +9,7 @@ import mistralai.client.models as mistral
 import openai.types.chat.completion_create_params as openai_params
 import orjson
 import pytest
+import wire_answers
 from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
@@ -16,16 +18,18 @@ from raw_server import COMPLETION, always, json_reply, serving
 from recorded_hosts import BROKEN_CHOICE, PROVIDER_ERROR, REPLIES, STREAMS, Recorded, Reply, answer
 from recorded_streams import PIECES, chunk, sse
 from sdk_types import unknown_to, valid
+from wire_answers import check_stream, whole_when_cut
 from wire_talks import EVERYTHING, JSON, LONG_ID, TALK
 from worker_claims import catalog as catalog_of
 from worker_claims import claim, context, deployment
 
-from shared.catalog import Quirks, build
+from shared.catalog import build
 from shared.catalog_schema import Config
 from shared.core.model import Kind
 from shared.core.outcome import Failed, FailureKind, Succeeded
 from shared.credentials import Secret
 from shared.queue.types import Verdict
+from shared.quirks import Quirks
 from shared.wires import WIRES
 from workers import attempt
 from workers.providers import messages, normalise, parameters, thinking
@@ -337,26 +341,13 @@ RECORDED = pytest.mark.parametrize("recorded", STREAMS, ids=lambda each: each.st
 def read(recorded: Recorded, pieces: Iterable[bytes], **more: Any) -> tuple[list[Any], Any]:
     asked = {"messages": TALK, **recorded.stream.request, **more}
     reader = ADAPTER.parse_stream(call(recorded.wire, stream=True, **asked), 200, {})
-    out: list[bytes] = []
-    for piece in pieces:
-        out += reader.feed(piece)
-    last, outcome = reader.finish()
-    return [orjson.loads(each) for each in (*out, *last)], outcome
-
-
-def check(recorded: Recorded, outcome: Succeeded) -> None:
-    body = orjson.loads(outcome.body)
-    ChatCompletion.model_validate(body)
-    assert body["choices"][0]["message"] == recorded.stream.message
-    assert body["choices"][0]["finish_reason"] == recorded.stream.finish_reason
+    return wire_answers.read(reader, pieces)
 
 
 @RECORDED
 def test_a_stream_becomes_openais_chunks_and_their_message(recorded: Recorded):
     chunks, outcome = read(recorded, [recorded.stream.raw], stream_options={"include_usage": True})
-    assert isinstance(outcome, Succeeded), outcome
-    check(recorded, outcome)
-    assert (outcome.usage.input_tokens, outcome.usage.output_tokens) == recorded.stream.usage
+    check_stream(recorded.stream, outcome)
     for each in chunks:
         ChatCompletionChunk.model_validate(each)
     assert chunks[-1]["usage"]["total_tokens"] == 12
@@ -376,18 +367,9 @@ def test_a_stream_becomes_openais_chunks_and_their_message(recorded: Recorded):
 
 @RECORDED
 def test_a_stream_cut_at_any_byte_is_complete_and_right_or_failed(recorded: Recorded):
-    raw = recorded.stream.raw
-    whole = read(recorded, [raw])
-    assert read(recorded, [raw[at : at + 1] for at in range(len(raw))]) == whole
-    failed = 0
-    for cut in range(len(raw)):
-        _, outcome = read(recorded, [raw[:cut]])
-        if isinstance(outcome, Succeeded):
-            check(recorded, outcome)
-        else:
-            failed += 1
-            assert outcome.kind is FailureKind.MALFORMED_REPLY
-    assert failed > len(raw) // 2
+    stream = recorded.stream
+    whole = whole_when_cut(partial(read, recorded), stream, exact_usage=False)
+    assert whole < len(stream.raw) // 2
 
 
 def test_an_error_inside_a_choice_is_its_provider_speaking():

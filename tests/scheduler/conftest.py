@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from scheduler.ports import Cleaned, Dead, Evacuated, Expired, Gone, Reaped, Spent
+from scheduler.ports import Cleaned, Dead, Evacuated, Expired, Reaped, Spent
 from shared.core.backlog import Group, LaneEvent, LaneEventKind, Snapshot
 from shared.core.model import Priority
 from shared.errors import StoreError
@@ -35,8 +35,6 @@ class FakeStore:
         self.left_behind = 0
         self.dead_credentials = {}
         self.probed = []
-        self.gone_models = {}
-        self.reopened = []
         self.now = NOW_MS
         self.spent = Spent(1, 0, False)
 
@@ -120,18 +118,9 @@ class FakeStore:
         self._called("dead")
         return tuple(Dead(name, *noted) for name, noted in self.dead_credentials.items())
 
-    async def gone(self):
-        self._called("gone")
-        return tuple(Gone(name, *noted) for name, noted in self.gone_models.items())
-
     async def note_probe(self, credential, tries, at_ms):
         self._called("note_probe")
-        kept = self.gone_models if credential in self.gone_models else self.dead_credentials
-        kept[credential] = (tries, at_ms)
-
-    async def reopen(self, name):
-        self._called("reopen")
-        self.reopened.append(name)
+        self.dead_credentials[credential] = (tries, at_ms)
 
     async def probe(self, credential, tries):
         self._called("probe")

@@ -268,19 +268,7 @@ async def test_without_a_dead_credential_nothing_is_probed_until_one_dies(store)
     assert not turn.done()
     bell.ring()
     await turn
-    assert store.calls == ["dead", "gone"]
-
-
-async def test_a_model_that_was_gone_is_open_again_after_an_hour_then_ever_more_rarely(store):
-    lane = "groq/m@shared|g1"
-    store.gone_models = {lane: ()}
-    bell = Bell()
-    for wait_s, times in ((0, 0), (3_599, 0), (1, 1), (7_199, 1), (1, 2)):
-        store.now += wait_s * 1_000
-        bell.ring()
-        await Probes(store, bell, 60_000).turn()
-        assert store.reopened == [lane] * times
-    assert store.probed == []
+    assert store.calls == ["dead"]
 
 
 class TestSpending:

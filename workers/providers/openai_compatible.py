@@ -18,7 +18,7 @@ from workers.providers import (
     transcripts,
 )
 from workers.providers.base import Call, HttpReply, HttpRequest, StreamReader
-from workers.providers.classify import inside, malformed, refusal
+from workers.providers.classify import inside, malformed, read_object, refusal
 from workers.providers.errors import error_of, read_error
 from workers.providers.requests import sent
 from workers.providers.streaming import ChatReader
@@ -76,16 +76,10 @@ def read(call: Call, reply: HttpReply, translate: Translate | None = None) -> Ou
 
     It leaves errors as they are, and raises `Malformed` for what is no answer.
     """
-    try:
-        value = orjson.loads(reply.body)
-    except orjson.JSONDecodeError:
-        what = "not JSON" if reply.body.strip() else "empty"
-        return malformed(f"the answer is {what}", reply.status)
-    raw: bytes | None = reply.body
-    if isinstance(value, list) and len(value) == 1:
-        value, raw = value[0], None
-    if not isinstance(value, dict):
-        return malformed("the answer is no object", reply.status)
+    value = read_object(reply)
+    if isinstance(value, Failed):
+        return value
+    raw = None if reply.body.lstrip().startswith(b"[") else reply.body  # alone in a list: made anew
     try:
         if translate is not None:
             value, raw = translate(value), None

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from shared.catalog import Quirks
 from shared.core.outcome import Failed, FailureKind
+from shared.quirks import Quirks
 
 _ALWAYS = frozenset({"messages", "model", "stream", "stream_options"})
 _NEUTRAL: Mapping[str, tuple[Any, ...]] = {

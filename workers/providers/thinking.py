@@ -2,7 +2,7 @@
 
 from fnmatch import fnmatchcase
 
-from shared.catalog import Quirks
+from shared.quirks import Quirks
 
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 # Of the room for the answer, which holds the thoughts too (OpenRouter's shares, 2026-11).
