@@ -1,6 +1,5 @@
 """What a person or a script sees of bulk work: bars and remarks on stderr, results on stdout."""
 
-import shlex
 import sys
 import time
 from collections import Counter
@@ -12,7 +11,7 @@ from typing import Any, Final
 import orjson
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
-from cli import show
+from cli import show, typed
 from cli.bulk import Outcome
 from cli.countdown import Countdown, Far
 from cli.telling import Standing, Teller
@@ -238,7 +237,7 @@ class BulkView:
         goes_on = any(one.handed_in or (reached and one.asked) for one in self._live.values())
         kept = "goes on" if reached else "is kept, and goes on where the server is"
         rest = f"what was handed in {kept}" if goes_on else "nothing of the rest was handed in"
-        command = shlex.join(["headrace", *sys.argv[1:]])
+        command = typed.again(sys.argv[1:])
         done = self._counts.total()
         if self._events:
             facts = {"done": done, "total": self._total, "goes_on": goes_on, "resume": command}

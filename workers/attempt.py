@@ -9,13 +9,14 @@ from typing import Any
 
 import orjson
 
-from shared.catalog import Catalog, Quirks
+from shared.catalog import Catalog
 from shared.core import organisations
 from shared.core.decision import Decision, JobFacts, cooldowns, decide
 from shared.core.model import Deployment, Kind, Usage, lane_deployment
 from shared.core.outcome import Failed, FailureKind, OnBreak, OnUncertain, Outcome, Succeeded
 from shared.credentials import Secret
 from shared.queue.types import Claim, Report
+from shared.quirks import Quirks
 from workers import calling, continuing, escape, reporting
 from workers.continuing import Seam
 from workers.hedging import Gate, Runner, race

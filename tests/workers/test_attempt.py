@@ -6,8 +6,9 @@ import pytest
 from raw_server import COMPLETION, always, chunked, http, json_reply, serving
 from recorded_replies import groq_limit, openai
 from recorded_streams import HELLO, PIECES, USAGE, chunk, sse
-from worker_claims import KEY, Told, catalog, claim, context, deployment
+from worker_claims import CHAT, KEY, Told, catalog, claim, context, deployment
 
+from shared.catalog import Quirks
 from shared.core.model import Kind
 from shared.errors import StoreError
 from shared.queue.types import Verdict
@@ -197,6 +198,39 @@ async def test_what_is_too_long_moves_to_the_lane_with_more_room(transport):
     alone, _ = await attempted(transport, always(reply))
     assert alone.verdict is Verdict.FAIL
     assert (alone.error or {})["code"] == "context_length_exceeded"
+
+
+TOP_K = {**CHAT, "top_k": 5}
+NO_TOP_K = {"alpha": Quirks(drop=frozenset({"top_k"}))}
+
+
+async def test_what_a_deployment_does_not_take_is_left_out_and_told(transport):
+    async with serving(always(json_reply(COMPLETION))) as server:
+        known = catalog(deployment(f"{server.url}/v1"), quirks=NO_TOP_K)
+        report = await attempt.run(claim(request=TOP_K), context(transport, known))
+    assert report.verdict is Verdict.COMPLETE
+    assert report.attempt["dropped"] == ["top_k"]
+    assert "top_k" not in orjson.loads(server.requests[0][1])
+
+
+async def test_who_wants_nothing_left_out_goes_to_a_deployment_that_takes_it_or_is_told(transport):
+    wish = {"unsupported": "refuse"}
+    async with serving(always(json_reply(COMPLETION))) as server:
+        here = deployment(f"{server.url}/v1")
+        known = catalog(here, deployment(f"{server.url}/v1", "beta"), quirks=NO_TOP_K)
+        ctx = context(transport, known)
+        first = await attempt.run(claim(request=TOP_K, policy=wish, candidates=BOTH), ctx)
+        assert server.requests == []
+        there = claim(BOTH[1], request=TOP_K, policy=wish, candidates=BOTH)
+        second = await attempt.run(there, ctx)
+        alone = await attempt.run(claim(request=TOP_K, policy=wish), ctx)
+    assert (first.verdict, first.lane, first.health) == (Verdict.REQUEUE, BOTH[1], "")
+    assert first.cooldowns == ()
+    assert second.verdict is Verdict.COMPLETE
+    assert orjson.loads(server.requests[0][1])["top_k"] == 5
+    assert alone.verdict is Verdict.FAIL
+    error = alone.error or {}
+    assert (error["code"], error["param"]) == ("unsupported_parameter", "top_k")
 
 
 async def test_a_paid_lane_is_the_last_escape(transport):

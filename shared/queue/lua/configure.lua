@@ -1,6 +1,6 @@
 -- uses: prelude lanes quota accepting claiming
--- Writes lane configurations and the settings scripts read. ARGS[1]: {lanes: {lane: {free, creds:
--- [{id, conc, win: [window spec of quota.lua]}], tiers (how many creds of one priority stand together;
+-- Writes lane configurations and the settings scripts read. ARGS[1]: {lanes: {lane: {free, creds: [entries:
+-- shared/store/learned.py; specs of windows: quota.lua], tiers (how many creds of one priority stand together;
 -- nil: all)}}, drop: [lane], set: {name: value}, version}
 -- Returns the number of lanes changed. A changed lane is looked at again at once, a resting one where
 -- a credential of it does not rest; what waits on a dropped one is told to the scheduler, and of its

@@ -232,6 +232,7 @@ end
 -- It is `queued` in no lane; what its step brings with it is accepted after this, in the same call.
 local function await(id, h, r, fields)
   if h.deadline and tonumber(h.deadline) <= NOW then
+    r.outbox = nil  -- nobody would wait for them, nor end them
     return conclude(id, h, 'expired', fields, LATE, '{"reason":"deadline"}')
   end
   call('SET', P .. 'state:' .. id, ARGS[r.state])

@@ -1,10 +1,11 @@
 -- uses: prelude lanes quota accepting hooks claiming usage sharing finishing
 -- One turn of a worker: finishes a batch, promotes what is due, claims a batch. One atomic step.
 -- ARGS[1]: {worker, turn, lease_ms, providers: [..], want, idle: bool,
---   fins: [{id fence verdict reached used{i o a} lane exclude away sig (the candidates left) delay cools reason health uncertain
---           cost usage err resume{what job.requeued tells more}, res err_arg att (ARGV indexes), outbox: [job + doc (ARGV index)],
---           m: {free f t a l c} how it went, for the books: see shared/queue/types.py Measured}],
---           hedge: {won reached cools} of two calls, whether the second answered; of the other: did it leave
+--   fins: [{id fence verdict reached used{i o a c} lane exclude away sig (the candidates left) delay cools reason health uncertain
+--           own (its own fault) cost usage err resume{what job.requeued tells more}, res err_arg att state (ARGV indexes),
+--           awaits progress (of a step), outbox: [job + doc (ARGV index)],
+--           m: {free f t h a l c} how it went, for the books: see shared/queue/types.py Measured,
+--           hedge: {won reached cools} of two calls, whether the second answered; of the other: did it leave}],
 --   sent: [{id fence at}] calls written to the socket later than claimed (ms),
 --   sigs: candidate lists that the finishes and outboxes name}
 -- Returns [now, more, next due ms (0 none), [stale ids], [row fields x 17 per claim]].
