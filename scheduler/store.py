@@ -127,7 +127,7 @@ class Store:
         names = sorted(scope[2:] for scope in scopes)
         found = ((name, *name.rpartition("|")) for name in names)
         return tuple(
-            Dead(whose, *probes.get(name, (0, None)), lane) for name, lane, _, whose in found
+            Dead(whose, *probes.get(name, ()), lane=lane) for name, lane, _, whose in found
         )
 
     async def note_probe(self, name: str, tries: int, at_ms: int) -> None:
