@@ -154,7 +154,7 @@ def listed_again(
         for scope, rest in rests.items()
         if scope.startswith("l:") and rest.dead and rest.reason == FailureKind.MODEL_GONE
     ]
-    named = frozenset(models)
+    named = {each.removesuffix(":latest") for each in models} | set(models)  # Ollama's tags
     return tuple(
         lane
         for lane, _, whose in ours

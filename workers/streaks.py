@@ -11,6 +11,7 @@ from shared.queue.types import Claim, Report
 
 ALIKE: Final = 3
 MOST: Final = 10_000
+REFUSALS: Final = frozenset({FailureKind.RATE_LIMITED, FailureKind.QUOTA_EXHAUSTED})
 
 
 class Streaks:
@@ -29,7 +30,7 @@ class Streaks:
         outcome = report.attempt.get("outcome")
         if outcome == "succeeded":
             self._refused.pop(place, None)
-        elif outcome == FailureKind.RATE_LIMITED:
+        elif outcome in REFUSALS:
             if len(self._refused) >= MOST:
                 self._refused.clear()
             self._refused[place] = max(self._refused.get(place, 0), began_with + 1)

@@ -280,9 +280,13 @@ def _error(failed: Failed, code: str, status: int) -> JobError:
 
 
 def cooldowns(failed: Failed, facts: JobFacts, draw: float) -> tuple[Cooldown, ...]:
-    """Who rests for how long. Failures without a stated wait are the breaker's to count."""
+    """Who rests for how long. Failures without a stated wait are the breaker's to count.
+
+    No day's quota is back within a moment, whatever was stated: who refuses on is asked ever later.
+    """
     reason = f"{failed.kind}:{failed.window}" if failed.window else str(failed.kind)
     wait_ms = failed.retry_after_ms
+    grown_ms = backoff.half_jitter_ms(facts.streak, draw, cap_ms=UNSTATED_LIMIT_CAP_MS)
     match failed.kind:
         case FailureKind.UNAUTHORIZED | FailureKind.MODEL_GONE:
             scope = "credential" if failed.kind is FailureKind.UNAUTHORIZED else "lane"
@@ -290,11 +294,11 @@ def cooldowns(failed: Failed, facts: JobFacts, draw: float) -> tuple[Cooldown, .
         case FailureKind.UNSUPPLIED:  # a process with another catalog or keys: soon there, or gone
             return (Cooldown("lane", UNSUPPLIED_REST_MS, reason),)
         case FailureKind.QUOTA_EXHAUSTED:
-            rest_ms = UNSTATED_QUOTA_MS if wait_ms is None else wait_ms
+            rest_ms = UNSTATED_QUOTA_MS if wait_ms is None else max(wait_ms, grown_ms)
             return (Cooldown(failed.scope, rest_ms, reason, failed.dead),)
         case FailureKind.RATE_LIMITED:
             if wait_ms is None:
-                wait_ms = backoff.half_jitter_ms(facts.streak, draw, cap_ms=UNSTATED_LIMIT_CAP_MS)
+                wait_ms = grown_ms
             return (Cooldown(failed.scope, max(wait_ms, LEAST_COOLDOWN_MS), reason),)
         case FailureKind.OVERLOADED:
             return () if wait_ms is None else (Cooldown("deployment", wait_ms, reason),)

@@ -46,6 +46,8 @@ from shared.store.usage import Usage
 
 FRESH_S = 0.1
 ASKING_S = 2.0
+MANY_LANES = 1_000
+RESTS = 9  # times as long as a reading of many lanes takes, which stops the store
 SIGNATURES_A_CALL = 500
 DAY_MS = 86_400_000
 NOTHING: Mapping[str, int] = MappingProxyType({})
@@ -212,12 +214,15 @@ class Lanes:
         return raw
 
     async def lane_states(self) -> Mapping[str, LaneState]:
-        """What selection and ETA read; at most 100 ms old."""
-        if time.monotonic() >= self._fresh_until:
+        """What selection and ETA read; at most 100 ms old, but where there are very many lanes."""
+        asked = time.monotonic()
+        if asked >= self._fresh_until:
             # until this reading is here, or has failed for sure, the others go by the last one
-            self._fresh_until = time.monotonic() + ASKING_S
+            self._fresh_until = asked + ASKING_S
             raw = await self._survey(windows=True)
-            self._fresh_until = time.monotonic() + FRESH_S
+            now = time.monotonic()
+            many = len(raw["lanes"]) > MANY_LANES
+            self._fresh_until = now + max(FRESH_S, RESTS * (now - asked) if many else 0.0)
             paces = await self.usage.paces()
             self._states = {
                 name: state_of(name, view, raw["now"], paces.get(lane_deployment(name)))

@@ -164,16 +164,19 @@ class Tables:
             await self._client.hset(f"{self._prefix}checks", credential, orjson.dumps(check))
 
     async def probes(self) -> Mapping[str, tuple[int, int]]:
-        """The probes of dead credentials so far: (tries, when the last one was asked for, ms)."""
+        """The probes of dead credentials so far: (tries, when the last one was asked for, ms).
+
+        By credential, or `<lane>|<credential>` where it is set aside on a lane.
+        """
         with store_errors("reading probes"):
             found = await self._hash("probes")
         pairs = {name: text.partition("|") for name, text in found.items()}
         return {name: (int(tries), int(at)) for name, (tries, _, at) in pairs.items()}
 
-    async def note_probe(self, credential: str, tries: int, at_ms: int) -> None:
+    async def note_probe(self, name: str, tries: int, at_ms: int) -> None:
         """Keeps how often a credential was probed."""
         with store_errors("writing a probe"):
-            await self._client.hset(f"{self._prefix}probes", credential, f"{tries}|{at_ms}")
+            await self._client.hset(f"{self._prefix}probes", name, f"{tries}|{at_ms}")
 
     async def keys_since(self, prints: Mapping[str, str]) -> Keys:
         """What has become of the credentials' keys since this was asked last.
@@ -206,7 +209,7 @@ class Tables:
         for name in ("checks", "probes", "plans", "organisations"):
             pipe.hdel(f"{self._prefix}{name}", credential)
         with store_errors("forgetting a credential"):
-            for name in ("cap", "admitted", "trail", "learned"):
+            for name in ("cap", "admitted", "trail", "learned", "probes"):
                 async for key in self._fields(name, credential):
                     pipe.hdel(f"{self._prefix}{name}", key)
             await pipe.execute()

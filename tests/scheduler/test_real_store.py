@@ -11,6 +11,8 @@ from scheduler.bell import Bell
 from scheduler.ending import end
 from scheduler.leading import lead_for_ever
 from scheduler.main import PREFIX, duties_of
+from scheduler.ports import Dead
+from scheduler.probes import Probes
 from scheduler.rebalance import Rebalance
 from scheduler.store import Store
 from shared.core.backlog import LaneEventKind, Move
@@ -31,6 +33,7 @@ from shared.store import connect
 from shared.store.jobs import Jobs
 from shared.store.lanes import Lanes, lane_config
 from shared.store.leader import Leader, StaleFence
+from shared.store.tables import Tables
 
 A, B = "alpha/m@shared", "beta/m@shared"
 PAID = "dear/m@shared"
@@ -365,7 +368,13 @@ async def test_a_key_is_probed_that_is_set_aside_in_all_or_on_a_lane_for_good(cl
     cool = {"c:k1": ever, f"l:{A}|k3": ever, f"l:{B}|k3": ever}
     cool |= {"c:k2": later, f"l:{A}|k4": later, "d:alpha/m": later}
     await client.hset(f"{PREFIX}cool", mapping=cool)
-    assert [one.credential for one in await store.dead()] == ["k1", "k3"]
+    await store.note_probe(f"{B}|k3", 2, 5)
+    dead = await store.dead()
+    assert dead == (Dead("k3", lane=A), Dead("k3", 2, 5, B), Dead("k1"))
+    bell = Bell()
+    bell.ring()
+    await Probes(store, bell, 60_000).turn()
+    assert set((await Tables(client, PREFIX).probes()).keys()) == {one.name for one in dead}
 
 
 async def test_cleaning_forgets_failed_jobs_that_are_gone(client, store):

@@ -180,7 +180,7 @@ async def test_nothing_is_kept_of_a_key_that_is_gone_for_good(valkey):
     client = connect.commands(valkey.url)
     tables = Tables(client)
     lanes = ("alpha/m@shared", "gone/m@shared")
-    for name in ("cap", "admitted", "trail"):
+    for name in ("cap", "admitted", "trail", "probes"):
         await client.hset(f"{{hr}}:{name}", mapping={f"{lane}|k1": "1" for lane in lanes})
         await client.hset(f"{{hr}}:{name}", "alpha/m@shared|xk1", "1")
     learned = [f"c|{lanes[0]}|k1", "w|k1|alpha/m|requests|60000", f"c|{lanes[0]}|xk1", "w|k11|a"]
@@ -194,8 +194,9 @@ async def test_nothing_is_kept_of_a_key_that_is_gone_for_good(valkey):
         assert await client.hkeys(f"{{hr}}:{name}") == [b"alpha/m@shared|xk1"]
     assert sorted(await client.hkeys("{hr}:learned")) == [b"c|alpha/m@shared|xk1", b"w|k11|a"]
     assert sorted(await tables.rests()) == ["d:alpha/m", "l:alpha/m@shared|xk1"]
-    for name in ("checks", "probes", "plans", "organisations", "prints"):
+    for name in ("checks", "plans", "organisations", "prints"):
         assert await client.hkeys(f"{{hr}}:{name}") == [b"xk1"]
+    assert sorted(await client.hkeys("{hr}:probes")) == [b"alpha/m@shared|xk1", b"xk1"]
     await client.aclose()
 
 

@@ -160,4 +160,5 @@ def test_a_model_that_was_gone_is_back_where_the_list_names_it_again():
     }
     listed = ("org/a", "resting", "no-quota")
     assert listed_again("k1", rests, listed) == ("p/org/a@shared",)
+    assert listed_again("k1", rests, ("b:latest",)) == ("p/b@shared",)
     assert listed_again("k1", rests, ()) == ()

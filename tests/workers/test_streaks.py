@@ -1,5 +1,6 @@
 """Refusals in a row that name no wait make the rest grow; those under way together count once."""
 
+import pytest
 from worker_claims import claim
 
 from shared.core.decision import UNSTATED_LIMIT_CAP_MS, JobFacts, cooldowns
@@ -24,6 +25,16 @@ def test_the_first_rests_are_alike_then_they_double_to_a_minute():
     assert len(set(rests[: ALIKE + 1])) == 1
     assert rests[ALIKE + 1] == 2 * rests[ALIKE]
     assert rests[-1] == UNSTATED_LIMIT_CAP_MS
+
+
+@pytest.mark.parametrize("stated_ms", [0, 1])
+def test_a_days_quota_that_is_said_to_be_back_at_once_is_not_asked_again_at_once(stated_ms):
+    back = Failed(FailureKind.QUOTA_EXHAUSTED, "no", retry_after_ms=stated_ms)
+    rests = [cooldowns(back, JobFacts(streak=grown(n)), 0.9)[0].for_ms for n in (0, 20)]
+    assert 500 <= rests[0] <= 1_000
+    assert rests[1] >= UNSTATED_LIMIT_CAP_MS / 2
+    far = Failed(FailureKind.QUOTA_EXHAUSTED, "no", retry_after_ms=3_600_000)
+    assert cooldowns(far, JobFacts(), 0.9)[0].for_ms == 3_600_000
 
 
 def test_refusals_in_a_row_count_until_an_answer_comes():

@@ -220,7 +220,8 @@ local function retry_or_requeue(id, h, r, fields)
   local told = r.resume or {}
   told.reason, told.verdict, told.delay_ms, told.lane = r.reason, r.verdict, delay, lane
   told.streamed = h.streamed and true or nil
-  if h.streamed or told_of(tries(h) + 1) then event(id, h.watch, 'job.requeued', cjson.encode(told)) end
+  local _, loud = tries(h, 1)
+  if h.streamed or loud then event(id, h.watch, 'job.requeued', cjson.encode(told)) end
   if lane ~= h.lane then
     event(id, h.watch, 'job.moved', cjson.encode({ from = h.lane, to = lane, reason = r.reason }))
   end
@@ -262,15 +263,6 @@ local function settle_hedge(h, r)
   return other
 end
 
--- Of a job that goes back again and again the first and the last attempts are remembered.
-local FIRST, LAST = 16, 48
-local function forget_middle(id, n)
-  if n <= FIRST + LAST then return end
-  local gone = {}  -- one that was lost with its worker left no record: some numbers are skipped
-  for at = math.max(FIRST + 1, n - LAST - 4), n - LAST do gone[#gone + 1] = 'a' .. at end
-  call('HDEL', job_key(id), unpack(gone))
-end
-
 -- Applies one report; false where it is stale and changed nothing.
 local function finish(r, worker)
   local id, h = r.id, job_of(r.id)
@@ -296,10 +288,12 @@ local function finish(r, worker)
     note('lane', h.lane)
     note('cred', h.cred)
   end
-  if r.att then
-    local n = tries(h) + 1
-    note('a' .. n, ARGS[r.att])
-    forget_middle(id, n)
+  local n = tries(h, 1)
+  if r.att then note('a' .. n, ARGS[r.att]) end
+  if n > 64 then  -- the first 16 and the last 48 are kept; one lost with its worker left no record
+    local gone = {}
+    for at = math.max(17, n - 52), n - 48 do gone[#gone + 1] = 'a' .. at end
+    call('HDEL', job_key(id), unpack(gone))
   end
   if r.uncertain then note('uncertain', plus(h, 'uncertain', 1)) end
   if r.cost and r.cost > 0 then note('cost', plus(h, 'cost', r.cost)) end

@@ -120,9 +120,12 @@ local function event(id, watch, kind, data, body, terminal)
   return n
 end
 
--- How often a job was tried, and whether try number n is told of: its list of events has a bound too.
-local function tries(h) return tonumber(h.attempts or '0') + tonumber(h.requeues or '0') end
-local function told_of(n) return n < 200 or n % 100 == 0 end
+-- How often a job was tried (and `more` times), and whether that try is told of: its list of events has
+-- a bound too.
+local function tries(h, more)
+  local n = tonumber(h.attempts or '0') + tonumber(h.requeues or '0') + more
+  return n, n < 200 or n % 100 == 0
+end
 
 -- A signature is the ordered candidate lanes of a job: {c = {...}, p = {...} paid}.
 -- signed hash sig -> jobs without a final state that have it; sigs_idle zset sig -> since when none has:

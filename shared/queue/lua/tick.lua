@@ -69,28 +69,27 @@ if tonumber(call('HGET', P .. 'turns', worker) or '0') > A.turn then want = 0 en
 
 -- A job that lost two workers runs alone: one worker at a time ends what it does, takes it, and takes
 -- nothing else meanwhile. True where this worker is that one.
-local SUSPECTS = 128
-local NO_QUOTA = { id = '', win = {} }
-
--- Where a suspect can run now: on its lane, or on another candidate where that one rests.
-local function place_for(h)
-  local need = need_of(h.need)
-  for _, name in ipairs({ h.lane, unpack(signature(h.sig).c) }) do
-    local l, c = lane_of(name), mine[provider_of(name)] and config(name)
-    local cred, at = c and c.free and NO_QUOTA, nil
-    if c and not cred then cred, at = fit(l, c, need, 0) end
-    -- no window will ever hold it: the worker decides, as with any claim
-    if not cred and at == NEVER and name == h.lane then cred = NO_QUOTA end
-    if cred then return l, cred end
-  end
-end
-
 local function quarantine()
   local holder, id = string.match(call('GET', P .. 'quarantined') or '', '^(%S+) ?(%S*)$')
   if holder and holder ~= worker then return false end
   if holder and id ~= '' then return true end
+  local no_quota = { id = '', win = {} }
+
+  -- Where a suspect can run now: on its lane, or on another candidate where that one rests.
+  local function place_for(h)
+    local need = need_of(h.need)
+    for _, name in ipairs({ h.lane, unpack(signature(h.sig).c) }) do
+      local l, c = lane_of(name), mine[provider_of(name)] and config(name)
+      local cred, at = c and c.free and no_quota, nil
+      if c and not cred then cred, at = fit(l, c, need, 0) end
+      -- no window will ever hold it: the worker decides, as with any claim
+      if not cred and at == NEVER and name == h.lane then cred = no_quota end
+      if cred then return l, cred end
+    end
+  end
+
   local seen = {}  -- of each lane the first is looked at: it holds up nobody on another
-  for _, suspect in ipairs(call('ZRANGE', P .. 'quarantine', 0, SUSPECTS - 1)) do
+  for _, suspect in ipairs(call('ZRANGE', P .. 'quarantine', 0, 127)) do
     local lane = call('HGET', job_key(suspect), 'lane')
     local h = lane and not seen[lane] and job_of(suspect)
     local l, cred
