@@ -69,6 +69,8 @@ async def draft(
     body = hashlib.sha256(call.path.encode() + b"\n" + asked.raw).hexdigest()[:32]
     doc = document(asked, choice, key.weight, options.sharing)
     policy = hedging.wished(service.bounds, asked, options, features.priority)
+    if options.unsupported is not None:
+        policy = {**(policy or {}), "unsupported": options.unsupported}
     if policy:
         doc["policy"] = policy
     hook = None
@@ -106,6 +108,7 @@ async def draft(
             # the text that a transcription streams is the text of its result
             stream=asked.stream and asked.kind is not Kind.TRANSCRIPTION,
             content=asked.content,
+            whole=options.unsupported == "refuse",
         ),
     )
     return Draft(job, doc, route)

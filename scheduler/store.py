@@ -121,9 +121,10 @@ class Store:
         return Evacuated(moved, failed, None if wait < 0 else wait, bool(more))
 
     async def dead(self) -> tuple[Dead, ...]:
-        """Every credential that is set aside."""
+        """Every credential that is set aside, in all or on some lane of it."""
         rests, probes = await self._tables.rests(), await self._tables.probes()
-        names = [scope[2:] for scope, rest in rests.items() if rest.dead and scope[:2] == "c:"]
+        scopes = (scope.partition(":")[2] for scope, rest in rests.items() if rest.dead)
+        names = {scope.rpartition("|")[2] for scope in scopes}
         return tuple(Dead(name, *probes.get(name, ())) for name in sorted(names))
 
     async def note_probe(self, credential: str, tries: int, at_ms: int) -> None:

@@ -35,19 +35,20 @@ def sharing(
     *,
     stream: bool = False,
     content: str | None = None,
+    whole: bool = False,
 ) -> Sharing | None:
     """What the job of a request may share; None, and nothing digested, where it is nothing.
 
     `content` tells the bytes that the request names but does not hold: two uploads of one recording
     have two names, and only their bytes can tell. What is at an address may change: it is like
-    nothing.
+    nothing. `whole`: its answer is to be of all it asked, not of what a deployment took of it.
     """
     if _unknown_bytes(features.kind, request, content):
         return None
     found = terms(policy, wish, features.kind, request, stream=stream)
     if found is None:
         return None
-    return Sharing(likeness(endpoint, request, tenant, features, content), found)
+    return Sharing(likeness(endpoint, request, tenant, features, content, whole=whole), found)
 
 
 def likeness(
@@ -56,6 +57,8 @@ def likeness(
     tenant: str,
     features: Features,
     content: str | None = None,
+    *,
+    whole: bool = False,
 ) -> str:
     """The digest of what is asked, by whom, and of what steers where it goes."""
     dropped = TRANSPORT if content is None else TRANSPORT | LOCATORS
@@ -71,7 +74,7 @@ def likeness(
         features.paid.value,
         features.cost_cap_microusd,
     )
-    found = hashlib.sha256(orjson.dumps(about))
+    found = hashlib.sha256(orjson.dumps((*about, "whole") if whole else about))
     for name in sorted(request.keys() - dropped):
         found.update(b"\0" + orjson.dumps(name) + b"\0" + _canonical(name, request[name]))
     return found.hexdigest()[:DIGITS]

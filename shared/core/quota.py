@@ -8,7 +8,7 @@ Moments are epoch ms by the store's clock, amounts integers, spans ms.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, assert_never
 from zoneinfo import ZoneInfo
@@ -291,17 +291,3 @@ def of_inputs(spec: Mapping[str, Any]) -> dict[str, Any]:
     """The spec of a window, for a deployment that counts every text of an embedding."""
     requests = spec["d"] == Dimension.REQUESTS
     return {**spec, "x": True} if requests else dict(spec)
-
-
-def fluid_rate_per_s(windows: Iterable[Window], need: Need | None = None) -> float | None:
-    """Calls per second that the windows admit on average; None where none of them binds.
-
-    With a `need`, windows of other dimensions count too, by its o200k tokens with maximal output.
-    """
-    asked = need or Need()
-    rates = []
-    for window in windows:
-        units = amount(asked, window.dimension, TokenCount.INPUT_MAX_OUTPUT, 1.0)
-        if units > 0:
-            rates.append(window.limit * 1000 / window.span_ms / units)
-    return min(rates, default=None)

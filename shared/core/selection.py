@@ -47,7 +47,8 @@ class Selection:
 
     `first` is where it is queued: one of `paid_lanes` only where free quota cannot end it by its
     deadline, that lane can, and nobody would have the time to move it there later. `considered`
-    shows every kept lane and up to 20 others; `skipped` counts by reason.
+    shows every kept lane and up to 20 others; `skipped` counts by reason. `listed` and
+    `listed_paid` are what a job keeps of it: see `_listed`.
     """
 
     lanes: tuple[str, ...]
@@ -55,6 +56,8 @@ class Selection:
     first: str
     considered: tuple[Considered, ...]
     skipped: tuple[tuple[str, int], ...]
+    listed: tuple[str, ...] = ()
+    listed_paid: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +185,11 @@ def _selection(
     loads: Mapping[str, Load],
 ) -> Selection:
     first = _first(plain, paid, features, loads)
-    lower = max(len(plain) - MAX_LANES, 0) + max(len(paid) - MAX_PAID_LANES, 0)
-    plain, paid = plain[:MAX_LANES], paid[:MAX_PAID_LANES]
+    listed = _listed(view, plain, first.lane, MAX_LANES)
+    listed_paid = _listed(view, paid, first.lane, MAX_PAID_LANES)
+    lower = len(plain) + len(paid) - len(listed) - len(listed_paid)
+    plain = [entry for entry in plain if entry[0].lane in listed]
+    paid = [entry for entry in paid if entry[0].lane in listed_paid]
     shown = tuple(
         Considered(
             one.deployment.id,
@@ -200,7 +206,27 @@ def _selection(
         first=first.lane,
         considered=shown + rest,
         skipped=counts,
+        listed=listed,
+        listed_paid=listed_paid,
     )
+
+
+def _listed(view: View, kept: list[Kept], first: str, most: int) -> tuple[str, ...]:
+    """The lanes in the order that they have when all are idle, so that few lists serve all jobs.
+
+    Jobs are told apart in queues by their lists, and lists are kept: the order of a moment would
+    make one of almost every job. Of too many lanes it is half of them the best, and half those
+    about the first. Where what was measured is the order that was asked for, it is kept.
+    """
+    if view.fast or len(kept) == 1:
+        return tuple(one.lane for one, _ in kept[:most])
+    there = {one.lane for one, _ in kept}
+    lanes = [one.lane for tier in view.tiers for one in tier.members if one.lane in there]
+    half, place = most // 2, lanes.index(first) if first in there else 0
+    if len(lanes) <= most or place < most:
+        return tuple(lanes[:most])
+    start = min(place - place % half, len(lanes) - half)
+    return (*lanes[:half], *lanes[start : start + half])
 
 
 def _first(

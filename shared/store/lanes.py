@@ -46,6 +46,7 @@ from shared.store.usage import Usage
 
 FRESH_S = 0.1
 ASKING_S = 2.0
+SIGNATURES_A_CALL = 500
 DAY_MS = 86_400_000
 NOTHING: Mapping[str, int] = MappingProxyType({})
 
@@ -266,12 +267,17 @@ class Lanes:
 
     async def _signatures(self, raw: Mapping[str, Any]) -> Mapping[str, str | bytes]:
         """Those of the groups, by name; they never change, so they are read where one is new."""
-        names = {name for _, view in lanes_of(raw) for name in view.get("grp") or ()}
-        if not self._known.keys() >= {name.partition(":")[0] for name in names}:
+        groups = {name for _, view in lanes_of(raw) for name in view.get("grp") or ()}
+        names = {name.partition(":")[0] for name in groups}
+        new = sorted(names - self._known.keys())
+        known = {name: text for name, text in self._known.items() if name in names}
+        for at in range(0, len(new), SIGNATURES_A_CALL):
+            asked = new[at : at + SIGNATURES_A_CALL]
             with store_errors("snapshot"):
-                rows = await self._client.hgetall(f"{self._prefix}sigs")
-            self._known = {_text(name): text for name, text in rows.items()}
-        return self._known
+                rows = await self._client.hmget(f"{self._prefix}sigs", asked)
+            known |= {name: text for name, text in zip(asked, rows, strict=True) if text}
+        self._known = known
+        return known
 
     async def look(self, at_ms: int, notice_ms: int) -> None:
         """When the next snapshot is taken; what may be paid for and cannot wait so long rings."""

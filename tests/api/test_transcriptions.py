@@ -282,6 +282,22 @@ BAD = [
         400,
         "chunking_strategy",
     ),
+    (
+        {
+            "chunking_strategy[type]": "server_vad",
+            "chunking_strategy[prefix_padding_ms]": "9" * 5_000,
+        },
+        400,
+        "chunking_strategy.prefix_padding_ms",
+    ),
+    (
+        {
+            "chunking_strategy[type]": "server_vad",
+            "chunking_strategy[silence_duration_ms]": "9" * 20,
+        },
+        400,
+        "chunking_strategy.silence_duration_ms",
+    ),
     ({"chunking_strategy": "{"}, 400, None),
     ({"known_speaker_names[]": ["Ann"]}, 400, "known_speaker_names"),
     (

@@ -10,15 +10,19 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import raw_server
 from bulk_api import BulkApi
 from fake_api import KEY, serving
+from raw_server import Peer
 from rich.console import Console
 
 from cli import typed
 from cli.bulk import Outcome, briefly
 from cli.bulk_view import BulkView, Manner
+from cli.client import Api, Place
 from cli.results import Work
 from cli.transcribe import minutes
+from shared.errors import Refused
 
 SRT = "1\n00:00:00,000 --> 00:00:01,500\nHello there.\n\n2\n00:00:01,500 --> 00:00:03,000\nGood bye.\n\n"  # noqa: E501
 
@@ -279,6 +283,35 @@ def test_an_empty_file_is_named_before_anything_is_sent(fake, headrace, talks):
     ran = headrace("transcribe", "talks/a.mp3")
     assert (ran.code, fake.uploads) == (1, [])
     assert "refused: talks/a.mp3: it is empty" in ran.err
+
+
+def test_a_name_that_is_no_utf8_is_refused_and_stops_no_other(fake, headrace, talks):
+    (talks / os.fsdecode(b"caf\xe9.mp3")).write_bytes(b"x")
+    (talks / os.fsdecode(b"a.\xe9")).write_bytes(b"x")
+    ran = headrace("transcribe", "talks")
+    assert ran.code == 1
+    assert "refused: talks/caf\ufffd.mp3: a name in its path is no UTF-8: rename it" in ran.err
+    assert (talks / "a.txt").exists()
+    assert sorted(fake.uploads) == ["a.mp3", "b.WAV"]
+
+
+class Growing(io.FileIO):
+    """A file that somebody still writes to."""
+
+    def read(self, size=-1, /):
+        with Path(self.name).open("ab") as more:
+            more.write(b"more")
+        return super().read(size)
+
+
+async def test_a_file_that_grows_while_it_is_sent_is_no_server_that_is_gone(talks):
+    class Recording(type(talks)):
+        def open(self, mode):
+            return Growing(self, mode)
+
+    async with raw_server.serving(Peer.gone) as server, Api(Place(server.url, KEY)) as api:
+        with pytest.raises(Refused, match="changed its length"):
+            await api.upload(Recording(talks / "a.mp3"), "user_data")
 
 
 def test_an_upload_that_finds_no_room_is_repeated(fake, headrace, talks):

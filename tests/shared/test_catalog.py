@@ -11,6 +11,7 @@ from shared.catalog_schema import Config
 from shared.catalog_types import DIALECTS
 from shared.core.model import CredentialRef, Dimension, Kind, Price, TokenCount, WindowKind
 from shared.errors import ConfigError
+from shared.quirks import Quirks
 from shared.wires import NATIVE
 
 MUST = ("groq", "openai", "gemini", "cohere", "mistral")
@@ -239,7 +240,7 @@ def test_wire_differences_are_data(ours):
     assert ours.quirks("groq").max_tokens_field == "max_completion_tokens"
     assert "temperature" in ours.quirks("openai", "gpt-5-mini").drop
     assert "temperature" not in ours.quirks("openai", "gpt-4o").drop
-    assert ours.quirks("nobody") == catalog.Quirks()
+    assert ours.quirks("nobody") == Quirks()
 
 
 def test_a_new_provider_needs_no_more_than_the_documented_lines(built):

@@ -62,12 +62,12 @@ class Reader:
         """
         if kept is not None:
             try:
-                return Read((await self._kept.get(*kept)).decode(), "text")
+                return _written((await self._kept.get(*kept)).decode())
             except NoSuchObject as gone:
                 message = "its text is not kept any more"
                 raise Refused(message, status=STATUS, code="no_file") from gone
         if "text" in document:
-            return Read(document["text"], "text")
+            return _written(document["text"])
         async with _folder() as folder:
             path = folder / "document"
             if "file_id" in document:
@@ -110,6 +110,13 @@ class Reader:
         found = await self._sandbox.run(PARSER, told, files={"document": path}, bounds=bounds)
         title = found["title"] or called[:300]
         return Read(found["text"], found["type"], title, found["pages"], found["warning"])
+
+
+def _written(text: str) -> Read:
+    """What came in the request itself. Refused: there is nothing to be seen in it."""
+    if not any(char.isprintable() and not char.isspace() for char in text):
+        raise Refused("it holds no text", status=STATUS, code="no_text")
+    return Read(text, "text")
 
 
 def _may_be_text(path: Path) -> bool:

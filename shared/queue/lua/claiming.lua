@@ -142,7 +142,7 @@ local function lease(out, id, h, from, l, cred, worker)
   if from ~= l.name then
     event(id, h.watch, 'job.moved', cjson.encode({ from = from, to = l.name, reason = 'room' }))
   end
-  if not h.stepped then
+  if not h.stepped and told_of(tries(h)) then
     local attempt = tonumber(h.attempts or '0') + 1
     event(id, h.watch, 'job.started', '{"lane":' .. cjson.encode(l.name) .. ',"attempt":' .. attempt .. '}')
   end

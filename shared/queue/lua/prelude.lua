@@ -71,7 +71,10 @@ end
 local function flush_counters()
   for hash, h in pairs(COUNTS) do
     for field, by in pairs(h.delta) do
-      if by ~= 0 and call('HINCRBY', P .. hash, field, by) <= 0 then call('HDEL', P .. hash, field) end
+      if by ~= 0 and call('HINCRBY', P .. hash, field, by) <= 0 then
+        call('HDEL', P .. hash, field)
+        if hash == 'signed' then call('ZADD', P .. 'sigs_idle', string.format('%.0f', NOW), field) end
+      end
     end
   end
 end
@@ -117,7 +120,13 @@ local function event(id, watch, kind, data, body, terminal)
   return n
 end
 
--- A signature is the ordered candidate lanes of a job: {c = {...}, p = {...} paid}; few exist.
+-- How often a job was tried, and whether try number n is told of: its list of events has a bound too.
+local function tries(h) return tonumber(h.attempts or '0') + tonumber(h.requeues or '0') end
+local function told_of(n) return n < 200 or n % 100 == 0 end
+
+-- A signature is the ordered candidate lanes of a job: {c = {...}, p = {...} paid}.
+-- signed hash sig -> jobs without a final state that have it; sigs_idle zset sig -> since when none has:
+-- store/lua/clean.lua forgets it once no job that had it can be replayed.
 local function signature(sig)
   local s = SIGS[sig]
   if not s then

@@ -281,15 +281,6 @@ def test_a_margin_leaves_at_least_one_and_none_of_nothing() -> None:
     assert quota.window_rule(window(limit=0), T0, margin=0.5).limit == 0
 
 
-def test_the_fluid_rate_is_the_tightest_windows() -> None:
-    rpm, rpd = window(limit=60, span_ms=60_000), window(limit=8640, span_ms=DAY)
-    tpm = Window("tpm", Dimension.TOKENS, 6000, 60_000)
-    assert quota.fluid_rate_per_s([rpm, rpd]) == pytest.approx(0.1)
-    assert quota.fluid_rate_per_s([rpm, tpm]) == 1.0
-    assert quota.fluid_rate_per_s([rpm, tpm], NEED) == pytest.approx(100 / 600)
-    assert quota.fluid_rate_per_s([]) is None
-
-
 LEAST = [
     ("sliding", "epoch", 0, [0, 0, 0, 6000, 6000, 6000, 12000, 12000]),
     ("fixed", "epoch", 0, [0, 0, 0, 6000, 6000, 6000, 12000, 12000]),
