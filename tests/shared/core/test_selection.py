@@ -455,7 +455,7 @@ class TestOrder:
         loads = loads_of([lane("a/m", free=5, open_ms=NOW_MS + 30_000), lane("b/m", (0, 3, 0))])
         found = select(tables, ask(), loads, NOW_MS)
         assert found.first == "b/m@shared"
-        assert "starts in 30000 ms" in found.considered[1].reason
+        assert "starts in 30.0 s" in found.considered[1].reason
 
     @pytest.mark.parametrize(
         ("name", "wish", "first"),
