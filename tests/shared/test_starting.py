@@ -4,6 +4,11 @@ import os
 import subprocess
 import sys
 
+import pytest
+
+from cli import tied
+from shared.store import server_exec
+
 PROCESS = """
 import gc
 import sys
@@ -50,3 +55,15 @@ def test_a_server_loads_nothing_that_only_terminals_and_tracers_need(tmp_path):
         ended = begun(tmp_path, form)
         assert (ended.returncode, ended.stdout) == (0, "ran"), ended.stderr
         assert "of no consequence" in ended.stderr
+
+
+@pytest.mark.parametrize("launcher", [tied.__file__, server_exec.__file__])
+def test_a_launcher_loads_nothing_that_takes_as_long_as_its_start(launcher):
+    code = (
+        "import sys; exec(open(sys.argv[1]).read(), {'__name__': 'launcher'});"
+        " sys.exit(', '.join({'argparse', 'contextlib', 'enum', 'pathlib', 're', 'typing'}"
+        " & set(sys.modules)) or None)"
+    )
+    words = [sys.executable, "-I", "-S", "-c", code, launcher]
+    ended = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
