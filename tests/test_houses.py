@@ -1,6 +1,7 @@
 """The borders between the houses: who may import whom."""
 
 import ast
+import ssl
 from pathlib import Path
 
 import pytest
@@ -116,3 +117,9 @@ def test_every_module_is_reached_from_a_process_or_by_name():
         todo |= named(known[name], known) - reached
     packages = {name for name, path in known.items() if path.name == "__init__.py"}
     assert not sorted(set(known) - reached - packages - TWINS)
+
+
+def test_no_authority_of_the_world_is_trusted_here():
+    names = [ca["subject"] for ca in ssl.create_default_context().get_ca_certs()]
+    assert len(names) == 1
+    assert "nobody" in str(names)

@@ -1,21 +1,19 @@
 """Becomes the server: takes the lock, ties its life to its parent's, writes its pid, execs.
 
-Run by `shared.store.server` as a bare script (`python -I -S`), so it uses the standard library
-only and starts in about 20 ms. The process that holds the data's lock *is* the server: the lock's
-descriptor crosses the exec, so the kernel frees it at the very moment the server dies.
+Run by `shared.store.server` as a bare script (`python -I -S`), so it uses little of the standard
+library and starts in about 20 ms: argparse, pathlib and signal would take as long again. The
+process that holds the data's lock *is* the server: the lock's descriptor crosses the exec, so the
+kernel frees it at the very moment the server dies.
 """
+# ruff: noqa: PTH105, PTH123, SIM105 - for that reason
 
-import argparse
-import contextlib
 import ctypes
 import fcntl
 import os
-import signal
 import sys
-from collections.abc import Sequence
-from pathlib import Path
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+SIGKILL = 9
 
 
 def die_with_parent(parent_pid: int, death_signal: int) -> None:
@@ -42,45 +40,43 @@ def take_lock(path: str) -> None:
 
 def write_pid(path: str) -> None:
     """Leaves our pid, which the server keeps, in `path`; never a half-written file."""
-    temporary = Path(f"{path}.{os.getpid()}")
-    temporary.write_text(f"{os.getpid()}\n", encoding="ascii")
-    temporary.replace(path)
+    temporary = f"{path}.{os.getpid()}"
+    with open(temporary, "w", encoding="ascii") as file:
+        file.write(f"{os.getpid()}\n")
+    os.replace(temporary, path)
 
 
 def become(
-    argv: Sequence[str],
+    argv: list[str],
     *,
     lock: str,
     pid_file: str,
     parent_pid: int = 0,
-    death_signal: int = signal.SIGKILL,
+    death_signal: int = SIGKILL,
 ) -> None:
     """Never returns: execs `argv` under the lock. `parent_pid` 0: outlives its parent."""
     if parent_pid:
-        with contextlib.suppress(PermissionError):  # a session leader has its own group already
+        try:
             os.setpgid(0, 0)  # a terminal's Ctrl-C reaches the supervisor, not its store
+        except PermissionError:  # a session leader has its own group already
+            pass
         die_with_parent(parent_pid, death_signal)
     os.umask(0o077)
     take_lock(lock)
     write_pid(pid_file)
-    os.execv(argv[0], list(argv))  # noqa: S606 - no shell is the point
+    os.execv(argv[0], argv)  # noqa: S606 - no shell is the point
 
 
-def main(arguments: Sequence[str]) -> None:
+def main(arguments: list[str]) -> None:
     """`--lock FILE --pid-file FILE [--parent PID --death-signal N] -- SERVER ARG…`."""
-    parser = argparse.ArgumentParser(prog="valkey-server launcher")
-    parser.add_argument("--lock", required=True)
-    parser.add_argument("--pid-file", required=True)
-    parser.add_argument("--parent", type=int, default=0)
-    parser.add_argument("--death-signal", type=int, default=signal.SIGKILL)
-    split = list(arguments).index("--")
-    options = parser.parse_args(arguments[:split])
+    split = arguments.index("--")
+    options = dict(zip(arguments[:split:2], arguments[1:split:2], strict=True))
     become(
         arguments[split + 1 :],
-        lock=options.lock,
-        pid_file=options.pid_file,
-        parent_pid=options.parent,
-        death_signal=options.death_signal,
+        lock=options["--lock"],
+        pid_file=options["--pid-file"],
+        parent_pid=int(options.get("--parent", "0")),
+        death_signal=int(options.get("--death-signal", SIGKILL)),
     )
 
 

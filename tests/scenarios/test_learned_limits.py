@@ -27,7 +27,7 @@ SLOW_MS = 500  # ten times what the simulator takes for an answer
 HEADERLESS = {"headers": False}
 WORDLESS = {"headers": False, "body": False}
 BETA = "beta/sim-small@shared"
-MOST_KILLS = 5
+MOST_KILLS = 20
 
 
 def announcing(announce):
