@@ -100,7 +100,7 @@ async def draft(
         told_as=asked.told_as,
         sharing=sharing(
             service.bounds.sharing,
-            options.sharing,
+            replace(options.sharing, whole=options.unsupported == "refuse"),
             asked.endpoint,
             asked.request,
             key.tenant,
@@ -108,7 +108,6 @@ async def draft(
             # the text that a transcription streams is the text of its result
             stream=asked.stream and asked.kind is not Kind.TRANSCRIPTION,
             content=asked.content,
-            whole=options.unsupported == "refuse",
         ),
     )
     return Draft(job, doc, route)

@@ -68,7 +68,7 @@ async def read(service: Service, call: Call) -> tuple[Submission, Options, str |
                 wishes.sharing.cache_s if asked.cache_s is None else asked.cache_s,
             ),
         )
-    if asked.kind == Kind.SUMMARY and wishes.unsupported == "refuse":
+    if asked.kind == "summary" and wishes.unsupported == "refuse":
         raise Refused(
             "unsupported: the calls of a summary are ours, and say what they need; leave it out",
             param="unsupported",

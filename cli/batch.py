@@ -19,7 +19,7 @@ import typer
 from cli import codes, home, results
 from cli.batch_view import Places, View
 from cli.bulk_run import Force
-from cli.client import Api, find
+from cli.client import NOT_FOUND, Api, find
 from cli.codes import Unreachable
 from cli.notes import Name, Notes, opened
 from shared.batch_lines import MAX_LINE_BYTES
@@ -33,7 +33,6 @@ FIRST_LOOK_S: Final = 0.2
 MOST_LOOK_S: Final = 2.0
 READ_BYTES: Final = 1 << 20
 _BOM: Final = b"\xef\xbb\xbf"
-NOT_FOUND: Final = 404
 
 
 @dataclass(frozen=True, slots=True)

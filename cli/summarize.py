@@ -151,8 +151,10 @@ def _readable(one: Input) -> bool:
 
 
 def _common(sources: Sequence[Input]) -> Path:
-    """The deepest folder that all inputs are in."""
-    return Path(os.path.commonpath([one.folder.absolute() for one in sources]))
+    """The deepest folder that all inputs are in, told as they are: from here where they are."""
+    found, here = Path(os.path.commonpath([one.folder.absolute() for one in sources])), Path.cwd()
+    inside = found.is_relative_to(here) and not any(one.folder.is_absolute() for one in sources)
+    return found.relative_to(here) if inside else found
 
 
 def _request(options: Mapping[str, Any]) -> Any:

@@ -35,20 +35,19 @@ def sharing(
     *,
     stream: bool = False,
     content: str | None = None,
-    whole: bool = False,
 ) -> Sharing | None:
     """What the job of a request may share; None, and nothing digested, where it is nothing.
 
     `content` tells the bytes that the request names but does not hold: two uploads of one recording
     have two names, and only their bytes can tell. What is at an address may change: it is like
-    nothing. `whole`: its answer is to be of all it asked, not of what a deployment took of it.
+    nothing.
     """
     if _unknown_bytes(features.kind, request, content):
         return None
     found = terms(policy, wish, features.kind, request, stream=stream)
     if found is None:
         return None
-    return Sharing(likeness(endpoint, request, tenant, features, content, whole=whole), found)
+    return Sharing(likeness(endpoint, request, tenant, features, content, whole=wish.whole), found)
 
 
 def likeness(

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 _USUAL = ["low", "medium", "high"]
+_STRONG = [*_USUAL, "xhigh", "max"]
 _OPENAI: Mapping[str, Any] = {
     "max_tokens_field": "max_completion_tokens",
     "rate_dialect": "openai",
@@ -25,10 +26,10 @@ _OPENAI: Mapping[str, Any] = {
     "efforts": {
         "gpt-4*": [],
         "gpt-audio*": [],
-        **dict.fromkeys(
-            ("gpt-6.1-sol*", "gpt-6-astra*", "gpt-6-rosalind*"), [*_USUAL, "xhigh", "max"]
-        ),
-        "gpt-6*": ["none", *_USUAL, "xhigh", "max"],
+        "gpt-6.1-sol*": _STRONG,
+        "gpt-6-astra*": _STRONG,
+        "gpt-6-rosalind*": _STRONG,
+        "gpt-6*": ["none", *_STRONG],
         "gpt-5.1*": ["none", *_USUAL],
         "gpt-5.[2-9]*": ["none", *_USUAL, "xhigh"],
         "gpt-5*": ["minimal", *_USUAL],

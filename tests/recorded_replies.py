@@ -818,6 +818,8 @@ OTHERS = [
         expect={"window": "month", "dead": False},
     ),
 ]
+
+
 def cloudflare(code: int) -> dict[str, Any]:
     return {"success": False, "errors": [{"code": code, "message": "x"}], "result": None}
 
@@ -1069,7 +1071,11 @@ ROWS = [
     wire("azure-openai", 404, openai("x", "DeploymentNotFound"), Kind.MODEL_GONE, scope="lane"),
     wire("ollama", 503, plain("server busy, maximum pending requests exceeded"), Kind.OVERLOADED),
     wire(
-        "ollama", 404, plain("model 'x' not found, try pulling it first"), Kind.MODEL_GONE, dead=True
+        "ollama",
+        404,
+        plain("model 'x' not found, try pulling it first"),
+        Kind.MODEL_GONE,
+        dead=True,
     ),
     wire("ollama", 400, plain("m1 does not support tools"), Kind.UNSUITED, dead=False),
     wire("ollama", 403, plain("this model requires a subscription"), Kind.MODEL_GONE, scope="lane"),

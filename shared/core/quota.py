@@ -208,19 +208,16 @@ def anchor_offset_ms(anchor: str, span_ms: int, now_ms: int) -> int | None:
     return _local_window(anchor, span_ms, now_ms)[1] % span_ms
 
 
-def window_rule(
-    window: Window, now_ms: int, *, guard: int | None = None, margin: float = 0.0
-) -> Rule:
-    """What the window admits. `guard` (ms) overrides the default, `margin` is never used of it.
+def window_rule(window: Window, now_ms: int, *, guard: int | None = None) -> Rule:
+    """What the window admits. `guard` (ms) overrides the default.
 
     A zone's rule is good for the day it was made in and the next: make it anew every day.
     """
-    limit = window.limit if margin <= 0 else max(1, math.floor(window.limit * (1 - margin)))
     anchor = window.anchor if window.kind is WindowKind.FIXED else "epoch"
     zoned = anchor not in ("epoch", "first_use")
     return Rule(
         kind=window.kind,
-        limit=min(limit, window.limit),
+        limit=window.limit,
         span_ms=window.span_ms,
         guard_ms=guard_ms(window) if guard is None else min(guard, window.span_ms // 4),
         anchor_ms=anchor_offset_ms(anchor, window.span_ms, now_ms),
@@ -247,10 +244,9 @@ def window_spec(
     token_factor: float,
     *,
     guard: int | None = None,
-    margin: float = 0.0,
 ) -> dict[str, Any]:
     """The window as quota.lua reads it. `owner` is who is counted: a credential or organisation."""
-    rule = window_rule(window, now_ms, guard=guard, margin=margin)
+    rule = window_rule(window, now_ms, guard=guard)
     spec: dict[str, Any] = {
         "k": window_key(owner, deployment, window),
         "n": window.name,

@@ -32,7 +32,6 @@ MARGIN = 0.2
 MAX_LANES = 16
 MAX_PAID_LANES = 8
 UNKNOWN_SERVICE_MS = 1_000
-FAILURE_MS = 1_000
 FAR_S = 1e9
 DEADLINE_HEADROOM = 1.2
 SEEN_WITHIN_MS = 2_000  # a job is queued, the scheduler has moved it, a busy worker begins
@@ -78,22 +77,16 @@ class Impossible:
     skipped: tuple[tuple[str, int], ...]
 
 
-def loads_of(
-    readings: Iterable[LaneReading], failures: Mapping[str, int] | None = None
-) -> dict[str, Load]:
-    """The loads of all lanes, for `select`; made once a reading, not once a job.
-
-    `failures` counts each lane's failures in a row; one delays its expected start by a second.
-    """
-    failed, listed = failures or {}, tuple(readings)
+def loads_of(readings: Iterable[LaneReading]) -> dict[str, Load]:
+    """The loads of all lanes, for `select`; made once a reading, not once a job."""
+    listed = tuple(readings)
     known = [_speed(one.pace) for one in listed if one.pace is not None]
     measured = [one for one in known if one is not None]
     usual = tuple(map(median_low, zip(*measured, strict=True))) or (0, 0)
     loads = {}
     for one in listed:
         first_ms, each_us = (_speed(one.pace) if one.pace else None) or usual
-        queues = _queues(one, failed.get(one.lane, 0))
-        loads[one.lane] = Load(one.open_ms, queues, one.dead, first_ms, each_us)
+        loads[one.lane] = Load(one.open_ms, _queues(one), one.dead, first_ms, each_us)
     return loads
 
 
@@ -104,7 +97,7 @@ def _speed(pace: Pace) -> tuple[int, int] | None:
     return round(pace.first_ms or 0), round(pace.each_us)
 
 
-def _queues(reading: LaneReading, failures: int) -> tuple[int, int, int]:
+def _queues(reading: LaneReading) -> tuple[int, int, int]:
     unknown = max(reading.running, 1) * 1_000 / UNKNOWN_SERVICE_MS
     tank = as_tank(reading, reading.open_ms, unknown)
     interactive, normal, bulk = reading.backlog
@@ -112,7 +105,7 @@ def _queues(reading: LaneReading, failures: int) -> tuple[int, int, int]:
 
     def wait(ahead: int) -> int:
         jobs = 0 if unlimited and ahead == 0 else ahead + 1
-        return int(min(tank.finish_s(jobs), FAR_S) * 1_000) + failures * FAILURE_MS
+        return int(min(tank.finish_s(jobs), FAR_S) * 1_000)
 
     return wait(interactive), wait(interactive + normal), wait(interactive + normal + bulk)
 

@@ -85,7 +85,8 @@ def _status(h: Mapping[bytes, bytes]) -> Status:
 
 def _progress(h: Mapping[bytes, bytes]) -> Progress | None:
     if b"stepped" not in h:
-        return None
+        begun = h.get(b"begun") if _status(h) is Status.IN_PROGRESS else None
+        return Progress(0, 0, 0, 0, orjson.loads(begun)["step"]) if begun else None
     step = h.get(b"progress")
     return Progress(
         total=int(h.get(b"kids", 0)),

@@ -462,6 +462,7 @@ def test_combined_is_one_job_with_a_summary_of_each_and_one_over_all(fake, headr
     assert ran.code == 0, ran.err
     assert (papers / "combined.summary.md").read_text() == "about all\n"
     assert (papers / "one.summary.md").read_text() == "about one.pdf\n"
+    assert ran.out.split()[-1] == "papers/combined.summary.md"  # told as the others are
     assert len(fake.jobs) == 1
     assert fake.bodies[0]["request"]["combined"] is True
 
@@ -472,7 +473,7 @@ def test_a_document_that_cannot_be_read_does_not_keep_the_others_from_being_writ
     fake.ends = {"two.txt": "failed"}
     ran = headrace("summarize", "papers", "--combined")
     assert ran.code == 1
-    assert "two.txt: no text" in ran.err
+    assert "failed of 2 documents: two.txt: no text" in ran.err
     assert "1 completed, 1 failed" in ran.err.splitlines()[-1]  # documents, not jobs
     assert (papers / "combined.summary.md").exists()
     assert not (papers / "two.summary.md").exists()
@@ -549,3 +550,13 @@ def test_a_person_sees_how_far_it_is_where_it_runs_and_what_it_waits_for(fake, t
         "waits: quota, window audio_seconds/3600s", "left",
     ):  # fmt: skip
         assert part in text
+
+
+def test_what_a_job_does_before_anything_can_be_counted_is_said(capsys):
+    view = BulkView(2, Manner(minutes))
+    phases = [{"step": {"phase": phase}} for phase in ("cutting", "transcribing")]
+    for job, phase in zip("jk", phases, strict=True):
+        one = {"id": job, "status": "in_progress", "progress": phase}
+        view.changed(Outcome(Work(job, (), ()), "in_progress", "", one))
+    assert view._states() == "2 running (1 cutting)"
+    capsys.readouterr()

@@ -415,8 +415,8 @@ def test_what_an_embedding_does_not_take_is_told():
 @pytest.mark.parametrize(
     ("given_", "kind"),
     [
-        ([1, 2], FailureKind.INVALID_REQUEST),
-        ([[1, 2], [3]], FailureKind.INVALID_REQUEST),
+        ([1, 2], FailureKind.UNSUITED),
+        ([[1, 2], [3]], FailureKind.UNSUITED),
         (["a"] * 97, FailureKind.TOO_LONG),
     ],
 )

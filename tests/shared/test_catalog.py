@@ -270,6 +270,13 @@ def test_what_a_model_serves_follows_from_what_is_said_of_it(built, fields, expe
     assert found.by_id["alpha/sim-small"].kinds == expected
 
 
+def test_who_keeps_to_a_schema_can_write_any_json(built, ours):
+    fields = "capabilities: [chat, json_schema]"
+    able = built(ALPHA.replace("category: small", fields)).by_id["alpha/sim-small"].capabilities
+    assert able == {"chat", "json_schema", "json_object"}
+    assert "json_object" in ours.by_id["anthropic/claude-haiku-5-5"].capabilities
+
+
 def test_windows_of_any_span_keep_their_kind_and_name(built):
     item = built("""
         providers:

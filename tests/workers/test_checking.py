@@ -7,8 +7,9 @@ import orjson
 import pytest
 from aiohttp import web
 
-from shared.catalog import Provider, Quirks
+from shared.catalog import Provider
 from shared.credentials import Secret
+from shared.quirks import Quirks
 from shared.store.tables import DEAD_MS, Rest
 from workers.checking import check, listed_again, models_of
 from workers.transport import Transport

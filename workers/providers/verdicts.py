@@ -164,7 +164,7 @@ _FILTER_PHRASES = re.compile(
     r"content (?:management )?policy|content[_ ]filter|safety system|flagged", re.IGNORECASE
 )
 _UNSUITED_PHRASES = re.compile(
-    r"does(?: not|n't) support (?:tools?|tool \w{1,10}|functions?|images?|image input|vision|audio)\b"
+    r"does(?: not|n't) support (?:tools?|functions?|images?|vision|audio)\b"
     r"|no endpoints found that (?:support|can handle)",
     re.IGNORECASE,
 )

@@ -1,6 +1,5 @@
 """One step of a summary: hear, go on, read, hand out, report."""
 
-import asyncio
 from dataclasses import replace
 from typing import Final
 
@@ -78,7 +77,6 @@ class Summaries:
         return _go_on(draft, fresh(before), family.ended)
 
     async def _calls(self, claim: Claim, asked: Asked, now_ms: int) -> Calls:
-        await asyncio.to_thread(self._tools.count, "")  # the first one loads the ranks
         (me,) = await self._tools.jobs.many([claim.job_id])
         spent = me.cost_microusd if me is not None else 0
         lanes = await self._tools.lanes.lane_states()

@@ -10,7 +10,7 @@
 --   attempts requeues lost uncertain suspect spared streamed("fence:events") what happened to it
 --   watch cost usage a1 a2 … (a JSON record an attempt)                      what is told of it
 --   like share cache lead from worth                                         what it has in common (sharing.lua)
---   stepped awaits kids kids_ended kids_completed kids_audio progress(JSON)  of a parent: see lanes.lua
+--   stepped awaits kids kids_ended kids_completed kids_audio progress(JSON) begun(JSON)  of a parent: see lanes.lua
 -- doc:<id> string what was accepted; res:<id> string "R" result or "E" error; ev:<id> list "type\ndata"
 -- ix:<tenant>:<live|final word> zset id -> created; alive string, done hash: how many of each
 local call, ARGS, P, A, NOW

@@ -19,7 +19,7 @@ h.score = deadline or NOW + 31536000000
 for _, name in ipairs({ 'job:', 'doc:', 'ev:', 'kids:', 'state:' }) do call('PERSIST', P .. name .. A.id) end
 call('DEL', P .. 'res:' .. A.id)
 call('HDEL', key, 'ended', 'started', 'start_by', 'lost', 'suspect', 'deadline', 'attempts', 'requeues', 'uncertain',
-  'live', 'usage', 'streamed', 'due', 'by', 'awaits', 'stepped', 'progress', 'lead')
+  'live', 'usage', 'streamed', 'due', 'by', 'awaits', 'stepped', 'progress', 'begun', 'lead')
 call('HDEL', key, unpack(records))
 call('HSET', key, 'status', 'queued', 'score', h.score)
 if deadline then

@@ -455,14 +455,7 @@ class TestOrder:
         loads = loads_of([lane("a/m", free=5, open_ms=NOW_MS + 30_000), lane("b/m", (0, 3, 0))])
         found = select(tables, ask(), loads, NOW_MS)
         assert found.first == "b/m@shared"
-        assert "starts in 30000 ms" in found.considered[1].reason
-
-    def test_failures_of_late_count_as_a_later_start(self):
-        tables = index(deployment("a/m"), deployment("b/m"))
-        readings = [lane("a/m", free=5), lane("b/m", free=5)]
-        loads = loads_of(readings, {"a/m@shared": 3})
-        firsts = {select(tables, ask(), loads, NOW_MS, draw).first for draw in range(4)}
-        assert firsts == {"b/m@shared"}
+        assert "starts in 30.0 s" in found.considered[1].reason
 
     @pytest.mark.parametrize(
         ("name", "wish", "first"),
