@@ -125,10 +125,12 @@ class Store:
         rests, probes = await self._tables.rests(), await self._tables.probes()
         scopes = (scope for scope, rest in rests.items() if rest.dead and scope[:2] in ("c:", "l:"))
         names = sorted(scope[2:] for scope in scopes)
-        found = ((name, *name.rpartition("|")) for name in names)
-        return tuple(
-            Dead(whose, *probes.get(name, ()), lane=lane) for name, lane, _, whose in found
-        )
+        found = []
+        for name in names:
+            lane, _, whose = name.rpartition("|")
+            tries, at_ms = probes.get(name, (0, None))
+            found.append(Dead(whose, tries, at_ms, lane))
+        return tuple(found)
 
     async def note_probe(self, name: str, tries: int, at_ms: int) -> None:
         """Keeps that one of the dead was seen or probed."""
