@@ -17,6 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 from cli import codes
+from cli.loading import uncollected, without
 from cli.plain import plain
 from shared.errors import GatewayError
 
@@ -42,6 +43,8 @@ VERBS: Mapping[str, tuple[str, str]] = {
 }
 
 
+UNUSED: Mapping[str, tuple[str, ...]] = {"up": ("rich",)}
+"""What a verb's libraries load where it is installed, and the verb does not use."""
 PROCESSES = frozenset({"api", "workers", "scheduler"})  # their log is where a fault belongs
 
 
@@ -58,7 +61,8 @@ class LazyVerbs(TyperGroup):
         del ctx
         if cmd_name not in VERBS:
             return None
-        module = importlib.import_module(VERBS[cmd_name][0])
+        with uncollected(), without(*UNUSED.get(cmd_name, ())):
+            module = importlib.import_module(VERBS[cmd_name][0])
         app = getattr(module, f"{cmd_name}_app", None) or module.app
         command = typer.main.get_command(app)
         command.name = cmd_name

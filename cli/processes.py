@@ -1,6 +1,5 @@
 """`headrace api|workers|scheduler`: one process of one kind, for production or under `up`."""
 
-import gc
 import importlib
 import sys
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
+from cli.loading import uncollected
 from shared import settings
 from shared.errors import ConfigError
 
@@ -70,14 +70,7 @@ def begin(
     """Runs a process kind in this process, small from its start: see `shared.starting`."""
     for name in NEEDLESS:
         sys.modules.setdefault(name, cast("Any", None))  # an import fails as if it were not there
-    base = imported("shared.starting").begun(found, process, counting=counting)
-    imported(module).run(found, base, **more)
-
-
-def imported(module: str) -> Any:
-    """The module. Of an import nothing is garbage: looking for it takes 0.1 s of a process."""
-    gc.disable()
-    try:
-        return importlib.import_module(module)
-    finally:
-        gc.enable()
+    with uncollected():
+        base = importlib.import_module("shared.starting").begun(found, process, counting=counting)
+        run = importlib.import_module(module).run
+    run(found, base, **more)

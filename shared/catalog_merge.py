@@ -31,10 +31,14 @@ def merged(base: Config, over: Config) -> dict[str, ProviderDoc]:
     names = [*base.providers, *(name for name in over.providers if name not in base.providers)]
     docs: dict[str, ProviderDoc] = {}
     for name in names:
-        own = over.providers.get(name)
-        plain = _plain(own) if own else {}
-        start = _start(name, plain, base)
         path = f"providers.{name}"
+        own = over.providers.get(name)
+        if own is None:  # as most are: a document is frozen, so it can be the very same
+            docs[name] = base.providers[name]
+            _complete(path, docs[name])
+            continue
+        plain = _plain(own)
+        start = _start(name, plain, base)
         plain.pop("type", None)
         try:
             doc = ProviderDoc.model_validate(_laid(start, plain))
@@ -42,7 +46,7 @@ def merged(base: Config, over: Config) -> dict[str, ProviderDoc]:
             found = "\n".join(f"{path}.{problem}" for problem in problems(exc, ProviderDoc))
             raise ConfigError(found) from exc
         _complete(path, doc)
-        if doc.status == "retired" and own is not None and "status" not in plain:
+        if doc.status == "retired" and "status" not in plain:
             said = "is retired; say `status: active` if you know better"
             raise ConfigError(f"{path}: {said}")
         docs[name] = doc

@@ -14,7 +14,10 @@ irregular length stands between words, a longer one between sentences. Only the 
 `VOCABULARY` can be said, with a capital where a sentence begins and a full stop where it ends.
 `simulator.hearing` reads bursts back from whatever sound was sent: cut, resampled, or compressed.
 A word that was cut through is lost or mumbled, as real models do.
+
+PyAV is imported with the first file: it takes 0.12 s of a simulator's start, and most hear none.
 """
+# ruff: noqa: PLC0415 - for that reason
 
 import math
 import random
@@ -24,9 +27,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import av
+if TYPE_CHECKING:
+    import av
 
 RATE = 16_000
 SYMBOL_SAMPLES = 320
@@ -181,6 +185,8 @@ def write(talk: Talk, path: Path) -> None:
             for piece in sound(talk):
                 file.writeframesraw(piece)
         return
+    import av
+
     with av.open(str(path), "w") as container:
         codec = container.default_audio_codec if path.suffix != ".flac" else "flac"
         stream: Any = container.add_stream(codec, rate=_rate_for(codec), layout="mono")
@@ -194,7 +200,9 @@ def _rate_for(codec: str) -> int:
     return 48_000 if codec in ("opus", "libopus", "vorbis", "libvorbis") else RATE
 
 
-def _frames(talk: Talk) -> Iterator[av.AudioFrame]:
+def _frames(talk: Talk) -> Iterator["av.AudioFrame"]:
+    import av
+
     held, at = bytearray(), 0
     for piece in (*sound(talk), b""):
         held += piece

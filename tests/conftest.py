@@ -1,19 +1,29 @@
 """Fixtures every test may ask for: real stores, fresh for each test."""
 
 import gc
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from servers import TlsStore, redis7_server, redis_tls_server, valkey_server
 
 from shared.store.server import Server
 
+# No property is false because a machine is slow.
+settings.register_profile("any pace", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any pace")
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart() -> None:
-    """Of what is collected nothing is garbage: looking for it took a quarter of the time."""
+    """Of what is collected nothing is garbage: looking for it took a quarter of the time.
+
+    A shell's background job ignores Ctrl-C, and so would each command that a test interrupts.
+    """
     gc.disable()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:

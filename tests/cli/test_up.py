@@ -116,6 +116,20 @@ def test_an_unexpected_fault_is_one_line_unless_debug_is_asked_for(headrace, mon
         headrace("jobs", "list")
 
 
+def test_up_loads_nothing_that_only_tables_need_and_leaves_it_to_others():
+    code = (
+        "import sys; sys.argv = ['headrace', 'up', '--help']\n"
+        "from cli.main import main\n"
+        "try:\n main()\nexcept SystemExit: pass\n"
+        "assert 'cli.up' in sys.modules and 'structlog' in sys.modules\n"
+        "loaded = [name for name in sys.modules if name.partition('.')[0] == 'rich']\n"
+        "import rich.table\n"
+        "sys.exit(str(loaded) if loaded else 0)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+
+
 def test_help_imports_no_verb():
     code = (
         "import sys; sys.argv = ['headrace', '--help']\n"

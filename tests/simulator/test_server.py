@@ -259,3 +259,8 @@ def test_the_command_names_what_is_wrong(tmp_path):
     )
     assert done.returncode == 2
     assert done.stderr == ("simulator: providers.alpha: unknown key 'model'; nearest is 'models'\n")
+
+
+def test_a_simulator_begins_without_what_only_sound_needs():
+    code = "import simulator.child, sys; sys.exit('av' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -98,6 +98,7 @@ class Summaries:
         model = draft.asked.request.model
         made = results.result(model, state.models, told, combined, usage)
         await kept.done_with(claim.job_id, [*state.stale, *(w.answer for w in state.works)])
+        await kept.done_with(*draft.asked.home)  # what is completed is not replayed
         return Report(Verdict.COMPLETE, result=orjson.dumps(made), reason="summarised")
 
 
