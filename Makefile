@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+BASE := $(VENV)/.base
 STAMP := $(VENV)/.ready
 ENGINES := $(VENV)/.engines
 SPEECH := $(VENV)/.speech
@@ -19,34 +20,41 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
-$(STAMP): requirements/dev.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Headrace needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 setup"; exit 1; }
+# What running needs; build.txt is what puts our own package there.
+$(BASE): requirements/base.txt requirements/build.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Headrace needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 $(or $(firstword $(MAKECMDGOALS)),setup)"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "could not make a virtual environment: install the venv module of $(PYTHON) (Debian: apt-get install python3-venv)"; exit 1; }
-	@$(call installing,requirements/dev.txt,480)
-	@$(PIP) -r requirements/dev.txt || { echo "could not install the requirements: see the lines above; behind a proxy set HTTPS_PROXY"; exit 1; }
+	@$(call installing,requirements/base.txt,340)
+	@$(PIP) -r requirements/base.txt -r requirements/build.txt || { echo "could not install the requirements: see the lines above; behind a proxy set HTTPS_PROXY"; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . || exit 1
+	@touch $(BASE)
+
+# And what testing and measuring need. Both name the same versions, so either may come first.
+$(STAMP): requirements/dev.txt $(BASE)
+	@$(call installing,requirements/dev.txt,330)
+	@$(PIP) -r requirements/dev.txt || { echo "could not install the requirements: see the lines above; behind a proxy set HTTPS_PROXY"; exit 1; }
 	@touch $(STAMP)
 
-setup: $(STAMP) ## install all that is needed into .venv
+setup: $(STAMP) ## install all that is needed into .venv, the tools for development too
 
-$(ENGINES): requirements/engines.txt | $(STAMP)
+$(ENGINES): requirements/engines.txt | $(BASE)
 	@$(call installing,requirements/engines.txt,560)
 	@$(PIP) -r requirements/engines.txt || { echo "could not install the local engines: see the lines above; they need wheels for this platform (Linux, macOS or Windows); behind a proxy set HTTPS_PROXY"; exit 1; }
 	@touch $(ENGINES)
 
-$(SPEECH): requirements/speech.txt | $(STAMP)
+$(SPEECH): requirements/speech.txt | $(BASE)
 	@$(call installing,requirements/speech.txt,40)
 	@$(PIP) -r requirements/speech.txt || { echo "could not install the recordings to try speech on (moonshine-voice): see the lines above; on Linux its wheel needs glibc 2.34 or newer"; exit 1; }
 	@touch $(SPEECH)
 
 # With a provider's key nobody needs the engines: then nothing is installed for them.
-up: $(STAMP) ## serve on 127.0.0.1:8080; without any provider's key, with small models on this machine
+up: $(BASE) ## serve on 127.0.0.1:8080; without any provider's key, with small models on this machine
 	@if $(BIN)/python -m cli.engines; then $(MAKE) --no-print-directory engines || true; fi
 	@$(BIN)/headrace up
 
 engines: $(ENGINES) ## install the small models that need no key (260 MB)
 
-demo: $(STAMP) $(ENGINES) $(SPEECH) ## the main job end to end, on real input, without a key
+demo: $(BASE) $(ENGINES) $(SPEECH) ## the main job end to end, on real input, without a key
 	@$(BIN)/python -m cli.demo
 
 test: $(STAMP) $(ENGINES) $(SPEECH) ## all tests

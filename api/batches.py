@@ -7,11 +7,13 @@ from typing import Any, Final
 
 from api import options
 from api.auth import scope_of
+from api.batch_waits import waiting
 from api.body import parse
 from api.call import Call
 from api.errors import not_found
 from api.files import FILE_ID, cursor, listed, page_size
 from api.hooks import deliveries_of
+from api.queues import visible
 from api.views import seconds
 from api.webhooks import tell_again
 from api.wiring import Service
@@ -59,7 +61,11 @@ def batch_view(batch: Batch) -> dict[str, Any]:
             "total_tokens": usage.input_tokens + usage.output_tokens,
         },
         "metadata": batch.metadata,
-        "headrace": {"outstanding": batch.outstanding, "answered_by": batch.answered_by},
+        "headrace": {
+            "outstanding": batch.outstanding,
+            "answered_by": batch.answered_by,
+            "waiting": None,
+        },
     }
 
 
@@ -154,7 +160,7 @@ async def get(service: Service, call: Call) -> None:
     """The batch as it stands."""
     given = _batch_id(call)
     call.query(())
-    await call.json(200, await _shown(service, await _found(service, call, given)))
+    await call.json(200, await _shown(service, call, await _found(service, call, given)))
 
 
 async def _found(service: Service, call: Call, given: str) -> Batch:
@@ -164,11 +170,13 @@ async def _found(service: Service, call: Call, given: str) -> Batch:
     return batch
 
 
-async def _shown(service: Service, batch: Batch) -> dict[str, Any]:
-    """With who was told of its end, once it has ended."""
+async def _shown(service: Service, call: Call, batch: Batch) -> dict[str, Any]:
+    """With what it waits for, or with who was told of its end."""
     view = batch_view(batch)
     if batch.status.final:
         view["headrace"] |= {"deliveries": await deliveries_of(service, batch.id)}
+    elif batch.status is BatchStatus.IN_PROGRESS:
+        view["headrace"]["waiting"] = waiting(batch, await visible(service, call))
     return view
 
 
@@ -177,7 +185,7 @@ async def redeliver(service: Service, call: Call) -> None:
     service.admit()
     batch = await _found(service, call, _batch_id(call))
     await tell_again(service, batch.tenant, batch.id)
-    await call.json(202, await _shown(service, batch))
+    await call.json(202, await _shown(service, call, batch))
 
 
 async def cancel(service: Service, call: Call) -> None:

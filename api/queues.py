@@ -8,11 +8,13 @@ from api.views import seconds, until
 from api.wiring import Service
 from shared.core.candidates import SHARED
 from shared.core.model import lane_deployment
+from shared.core.waits import NO_WORKER, describe
 from shared.queue.types import LaneView
 
 
 def lane_view(lane: LaneView) -> dict[str, Any]:
-    """One lane. `parked_until` null is open."""
+    """One lane. `parked_until` null is open; `reason` null: what is queued there can start."""
+    reason, window = stands(lane)
     return {
         "id": lane.lane,
         "object": "queue",
@@ -22,9 +24,22 @@ def lane_view(lane: LaneView) -> dict[str, Any]:
         "rate_per_min": lane.rate_per_min,
         "parked_until": until(lane.parked_until_ms) if lane.parked_until_ms else None,
         "parked_reason": lane.parked_reason or None,
+        "workers": lane.workers,
+        "reason": reason,
+        "message": None if reason is None else describe(reason, window, None),
         "oldest_at": seconds(lane.oldest_ms),
         "windows": lane.windows,
     }
+
+
+def stands(lane: LaneView) -> tuple[str | None, str | None]:
+    """Why a lane starts nothing now, and by which window; None where it may."""
+    if not lane.workers:
+        return NO_WORKER, None
+    if not lane.parked_until_ms:
+        return None, None
+    reason, _, window = lane.parked_reason.partition(" ")
+    return reason or None, window or None
 
 
 async def queues(service: Service, call: Call) -> None:

@@ -1,14 +1,17 @@
 """Jobs as the native API shows them. Moments are Unix seconds, as OpenAI's are."""
 
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from api.errors import job_error
 from shared.core.model import Kind, Priority, Status, Usage, lane_deployment
+from shared.core.waits import NAMES, NO_WORKER, Before, describe
 from shared.queue.types import NewJob
 from shared.store.types import JobRecord, Progress, Waiting
 from shared.wire.transcripts import shown
+
+WAITING: Final = ("reason", "window", "until", "position", "before", "message", "eta")
 
 
 def seconds(ms: int | None) -> int | None:
@@ -36,20 +39,36 @@ def usage_view(usage: Usage | None) -> dict[str, Any] | None:
     }
 
 
-def waiting_view(waiting: Waiting | None, eta_ms: tuple[int, int] | None) -> dict[str, Any] | None:
-    """Why a job waits and when it should be done; `eta_ms` are moments (p50, p95)."""
+def waiting_view(
+    waiting: Waiting | None, eta_ms: tuple[int, int] | None, *, line: bool = False
+) -> dict[str, Any] | None:
+    """Why a job waits and when it should be done; `eta_ms` are moments (p50, p95).
+
+    `line`: it is one of a batch. Where nobody would run it there is no moment.
+    """
     if waiting is None and eta_ms is None:
         return None
     eta = None if eta_ms is None else {"p50": until(eta_ms[0]), "p95": until(eta_ms[1])}
     if waiting is None:
-        return {"reason": None, "window": None, "until": None, "position": None, "eta": eta}
+        return dict.fromkeys(WAITING) | {"eta": eta}
+    reason, window, position, ahead = (
+        waiting.reason, waiting.window, waiting.position, waiting.before,
+    )  # fmt: skip
     return {
-        "reason": waiting.reason,
-        "window": waiting.window,
+        "reason": reason,
+        "window": window,
         "until": until(waiting.until_ms),
-        "position": waiting.position,
-        "eta": eta,
+        "position": position,
+        "before": None if ahead is None else before_view(ahead),
+        "message": describe(reason, window, position, ahead, line=line),
+        "eta": None if reason == NO_WORKER else eta,
     }
+
+
+def before_view(ahead: Before) -> dict[str, Any]:
+    """The jobs before one, by class."""
+    by = dict(zip(NAMES, ahead.by, strict=True))
+    return by | {"own": ahead.own, "running": ahead.running}
 
 
 def progress_view(progress: Progress | None) -> dict[str, Any] | None:
@@ -92,7 +111,7 @@ def job_view(
         "shared_with": record.shared_with,
         "cached_from": record.cached_from,
         "route": route_view(record.lane, doc),
-        "waiting": waiting_view(waiting, eta_ms),
+        "waiting": waiting_view(waiting, eta_ms, line=doc.get("batch") is not None),
         "usage": usage_view(record.usage),
         "cost": record.cost_microusd / 1e6,
     }

@@ -8,7 +8,6 @@ directory: the same command again has nothing to do.
 import asyncio
 import hashlib
 import uuid
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -252,18 +251,11 @@ class Run:
         look_s = FIRST_LOOK_S
         while True:
             found = await api.get(f"/v1/batches/{batch_id}")
-            self._view.refresh(found, await self._lanes(api))
+            self._view.refresh(found)
             if found["status"] in FINAL:
                 return found
             await asyncio.sleep(look_s)
             look_s = min(MOST_LOOK_S, look_s * 1.5)
-
-    async def _lanes(self, api: Api) -> Sequence[dict[str, Any]]:
-        """What the queues wait for, where this key may look."""
-        try:
-            return (await api.get("/v1/queues"))["data"] or ()
-        except Refused:
-            return ()
 
     async def _write(self, api: Api, found: dict[str, Any]) -> None:
         where = self._where

@@ -1,7 +1,7 @@
 """What is seen of a batch: how far it is, who answers it, what it waits for; then how it went."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +13,12 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from cli import show
 from cli.telling import Standing, Teller
@@ -39,8 +41,8 @@ class Places:
         return tuple(path for path in (self.output, self.errors) if path.exists())
 
 
-def describe(found: dict[str, Any], lanes: Sequence[dict[str, Any]]) -> str:
-    """A batch on its way in one line: `lanes` are those of `/v1/queues`."""
+def describe(found: dict[str, Any]) -> str:
+    """A batch on its way in one line."""
     counts = found["request_counts"]
     words = [found["status"]]
     if counts["failed"]:
@@ -53,46 +55,30 @@ def describe(found: dict[str, Any], lanes: Sequence[dict[str, Any]]) -> str:
         words.append("on " + ", ".join(f"{name} ({by[name]})" for name in most[:SHOWN_PLACES]))
         if len(most) > SHOWN_PLACES:
             words[-1] += f" and {len(most) - SHOWN_PLACES} more"
-    if waits := waiting(found, lanes):
+    if waits := waiting(found):
         words.append(waits)
     return ", ".join(words)
 
 
-def waiting(found: dict[str, Any], lanes: Sequence[dict[str, Any]]) -> str | None:
-    """What a batch waits for: a lane that rests, or other work before its first line; else None."""
-    if found["status"] != "in_progress":
+def waiting(found: dict[str, Any]) -> str | None:
+    """What a batch waits for, as the API says it; None where it goes on."""
+    waits = _waits(found)
+    if not waits:
         return None
-    return waits_for(lanes) or stands_behind(found, lanes)
+    until = f", until {show.moment(waits['until'])}" if waits.get("until") else ""
+    return f"waits: {waits['message']}{until}"
 
 
-def stands_behind(found: dict[str, Any], lanes: Sequence[dict[str, Any]]) -> str | None:
-    """How many other jobs wait or run, while none of its lines has an answer; else None."""
-    counts = found["request_counts"]
-    if counts["completed"] or counts["failed"]:
-        return None
-    there = sum(int(lane["running"]) + queued(lane) for lane in lanes)
-    others = there - int(counts["total"])
-    if others <= 0:
-        return None
-    return f"{others} other jobs are queued or run: those due sooner go first (--window 1h)"
+def _waits(found: dict[str, Any]) -> dict[str, Any]:
+    return (found.get("headrace") or {}).get("waiting") or {}
 
 
-def queued(lane: dict[str, Any]) -> int:
-    """How many jobs a lane of `/v1/queues` holds, of all classes."""
-    found = lane["queued"]
-    return sum(map(int, found.values())) if isinstance(found, dict) else int(found)
+class _Left(TimeRemainingColumn):
+    """The rest at the pace so far; nothing where no pace tells it."""
 
-
-def waits_for(lanes: Sequence[dict[str, Any]]) -> str | None:
-    """What the first lane to reopen waits for, where every one with work rests; else None."""
-    with_work = [lane for lane in lanes if queued(lane)]
-    if not with_work or any(lane["running"] or not lane["parked_until"] for lane in with_work):
-        return None
-    first = min(with_work, key=lambda lane: lane["parked_until"])
-    used_up = {w["window"]: None for w in first.get("windows") or () if w["free"] <= 0}
-    reason = ": ".join(filter(None, (first["parked_reason"], ", ".join(used_up))))
-    until = show.moment(first["parked_until"])
-    return f"waits for {first['deployment']} until {until}" + (f" ({reason})" if reason else "")
+    def render(self, task: Task) -> Text:
+        """One cell."""
+        return Text() if task.fields.get("stuck") else super().render(task)
 
 
 class View:
@@ -107,7 +93,7 @@ class View:
         if self._err.is_terminal:
             self._bar = Progress(
                 SpinnerColumn(), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-                TimeRemainingColumn(), TextColumn("{task.description}"),
+                _Left(), TextColumn("{task.description}"),
                 console=self._err, transient=True,
             )  # fmt: skip
 
@@ -124,8 +110,8 @@ class View:
     def _tell(self, line: str) -> None:
         self._err.print(line, soft_wrap=True)
 
-    def refresh(self, found: dict[str, Any], lanes: Sequence[dict[str, Any]]) -> None:
-        """The batch as it stands, and the queues as they do."""
+    def refresh(self, found: dict[str, Any]) -> None:
+        """The batch as it stands."""
         counts = found["request_counts"]
         done = counts["completed"] + counts["failed"]
         if self._bar is not None:
@@ -133,16 +119,19 @@ class View:
                 self._bar.task_ids[0],
                 total=counts["total"] or None,
                 completed=done,
-                description=describe(found, lanes),
+                description=describe(found),
+                stuck=show.is_stuck(_waits(found)),
             )
             return
         left_s = self._left_s(done, counts["total"])
+        if show.is_stuck(_waits(found)):
+            left_s = None  # no pace tells when a worker comes
         left = "" if left_s is None else f", about {show.span(left_s)} left"
         state = found["status"]
-        waits = waiting(found, lanes)
+        waits = waiting(found)
         by = (found.get("headrace") or {}).get("answered_by") or {}
         facts = {"batch": found["id"], "counts": counts, "answered_by": by, "left_s": left_s}
-        words = describe(found, lanes) + left
+        words = describe(found) + left
         self._teller.stands(Standing(done, counts["total"], words, state, waits, facts))
 
     def _left_s(self, done: int, total: int) -> float | None:

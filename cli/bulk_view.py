@@ -208,7 +208,12 @@ class BulkView:
         return sum(one.done for one in far), total
 
     def _left_s(self) -> float | None:
-        """How long it takes at the pace so far, else as the jobs themselves expect."""
+        """How long it takes at the pace so far, else as the jobs themselves expect.
+
+        None where some job has no worker: nobody knows when it begins.
+        """
+        if any(show.is_stuck(one.job.get("waiting")) for one in self._live.values()):
+            return None
         now_s, far = time.monotonic(), self._far.values()
         left = sum(one.total - one.done + one.last for one in far) + self._total - len(far)
         self._countdown = self._countdown.seen(sum(one.done - one.before for one in far), now_s)
@@ -288,9 +293,7 @@ def waits_for(job: dict[str, Any]) -> str | None:
     found = job.get("waiting")
     if not isinstance(found, dict) or not found.get("reason"):
         return None
-    words = [str(found["reason"])]
-    if found.get("window"):
-        words.append(f"window {found['window']}")
+    words = [show.reason(found)]
     if found.get("until"):
         words.append(f"until {show.moment(found['until'])}")
     return ", ".join(words)

@@ -31,6 +31,8 @@ TOLD = frozenset(
     | {"sent_after_s", "first_delta_after_s", "ended_after_s"}
 )
 """What of an attempt a person is told in other words, or need not be told."""
+NAMED = {"no_worker": "a worker: no live one serves its lane", "behind": "its turn"}
+"""Reasons to wait that are no words a person says."""
 
 
 class Plain(Console):
@@ -134,17 +136,28 @@ def waiting(job: Mapping[str, Any]) -> str:
     if not isinstance(found, dict):
         return ""
     words = []
-    if found.get("reason") or found.get("position") is not None:
-        words.append(str(found.get("reason") or "behind others"))
-    if found.get("window"):
-        words.append(f"window {found['window']}")
-    if found.get("position") is not None:
-        words.append(f"{found['position']} before it")
+    if found.get("message"):
+        words.append(str(found["message"]))
+    elif found.get("reason"):
+        words.append(reason(found))
     if found.get("until"):
         words.append(f"until {moment(found['until'])}")
     if (eta := eta_s(found.get("eta"))) is not None:
         words.append(f"ends in about {span(eta)}")
     return ", ".join(words)
+
+
+def reason(found: Mapping[str, Any]) -> str:
+    """What is waited for in two or three words, the same as long as it is the same."""
+    words = [NAMED.get(str(found["reason"]), str(found["reason"]))]
+    if found.get("window"):
+        words.append(f"window {found['window']}")
+    return ", ".join(words)
+
+
+def is_stuck(found: Any) -> bool:
+    """Whether no live worker would start what waits so: then no pace says how long it takes."""
+    return isinstance(found, dict) and found.get("reason") == "no_worker"
 
 
 def eta_s(eta: Any) -> float | None:

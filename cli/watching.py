@@ -25,7 +25,7 @@ def standing(job: Mapping[str, Any], parts: Sequence[Mapping[str, Any]]) -> Stan
     places = Counter(filter(None, map(show.deployment, running)))
     waiting = job.get("waiting") or {}
     left_s = show.eta_s(waiting.get("eta"))
-    waits = show.waiting({"waiting": waiting | {"eta": None, "position": None}}) or None
+    waits = show.waiting({"waiting": waiting | {"eta": None, "message": None}}) or None
     words = [
         str(job.get("status")),
         f"{len(running)} of its parts run" if children else "",

@@ -25,6 +25,7 @@ from shared.core.selection import (
     loads_of,
     select,
 )
+from shared.core.waits import NO_WORKER, Before, before_new
 from shared.errors import Refused
 from shared.store.types import JobRecord, LaneState, Waiting
 
@@ -112,7 +113,10 @@ class CatalogRouter:
                 raise _impossible(found, features)
             case Selection():
                 state = lanes.get(found.first)
-                ahead = _ahead(state, int(features.priority))
+                ahead = None
+                if state is not None:
+                    ahead = before_new(state.backlog, int(features.priority), state.running)
+                calls = self._calls(found.first, features, state)
                 return Route(
                     first=found.first,
                     lanes=found.listed,
@@ -120,7 +124,7 @@ class CatalogRouter:
                     considered=found.considered,
                     skipped=found.skipped,
                     waiting=_waiting(state, ahead, now_ms),
-                    eta_ms=_eta(state, ahead, now_ms, self._calls(found.first, features, state)),
+                    eta_ms=_eta(state, ahead.total if ahead else 0, now_ms, calls),
                 )
 
     def lengths_ms(self, features: Features, tenant: str) -> tuple[int, ...]:
@@ -247,27 +251,26 @@ def _impossible(found: Impossible, features: Features) -> NoRoute:
     )
 
 
-def _ahead(state: LaneState | None, priority: int) -> int:
-    """How many queued jobs a new one of this priority has before it."""
-    return 0 if state is None else sum(state.backlog[: priority + 1])
-
-
 def _eta(
     state: LaneState | None, position: int, now_ms: int, calls: int = 1
 ) -> tuple[int, int] | None:
+    if state is not None and state.workers == 0:
+        return None
     pace = None if state is None else state.pace
     service_ms = SERVICE_MS if pace is None or not pace.total_ms else max(1, round(pace.total_ms))
     found = estimate(state, position, service_ms, now_ms, calls)
     return None if found is None else (found.p50_ms, found.p95_ms)
 
 
-def _waiting(state: LaneState | None, ahead: int, now_ms: int) -> Waiting | None:
+def _waiting(state: LaneState | None, ahead: Before | None, now_ms: int) -> Waiting | None:
     """Why a job that is queued now would wait, as the lane was last read."""
-    if state is None:
+    if state is None or ahead is None:
         return None
+    if state.workers == 0:
+        return Waiting(NO_WORKER, None, None, ahead.total, ahead)
     if state.open_ms > now_ms:
-        return Waiting(state.reason or "quota", None, state.open_ms, ahead)
-    return Waiting("behind", None, None, ahead) if ahead else None
+        return Waiting(state.reason or "quota", None, state.open_ms, ahead.total, ahead)
+    return Waiting("behind", None, None, ahead.total, ahead) if ahead.total else None
 
 
 def _models(catalog: Catalog) -> tuple[dict[str, Any], ...]:

@@ -7,9 +7,10 @@ from redis.asyncio import Redis
 
 TERMINAL = ("job.completed", "job.failed", "job.cancelled", "job.expired")
 KNOWN = {
-    "job", "doc", "res", "ev", "ix", "alive", "done", "held", "workers", "turns", "beat", "run",
-    "cool", "brk", "lane", "ring", "q", "grp", "ready", "park", "full", "delay", "limits", "armed",
-    "quarantine", "quarantined", "wake", "ctl", "idem", "live", "tenants", "sigs", "cfg", "set",
+    "job", "doc", "res", "ev", "ix", "alive", "done", "held", "workers", "serves", "turns", "beat",
+    "run", "cool", "brk", "lane", "ring", "q", "grp", "ready", "park", "full", "delay", "limits",
+    "armed", "quarantine", "quarantined", "wake", "ctl", "idem", "live", "tenants", "sigs", "cfg",
+    "set",
     "quota", "quotalog", "usage", "spent", "pace", "dead", "testing", "leader", "unserved", "again",
     "admin", "credentials", "providers", "apikeys", "plans", "checks", "probes", "prints",
     "hooks", "hooked", "told", "kids", "brood", "state",

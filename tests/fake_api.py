@@ -162,7 +162,15 @@ def make_job(job_id: str, text: str) -> dict[str, Any]:
                 {"deployment": "beta/m2", "kept": False, "reason": "context too small"},
             ],
         },
-        "waiting": {"reason": "quota", "window": "rpm", "until": None, "position": 3, "eta": None},
+        "waiting": {
+            "reason": "quota",
+            "window": "rpm",
+            "until": None,
+            "position": 3,
+            "eta": None,
+            "before": {"interactive": 1, "normal": 2, "bulk": 0, "own": 2, "running": 0},
+            "message": "the provider's limit (rpm) is used up; 3 jobs are before it",
+        },
         "_text": text,
         "_outcome": "completed",
     }

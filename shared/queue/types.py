@@ -221,7 +221,8 @@ class Event:
 class LaneView:
     """A lane as `/v1/queues` shows it. `parked_until_ms` 0 is open.
 
-    `capped`: it rests because the day's cap on paid use is used up.
+    `capped`: it rests because the day's cap on paid use is used up. `workers`: how many live ones
+    serve it.
     """
 
     lane: str
@@ -233,3 +234,4 @@ class LaneView:
     rate_per_min: float
     oldest_ms: int | None
     capped: bool = False
+    workers: int = 0

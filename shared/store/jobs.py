@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from redis.asyncio import Redis
 
 from shared.core.model import Kind, Status
+from shared.core.waits import NO_WORKER, before
 from shared.errors import Refused, StoreError
 from shared.queue.scripts import Scripts
 from shared.queue.types import Accepted, Event, NewJob
@@ -19,6 +20,7 @@ LOOK_PER_PAGE = 1000
 FAR = 10_000
 MOST_DELTA_PAGES = 200
 _LOOKED_AT = 50
+_FIGURES = (0, 3, 4, 5, 6, 7, 8, 9, 10)  # of what waiting.lua returns; the others are names
 _ENDS = frozenset(f"job.{status.value}" for status in Status if status.final)
 
 
@@ -245,7 +247,7 @@ class Jobs:
         raise StoreError(f"{job_id} has more events than can be read")
 
     async def waiting(self, record: JobRecord) -> Waiting | None:
-        """Why a queued job waits, and how many jobs of its lane are before it.
+        """Why a queued job waits, and which jobs of its lane are before it.
 
         Of a parent that rests: what the first of its last 50 children that is queued waits for.
         """
@@ -256,24 +258,33 @@ class Jobs:
         if record.status is not Status.QUEUED:
             return None
         if record.shared_with:
-            return Waiting("shared", None, None, None)
-        lane, prefix, rank = record.lane, self._prefix, int(record.priority)
-        pipe = self._reads.pipeline(transaction=False)
-        pipe.hmget(f"{prefix}lane:{lane}", "parked", "reason", "window", "full", "n0", "n1", "n2")
-        pipe.zrank(f"{prefix}q:{lane}:{rank}:{record.tenant}", record.id)
-        pipe.zcard(f"{prefix}ring:{lane}:{rank}")
+            return await self._shared(record.shared_with)
+        return await self._queued(record)
+
+    async def _queued(self, record: JobRecord) -> Waiting:
+        rank = int(record.priority)
+        ask = {"id": record.id, "lane": record.lane, "class": rank, "tenant": record.tenant}
         with store_errors("waiting"):
-            (parked, reason, window, full, *counts), place, tenants = await pipe.execute()
+            raw = await self._scripts("waiting", ask)
+        parked, full, run, n0, n1, n2, place, tenants, workers = (int(raw[at]) for at in _FIGURES)
+        ahead = before((n0, n1, n2), rank, place, tenants, run) if place >= 0 else None
+        where = ahead.total if ahead is not None and ahead.total <= FAR else None
+        if not workers:
+            return Waiting(NO_WORKER, None, None, where, ahead)
         if record.due_ms:
             return Waiting("delayed", None, record.due_ms, None)
-        position = None
-        if place is not None:
-            ahead = sum(int(n or 0) for n in counts[:rank])
-            position = min(ahead + place * max(1, tenants), ahead + int(counts[rank] or 0))
-        where = position if position is None or position <= FAR else None
         if parked:
-            return Waiting(reason.decode(), window.decode() or None, int(parked), where)
-        return Waiting("concurrency" if full else "behind", None, None, where)
+            return Waiting(raw[1].decode(), raw[2].decode() or None, parked, where, ahead)
+        return Waiting("concurrency" if full else "behind", None, None, where, ahead)
+
+    async def _shared(self, leader: str) -> Waiting:
+        """Why a job waits that follows `leader`; where nobody would run that, so."""
+        record = await self.get(leader, None)
+        found = None
+        if record is not None and record.status is Status.QUEUED and not record.shared_with:
+            found = await self.waiting(record)
+        stuck = found is not None and found.reason == NO_WORKER
+        return Waiting(NO_WORKER if stuck else "shared", None, None, None)
 
     async def ready(self) -> bool:
         """True where the store answers and takes writes."""

@@ -112,6 +112,7 @@ def state_of(
         last_interactive_ms=int(view["last"]),
         pace=pace,
         supply=_supply(view, now_ms, max(parked, now_ms), pace),
+        workers=int(view["workers"]),
     )
 
 
@@ -196,6 +197,7 @@ def view_of(lane: str, view: Mapping[str, Any], now_ms: int) -> LaneView:
         rate_per_min=round((_rates(view) or 0.0) * 60, 3),
         oldest_ms=None,
         capped=is_capped(view),
+        workers=int(view["workers"]),
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 from shared.core.backlog import Step
 from shared.core.model import Kind, Priority, Status, Usage
 from shared.core.pace import Pace
+from shared.core.waits import Before
 
 SERVER_ERROR: Final = 500
 
@@ -81,14 +82,15 @@ class JobRecord:
 class Waiting:
     """Why a queued job waits: `position` counts jobs before it in its lane (None: > 10,000).
 
-    `reason` is one of `quota cooldown concurrency delayed behind paused shared`; `window` names the
-    quota window, `until_ms` the moment the lane reopens.
+    `reason` is one of `quota cooldown concurrency delayed behind paused shared no_worker`; `window`
+    names the quota window, `until_ms` the moment the lane reopens. `before` are the jobs before it.
     """
 
     reason: str
     window: str | None
     until_ms: int | None
     position: int | None
+    before: Before | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,8 @@ class LaneState:
     `backlog` counts queued jobs by priority (interactive, normal, bulk); `rate_per_s` what its
     windows admit on average; `open_ms` when it may next claim (0: now); `dead` set aside.
     `free_requests` is what its windows admit right now, `pace` how its deployment has answered,
-    `supply` what its keys start by when (`core.tank`).
+    `supply` what its keys start by when (`core.tank`), `workers` how many live ones serve it (None:
+    not known).
     """
 
     lane: str
@@ -120,3 +123,4 @@ class LaneState:
     last_interactive_ms: int
     pace: Pace | None = None
     supply: tuple[Step, ...] = ()
+    workers: int | None = None

@@ -158,6 +158,9 @@ class FakeStore:
         self.live: dict[str, str] = {}
         self.watches: dict[str, set[FakeWatch]] = {}
         self.states: Mapping[str, LaneState] = {}
+        self.waits = Waiting("quota", "rpm", START_MS + 7_001, 3)
+        self.waits_at = Status.QUEUED
+        self.live_workers = 2
         self.usage = FakeUsage(self)
         self.hooks = FakeHooks()
         self.down = False
@@ -276,9 +279,7 @@ class FakeStore:
 
     async def waiting(self, record: JobRecord) -> Waiting | None:
         self._check()
-        if record.status is not Status.QUEUED:
-            return None
-        return Waiting("quota", "rpm", START_MS + 7_001, 3)
+        return self.waits if record.status is self.waits_at else None
 
     async def ready(self) -> bool:
         self._check()
@@ -296,7 +297,7 @@ class FakeStore:
         counts = {"interactive": 1, "normal": 2, "bulk": 3}
         return (
             LaneView("alpha/sim@shared", counts, 4, START_MS + 1, "quota rpm", (window,), 60.0,
-                     START_MS - 2_500),
+                     START_MS - 2_500, workers=self.live_workers),
         )  # fmt: skip
 
     # -- Inbox

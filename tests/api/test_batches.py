@@ -28,7 +28,7 @@ async def test_a_batch_is_accepted_before_its_file_is_looked_at(client):
     assert batch["request_counts"] == {"total": 0, "completed": 0, "failed": 0}
     assert batch["expires_at"] - batch["created_at"] == 86_400
     assert (batch["output_file_id"], batch["errors"], batch["completed_at"]) == (None, None, None)
-    assert batch["headrace"] == {"outstanding": 0, "answered_by": {}}
+    assert batch["headrace"] == {"outstanding": 0, "answered_by": {}, "waiting": None}
     assert (await client.get(f"/v1/batches/{batch['id']}")).json() == batch
 
 

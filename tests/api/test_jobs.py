@@ -18,7 +18,8 @@ from api_fakes import (
 )
 
 from shared.core.model import Status
-from shared.store.types import LaneState, Progress
+from shared.core.waits import Before
+from shared.store.types import LaneState, Progress, Waiting
 
 JOB = {"kind": "chat", "request": CHAT}
 
@@ -78,6 +79,54 @@ async def test_what_waits_is_told_why_and_until_when(client, store):
     assert (waiting["reason"], waiting["position"]) == ("quota", 3)
     assert waiting["until"] == (START_MS + 5_500 + 999) // 1000
     assert waiting["until"] < waiting["eta"]["p50"] < waiting["eta"]["p95"]
+
+
+LANE = "alpha/sim@shared"
+IDLE = LaneState(LANE, (1, 2, 4), 1, 0, 1.0, 0, False, "", 0)
+ALONE = "no live worker serves its lane, so it is not known when it starts"
+
+
+async def test_where_no_live_worker_serves_its_lane_a_job_has_no_eta_and_says_why(client, store):
+    store.states = {LANE: replace(IDLE, workers=0)}
+    answer = (await submit(client)).json()
+    waiting = answer["waiting"]
+    assert (waiting["reason"], waiting["eta"], waiting["until"]) == ("no_worker", None, None)
+    assert waiting["message"] == (
+        f"{ALONE}; 3 jobs are before it: 1 interactive, 2 normal; its lane runs 1"
+    )
+    explained = (await client.post("/v1/route/explain", json=JOB)).json()
+    assert explained["waiting"] == waiting
+    store.states, store.waits = {}, Waiting("no_worker", None, None, None)  # not read yet
+    later = (await client.get(f"/v1/jobs/{answer['id']}")).json()["waiting"]
+    assert (later["reason"], later["message"], later["eta"]) == ("no_worker", ALONE, None)
+    store.states, store.waits = {LANE: replace(IDLE, workers=1)}, Waiting("behind", None, None, 0)
+    served = (await client.get(f"/v1/jobs/{answer['id']}")).json()["waiting"]
+    assert served["eta"]["p50"] <= served["eta"]["p95"]
+
+
+async def test_a_job_of_several_parts_that_wait_for_a_worker_has_no_eta_either(client, store):
+    job_id = (await submit(client)).json()["id"]
+    row, now_ms = store.rows[job_id], store.clock.now_ms()
+    running = {"status": Status.IN_PROGRESS, "started_ms": now_ms - 3_000}
+    row.record = replace(row.record, **running, progress=Progress(7, 4, 4, 0, None))
+    store.waits, store.waits_at = Waiting("no_worker", None, None, 3), Status.IN_PROGRESS
+    waiting = (await client.get(f"/v1/jobs/{job_id}")).json()["waiting"]
+    assert (waiting["reason"], waiting["eta"]) == ("no_worker", None)
+
+
+async def test_a_job_behind_others_names_them_and_a_line_of_a_batch_its_own(client, store):
+    job_id = (await submit(client)).json()["id"]
+    store.waits = Waiting("behind", None, None, 32, Before((2, 30, 0), 4, 10))
+    waiting = (await client.get(f"/v1/jobs/{job_id}")).json()["waiting"]
+    assert waiting["before"] == {
+        "interactive": 2, "normal": 30, "bulk": 0, "own": 10, "running": 4,
+    }  # fmt: skip
+    told = "32 jobs are before it: 2 interactive, 30 normal (10 its tenant's{}); its lane runs 4"
+    assert waiting["message"] == told.format("")
+    row = store.rows[job_id]
+    row.record = replace(row.record, doc={**row.record.doc, "batch": "batch_1"})
+    line = (await client.get(f"/v1/jobs/{job_id}")).json()["waiting"]
+    assert line["message"] == told.format(", earlier lines of its batch among them")
 
 
 @pytest.mark.parametrize(("ended", "left_s"), [(0, None), (1, 18), (4, 3), (6, 1), (7, None)])
@@ -295,6 +344,15 @@ async def test_state_routes_tell_depth_windows_and_what_is_missing(client):
     (provider,) = (await client.get("/v1/providers")).json()["data"]
     assert (provider["id"], provider["status"]) == ("alpha", "parked")
     assert (await client.get("/readyz")).json()["status"] == "ready"
+
+
+async def test_a_queue_says_why_nothing_starts_there_and_how_many_workers_it_has(client, store):
+    (parked,) = (await client.get("/v1/queues")).json()["data"]
+    assert (parked["workers"], parked["reason"]) == (2, "quota")
+    assert parked["message"] == "the provider's limit (rpm) is used up"
+    store.live_workers = 0
+    (alone,) = (await client.get("/v1/queues")).json()["data"]
+    assert (alone["workers"], alone["reason"], alone["message"]) == (0, "no_worker", ALONE)
 
 
 async def test_models_are_found_by_names_with_slashes(client):

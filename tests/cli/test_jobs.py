@@ -38,7 +38,7 @@ def test_a_page_of_one_job_tells_why_it_waits_and_its_way(fake, headrace):
     fake.jobs["job_9"] = make_job("job_9", "x") | {"_outcome": "hang"}
     ran = headrace("jobs", "show", "job_9")
     assert ran.code == 0
-    assert "quota, window rpm, 3 before it" in ran.out
+    assert "waits      the provider's limit (rpm) is used up; 3 jobs are before it\n" in ran.out
     assert "skipped beta/m2  context too small" in ran.out
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from cli import show
 from cli.telling import EVERY_S, WAITS_S, Standing, Teller
 from cli.watching import standing
 
@@ -89,3 +90,12 @@ def test_of_a_parent_it_is_told_where_its_parts_run_and_what_the_others_wait_for
 def test_a_job_without_parts_runs_where_it_is(status, place):
     told = standing(job(status=status), ())
     assert (told.state, told.facts["running_on"], told.waits) == (status, place, None)
+
+
+def test_of_a_job_that_no_worker_would_start_that_is_told_and_no_time_left():
+    alone = "no live worker serves its lane, so it is not known when it starts"
+    waiting = {"reason": "no_worker", "message": f"{alone}; it is next", "position": 0, "eta": None}
+    told = standing(job(status="queued", waiting=waiting), ())
+    assert told.words == "queued, waits for a worker: no live one serves its lane"
+    assert told.facts["left_s"] is None
+    assert show.waiting(job(waiting=waiting)) == f"{alone}; it is next"

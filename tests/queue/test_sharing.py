@@ -353,6 +353,7 @@ async def test_a_follower_is_shown_as_its_leader_stands(world: World) -> None:
     before = await world.jobs.get("b", "t1")
     assert before
     assert (before.status, before.started_ms) == (Status.QUEUED, None)
+    await world.beat("w1")
     waiting = await world.jobs.waiting(before)
     assert waiting
     assert waiting.reason == "shared"

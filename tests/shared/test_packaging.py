@@ -1,6 +1,10 @@
 """What ships beside the code: compose file, image, pinned requirements."""
 
+import ast
+import importlib.metadata
+import os
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -147,6 +151,66 @@ def test_the_image_installs_pinned_requirements_only_and_is_not_root():
     assert "\nUSER headrace\n" in text
     for name in set(re.findall(r"HEADRACE_[A-Z_]+", text)):
         assert name in settings.variables()
+
+
+def pins(name):
+    """What is pinned, by package and, where that differs, by marker."""
+    text = (ROOT / "requirements" / f"{name}.txt").read_text()
+    rows = re.findall(r"^([\w.-]+)==([^\s;\\]+)(?: ; ([^\\\n]*))?", text, re.MULTILINE)
+    return {(package, marker.strip()): version for package, version, marker in rows}
+
+
+@pytest.mark.parametrize("name", ["base", "build", "engines", "speech"])
+def test_what_is_installed_first_is_left_as_it_is_by_what_comes_later(name):
+    some, all_ = pins(name), pins("dev")
+    assert some
+    assert not {at: (some[at], all_[at]) for at in some.keys() & all_ if some[at] != all_[at]}
+
+
+def planned(venv, *targets):
+    """What `make` would do, in order: which requirements it installs."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    ran = subprocess.run(
+        ["make", "--dry-run", f"VENV={venv}", *targets],
+        cwd=ROOT, env=env, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return re.findall(r"-r requirements/(\w+)\.txt", ran.stdout)
+
+
+def test_to_serve_only_what_running_needs_is_installed_and_in_either_order(tmp_path):
+    assert planned(tmp_path, "up") == ["base", "build"]
+    assert planned(tmp_path, "demo") == ["base", "build", "engines", "speech"]
+    assert planned(tmp_path, "setup") == ["base", "build", "dev"]
+    whole = planned(tmp_path, "check")
+    assert whole == ["base", "build", "dev", "engines", "speech"]
+    (tmp_path / ".base").touch()  # it has served
+    assert planned(tmp_path, "up") == []
+    assert planned(tmp_path, "check") == whole[2:]
+    for stamp in (".ready", ".engines", ".speech"):
+        (tmp_path / stamp).touch()
+    assert planned(tmp_path, "check", "up", "demo") == []
+
+
+def test_what_runs_imports_nothing_that_only_developing_needs():
+    kept = {package.lower().replace("_", "-") for package, _ in (*pins("base"), *pins("engines"))}
+    of = importlib.metadata.packages_distributions()
+    strange = {}
+    for house in ("api", "cli", "scheduler", "shared", "simulator", "workers"):
+        for path in (ROOT / house).rglob("*.py"):
+            for name in imported(path):
+                there = {one.lower().replace("_", "-") for one in of.get(name, ())}
+                if there - {"headrace"} and not there & kept:
+                    strange[name] = str(path.relative_to(ROOT))
+    assert not strange
+
+
+def imported(path):
+    """The packages of others that a file names, wherever it imports them."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0]
 
 
 @pytest.mark.parametrize("name", ["base", "dev", "engines", "speech", "build"])

@@ -13,6 +13,7 @@ if NOW - last > A.lease_ms * 0.7 then grace = NOW + A.lease_ms end
 call('SET', P .. 'beat', string.format('%.0f|%.0f', NOW, grace))
 if A.worker then
   call('ZADD', P .. 'workers', NOW + A.lease_ms, A.worker)
+  if A.providers then call('HSET', P .. 'serves', A.worker, table.concat(A.providers, ' ')) end
   local holder = string.match(call('GET', P .. 'quarantined') or '', '^%S+')
   if holder == A.worker then call('PEXPIRE', P .. 'quarantined', A.lease_ms * 4) end
 end
@@ -31,6 +32,7 @@ if NOW >= grace then
     for _, id in ipairs(call('SRANDMEMBER', P .. 'held:' .. dead, 500)) do back(id, dead, true) end
     if call('EXISTS', P .. 'held:' .. dead) == 0 then
       call('HDEL', P .. 'turns', dead)
+      call('HDEL', P .. 'serves', dead)
       call('ZREM', P .. 'workers', dead)
       call('DEL', P .. 'ctl:' .. dead)
     else  -- the rest goes next time: no pulse of its process saves it

@@ -2,7 +2,7 @@
 --
 -- run hash "<lane>|<cred>" -> calls in flight; cool hash scope -> "until|reason", scopes
 --   l:<lane>|<cred>  c:<cred>  d:<deployment>; brk hash deployment -> failures in a row
--- held:<worker> set of job ids; workers zset worker -> lease ends
+-- held:<worker> set of job ids
 
 local NEVER, LOOK = -1, 16
 local COOL, CAPS, TAKEN

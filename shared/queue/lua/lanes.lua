@@ -8,12 +8,13 @@
 -- armed (ms) when the scheduler looks at them next; quarantine zset id -> score;
 -- look hash: at (ms) the scheduler reads the lanes next, absent: nobody knows; notice (ms) how long before
 --   its deadline a job that may be paid for is to be seen
+-- workers zset worker -> lease ends; serves hash worker -> its providers, as its heartbeat says
 -- unserved zset lane -> since (ms): nobody serves it any more and work was left there
 -- kids:<job> list of the children of a parent, oldest first; brood:<job> set of those that live;
 -- state:<job> string, what its next step goes on from (JSON)
 
-local LANES, RINGED, DUES_CHANGED, ENDED, LOOKS  -- DUES_CHANGED: delay or park was written; ENDED: see conclude
-fresh[#fresh + 1] = function() LANES, RINGED, DUES_CHANGED, ENDED, LOOKS = {}, {}, false, {}, nil end
+local LANES, RINGED, DUES_CHANGED, ENDED, LOOKS, LIVING  -- DUES_CHANGED: delay or park was written; ENDED: see conclude
+fresh[#fresh + 1] = function() LANES, RINGED, DUES_CHANGED, ENDED, LOOKS, LIVING = {}, {}, false, {}, nil, nil end
 
 local function lane_of(name)
   local l = LANES[name]
@@ -33,6 +34,18 @@ end
 local function put(l, field, value)
   l[field] = value
   l.changed[field] = true
+end
+
+-- How many live workers serve a provider. Who has not said whom it serves may serve anybody.
+local function living(provider)
+  if not LIVING then
+    LIVING = {}
+    local live = call('ZRANGEBYSCORE', P .. 'workers', '(' .. string.format('%.0f', NOW), '+inf', 'LIMIT', 0, 1000)
+    for _, said in ipairs(#live > 0 and call('HMGET', P .. 'serves', unpack(live)) or {}) do
+      for name in string.gmatch(said or '*', '%S+') do LIVING[name] = (LIVING[name] or 0) + 1 end
+    end
+  end
+  return (LIVING[provider] or 0) + (LIVING['*'] or 0)
 end
 local function queued(l) return l.n0 + l.n1 + l.n2 end
 local function open(l) return not l.parked and not l.full end

@@ -21,6 +21,7 @@ def read(*creds, parked=0, pace=None, **more):
         "run": 0,
         "reason": "",
         "last": 0,
+        "workers": 1,
     }
     view |= more
     return state_of("p/m@shared", view, NOW_MS, pace)
