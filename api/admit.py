@@ -69,6 +69,8 @@ async def draft(
     body = hashlib.sha256(call.path.encode() + b"\n" + asked.raw).hexdigest()[:32]
     doc = document(asked, choice, key.weight, options.sharing)
     policy = hedging.wished(service.bounds, asked, options, features.priority)
+    if options.unsupported is not None:
+        policy = {**(policy or {}), "unsupported": options.unsupported}
     if policy:
         doc["policy"] = policy
     hook = None
@@ -98,7 +100,7 @@ async def draft(
         told_as=asked.told_as,
         sharing=sharing(
             service.bounds.sharing,
-            options.sharing,
+            replace(options.sharing, whole=options.unsupported == "refuse"),
             asked.endpoint,
             asked.request,
             key.tenant,

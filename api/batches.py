@@ -99,6 +99,7 @@ def _heeded(wishes: options.Options) -> None:
         ("max-cost-usd", wishes.max_cost_usd is not None, "x-headrace-paid: never spends nothing"),
         ("mode", wishes.mode is not None, "say it with the model: auto:fast, auto:cheap"),
         ("hedge", (wishes.hedge or "?")[0] == "auto", "bulk work is never made twice"),
+        ("unsupported", wishes.unsupported == "refuse", "hand in jobs for that"),
         ("type", wishes.request_type is not None, "each line's own is found by its content"),
     ):
         if said:

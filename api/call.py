@@ -63,7 +63,10 @@ class Call:
             raise Refused(f"the header {shown} must be ASCII", param=shown) from None
 
     def query(self, known: Iterable[str]) -> dict[str, str]:
-        """The query's parameters. Refused: an unknown or repeated one, or bad text, by name."""
+        """The query's parameters. Refused: an unknown or repeated one, or bad text, by name.
+
+        A list (`name[]`, as the SDKs send them) may be repeated: the last one is given.
+        """
         raw: bytes = self.scope["query_string"]
         if not raw:
             return {}
@@ -78,7 +81,7 @@ class Call:
             if name not in names:
                 allowed = ", ".join(names) or "none"
                 raise Refused(f"unknown query parameter; known here: {allowed}", param=name[:64])
-            if name in found:
+            if name in found and not name.endswith("[]"):
                 raise Refused(f"{name} is given twice", param=name)
             found[name] = value
         return found

@@ -3,6 +3,7 @@
 A stream's answer is in `stream.py`; both begin with `begin` and treat a dropped client alike.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -145,10 +146,15 @@ async def answer(
 
 
 async def reply(call: Call, outcome: Ended, held_ms: float, render: Render | None = None) -> None:
-    """Sends a job's result, or its error with the status that belongs to it."""
+    """Sends a job's result, or its error with the status that belongs to it.
+
+    What is made of a result is made in a thread: subtitles of a long talk take seconds.
+    """
     headers = transparency(outcome.way, held_ms)
     if outcome.body is not None:
-        body, kind = (outcome.body, JSON) if render is None else render(outcome.body)
+        body, kind = outcome.body, JSON
+        if render is not None:
+            body, kind = await asyncio.to_thread(render, outcome.body)
         await call.reply(200, body, headers, kind=kind)
         return
     headers.append(NO_RETRY)

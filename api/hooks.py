@@ -16,6 +16,7 @@ from shared.store.types import JobRecord
 from shared.wire.webhooks import JobWebhook, new_secret
 
 HINT_CHARS: Final = 4
+MOST_MOVED: Final = 16
 STATUS: Final = {
     Status.QUEUED: "pending",
     Status.IN_PROGRESS: "pending",
@@ -29,9 +30,9 @@ async def own(service: Service, tenant: str, asked: JobWebhook) -> tuple[str, di
     Without a secret of its own the endpoint's sign; an endpoint nobody created is made for it.
     """
     await check_address(service, asked.url, "webhook")
-    endpoint = endpoint_id(tenant, asked.url)
+    endpoint, known = await endpoint_at(service, tenant, asked.url)
     if not asked.secrets:
-        await _with_secret(service, tenant, endpoint, asked.url)
+        await _with_secret(service, tenant, endpoint, asked.url, known)
     sealed = [sealed_secret(service, endpoint, secret).sealed for secret in asked.secrets]
     shown = {"endpoint": endpoint, "url": asked.url, "events": list(asked.types)}
     return own_hook(endpoint, asked.url, asked.types, sealed), shown
@@ -67,8 +68,28 @@ async def check_address(service: Service, url: str, param: str) -> None:
         )
 
 
-async def _with_secret(service: Service, tenant: str, endpoint: str, url: str) -> None:
-    known = await service.hooks.get(tenant, endpoint)
+async def endpoint_at(service: Service, tenant: str, url: str) -> tuple[str, Endpoint | None]:
+    """The id of the endpoint of an address, and what is known of it; ids of moved ones are theirs.
+
+    Refused: every id that the address could have is another's now.
+    """
+    here = endpoint_id(tenant, url)
+    for moved in range(MOST_MOVED):
+        id_ = endpoint_id(tenant, url, moved)
+        known = await service.hooks.get(tenant, id_)
+        if known is None or endpoint_id(tenant, known.url) == here:
+            return id_, known
+    raise Refused(
+        f"url: {MOST_MOVED} endpoints were moved away from this address: delete some first",
+        status=409,
+        param="url",
+        code="too_many_webhooks",
+    )
+
+
+async def _with_secret(
+    service: Service, tenant: str, endpoint: str, url: str, known: Endpoint | None
+) -> None:
     now_ms = service.clock.now_ms()
     if known is not None and (known.disabled or known.signing(now_ms)):
         return

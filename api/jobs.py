@@ -1,5 +1,6 @@
 """`/v1/jobs`: what became of the work. Creating jobs is in `submit.py`."""
 
+import asyncio
 import re
 import time
 from collections.abc import Mapping
@@ -81,7 +82,7 @@ async def respond_async(
 async def shown(service: Service, record: JobRecord) -> dict[str, Any]:
     """A job with why it waits and when it should be done, or who was told of its end."""
     if record.status.final:
-        return job_view(record) | {"deliveries": await deliveries(service, record)}
+        return await _viewed(record) | {"deliveries": await deliveries(service, record)}
     waiting = await service.jobs.waiting(record)
     now_ms = service.clock.now_ms()
     if record.status is not Status.QUEUED:
@@ -89,6 +90,13 @@ async def shown(service: Service, record: JobRecord) -> dict[str, Any]:
     position = None if waiting is None else waiting.position
     eta = service.router.eta_ms(record, position, await service.lanes.lane_states(), now_ms)
     return job_view(record, waiting, None if eta is None else (now_ms + eta[0], now_ms + eta[1]))
+
+
+async def _viewed(record: JobRecord) -> dict[str, Any]:
+    """A job that has ended. What a transcription shows is made in a thread: it may be long."""
+    if record.kind is Kind.TRANSCRIPTION:
+        return await asyncio.to_thread(job_view, record)
+    return job_view(record)
 
 
 def _at_its_pace(record: JobRecord, now_ms: int) -> tuple[int, int] | None:
@@ -166,7 +174,7 @@ async def index(service: Service, call: Call) -> None:
         after=after,
         limit=limit_of(asked.get("limit")),
     )
-    data = [job_view(record) for record in page.jobs if record.kind is not Kind.TASK]
+    data = [await _viewed(record) for record in page.jobs if record.kind is not Kind.TASK]
     answer = {
         "object": "list",
         "data": data,

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import Any, Final
@@ -12,7 +13,8 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from api.body import DISCARD_BYTES, ClientGone
 from shared.errors import Refused
 
-QUIET_S: Final = 60.0
+QUIET_S: Final = 60.0  # of waiting, for each so much that came
+LEAST_BYTES: Final = 30 * 1024
 FIELD_BYTES: Final = 4_096
 NAME_CHARS: Final = 255
 FRAME_BYTES: Final = 256 * 1024  # of a body, around its file
@@ -45,6 +47,7 @@ class Upload:
         self._check = check
         self._limit: int | None = None
         self._more = True
+        self._came, self._waited_s = 0, 0.0
         self._field_bytes = field_bytes
         self._larger = larger
         self._frame_bytes = FRAME_BYTES + MOST_LARGE * sum(larger.values())
@@ -85,13 +88,20 @@ class Upload:
             raise Refused("the form is not complete: its last boundary is missing", param="file")
 
     async def _next(self) -> Any:
+        """What came next. A byte a minute holds a connection no longer than silence does."""
+        began_s = time.monotonic()
         try:
-            async with asyncio.timeout(QUIET_S):
+            async with asyncio.timeout(max(0.0, QUIET_S - self._waited_s)):
                 message = await self._receive()
         except TimeoutError:
-            raise Refused(f"nothing came for {QUIET_S:.0f} s", status=408) from None
+            why = f"less than {LEAST_BYTES // 1024} KiB came in {QUIET_S:.0f} s"
+            raise Refused(why, status=408) from None
         if message["type"] == "http.disconnect":
             raise ClientGone
+        self._waited_s += time.monotonic() - began_s
+        self._came += len(message.get("body", b""))
+        if self._came >= LEAST_BYTES:
+            self._came, self._waited_s = 0, 0.0
         self._more = bool(message.get("more_body"))
         return message
 

@@ -19,6 +19,7 @@ PRIORITIES: Final = {p.name.lower(): p for p in Priority}
 PAID: Final = {p.value: p for p in Paid}
 ON_BREAK: Final = ("fail", "continue")  # chunks have no word for "begin anew"
 HEDGE: Final = ("never", "auto")
+UNSUPPORTED: Final = ("drop", "refuse")
 _NUMBER: Final = re.compile(r"\d{1,12}(\.\d{1,30})?([eE][+-]?\d{1,3})?")
 
 
@@ -39,6 +40,7 @@ class Options:
     session: str | None = None
     on_break: str | None = None
     hedge: tuple[str, str] | None = None  # what is wished, and the field that says so
+    unsupported: str | None = None
     sharing: Wish = Wish()  # noqa: RUF009 - it is frozen
 
 
@@ -53,6 +55,7 @@ _MINE: Final = (
     b"x-headrace-session",
     b"x-headrace-on-break",
     b"x-headrace-hedge",
+    b"x-headrace-unsupported",
     b"x-headrace-share",
     b"x-headrace-cache-s",
     b"x-headrace-wait-s",
@@ -81,6 +84,7 @@ def read(call: Call) -> Options:
         session=_session(call),
         on_break=_word(call, b"x-headrace-on-break", ON_BREAK),
         hedge=_hedge(call),
+        unsupported=_word(call, b"x-headrace-unsupported", UNSUPPORTED),
         priority=PRIORITIES[priority] if priority else None,
         deadline_s=deadline_s,
         paid=PAID[paid] if paid else None,

@@ -9,16 +9,15 @@ from typing import Any, Protocol
 
 from shared.core.batch import Batch
 from shared.core.books import Row
-from shared.core.features import Features
 from shared.core.model import Kind, Status
 from shared.credentials import ApiKey
 from shared.objects import Objects
 from shared.queue.types import Accepted, Event, LaneView, NewJob
-from shared.routing import Route
 from shared.store.batches import BatchPage, NewBatch
 from shared.store.files import File, FilePage
 from shared.store.hooks import Endpoint, Written
 from shared.store.types import Family, JobRecord, LaneState, Page, Waiting
+from shared.submission import Routes
 
 
 class Watch(Protocol):
@@ -179,20 +178,8 @@ class Keys(Protocol):
         ...
 
 
-class Router(Protocol):
+class Router(Routes, Protocol):
     """Selection over one catalog snapshot."""
-
-    def route(
-        self, features: Features, tenant: str, lanes: Mapping[str, LaneState], now_ms: int
-    ) -> Route:
-        """Chooses lanes; Refused where nothing can ever serve the request, naming the field."""
-        ...
-
-    def expected_output(
-        self, model: str, asked_tokens: int | None, lanes: Mapping[str, LaneState]
-    ) -> int:
-        """The output tokens that a call of that name should need, as was learned of it."""
-        ...
 
     def eta_ms(
         self,

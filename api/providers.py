@@ -97,12 +97,19 @@ async def delete(service: Service, call: Call) -> None:
     admin_only(call)
     admin, id_ = service.admin, call.param("id")
     _added(admin.live.current, id_)
+    # keys first, for one left behind would be sent to whoever is added by that name; and again, for
+    # one that was added meanwhile
+    await _without_keys(admin, id_)
     await admin.change("providers", id_, lambda _was, _rows: None)
+    await _without_keys(admin, id_)
+    await call.json(200, {"id": id_, "object": "provider", "deleted": True})
+
+
+async def _without_keys(admin: Administration, id_: str) -> None:
     for held in admin.live.current.held:
         if held.ref.provider == id_ and held.source == "api":
             await admin.change("credentials", held.ref.id, lambda _was, _rows: None)
             await admin.tables.forget(held.ref.id)
-    await call.json(200, {"id": id_, "object": "provider", "deleted": True})
 
 
 def _added(supply: Supply, id_: str) -> Row:

@@ -32,6 +32,7 @@ from shared.truncating import fitted
 from shared.wire.responding import Json, Responding, answered, heading, response_id, whole
 from shared.wire.responses import renamed, responses_request
 
+CANCELLED: Final = "job.cancelled"
 RESPONSE_ID: Final = re.compile(r"resp_[A-Za-z0-9_-]{1,60}")
 _NUMBER: Final = re.compile(r"\d{1,9}")
 _LIVE: Final = {Status.QUEUED: "queued", Status.IN_PROGRESS: "in_progress"}
@@ -236,12 +237,29 @@ async def cancel(service: Service, call: Call) -> None:
 
 
 async def delete(service: Service, call: Call) -> None:
-    """Removes a response and all that is kept of it; one on its way is cancelled first."""
+    """Removes a response and all that is kept of it; one on its way is cancelled first.
+
+    Refused (409) while it is a line of a batch that is not done: its answer is to be written yet.
+    """
     record = await found(service, call)
+    await _no_line(service, record)
     await service.jobs.cancel(record.id, record.tenant)
     await service.jobs.forget(record.id, record.tenant)
     answer = {"id": response_id(record.id), "object": "response", "deleted": True}
     await call.json(200, answer)
+
+
+async def _no_line(service: Service, record: JobRecord) -> None:
+    given = record.doc.get("batch")
+    batch = None if given is None else await service.bulk.batches.get(given, record.tenant)
+    if batch is not None and not batch.status.final:
+        raise Refused(
+            f"{response_id(record.id)} is a line of {batch.id}, which is not done: cancel that"
+            " first",
+            status=409,
+            param="id",
+            code="response_in_use",
+        )
 
 
 async def _follow(service: Service, call: Call, record: JobRecord, after: int) -> None:
@@ -278,6 +296,8 @@ async def _say_all(
         if event is None:
             await call.chunk(sse.KEEP_ALIVE)
         elif event.type in TERMINAL:
+            if event.type == CANCELLED:  # OpenAI has no event for it: its stream just ends
+                return
             now = await service.jobs.get(record.id, record.tenant) or record
             await call.chunk(_lines(_ending(made, now), after))
             return
@@ -286,9 +306,7 @@ async def _say_all(
 
 
 def _ending(made: Responding, record: JobRecord) -> Iterable[Json]:
-    """OpenAI has no event for a cancelled response: its stream just ends."""
-    if record.status is Status.CANCELLED:
-        return ()
+    """The last events of one that has ended."""
     answer = orjson.loads(record.result) if record.result is not None else None
     error = job_error(record.status, record.error) if answer is None else None
     return made.finish(answer, error, (record.completed_ms or 0) // 1000)

@@ -23,7 +23,7 @@ from shared.wire.summaries import summary_request
 _OF_REQUEST: Final = frozenset({"model", "messages", "input", "max_tokens"})
 _WISHES: Final = frozenset(
     {"priority", "deadline_s", "paid", "mode", "request_type", "session", "max_cost_usd"}
-    | {"share", "cache_s", "hedge"}
+    | {"share", "cache_s", "hedge", "unsupported"}
 )
 _POLICY: Final = frozenset({"max_attempts", "max_cost_usd", "on_uncertain", "on_break"})
 
@@ -38,7 +38,11 @@ async def create(service: Service, call: Call) -> None:
     with named_in_request():
         if asked.kind is Kind.SUMMARY:
             asked = await summaries.prepared(service, call, asked)
-        await respond_async(service, call, asked, wishes, key)
+        try:
+            await respond_async(service, call, asked, wishes, key)
+        except Refused:
+            await summaries.not_needed(service, asked)
+            raise
 
 
 async def read(service: Service, call: Call) -> tuple[Submission, Options, str | None]:
@@ -58,10 +62,16 @@ async def read(service: Service, call: Call) -> tuple[Submission, Options, str |
             session=asked.session or wishes.session,
             max_cost_usd=asked.max_cost_usd or wishes.max_cost_usd,
             hedge=(asked.hedge, "hedge") if asked.hedge else wishes.hedge,
+            unsupported=asked.unsupported or wishes.unsupported,
             sharing=Wish(
                 ShareMode(asked.share) if asked.share else wishes.sharing.share,
                 wishes.sharing.cache_s if asked.cache_s is None else asked.cache_s,
             ),
+        )
+    if asked.kind == "summary" and wishes.unsupported == "refuse":
+        raise Refused(
+            "unsupported: the calls of a summary are ours, and say what they need; leave it out",
+            param="unsupported",
         )
     with named_in_request():
         return _submission(asked, raw), wishes, key

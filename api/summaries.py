@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from api.wiring import Service
 from shared.addresses import private_host
 from shared.core.model import Kind
 from shared.core.summary_work import COMBINED, of_json
-from shared.errors import Refused
+from shared.errors import Refused, StoreError
 from shared.kept import Kept
 from shared.store.types import JobRecord
 from shared.submission import Submission
@@ -99,6 +100,15 @@ async def _put_away(service: Service, asked: Submission) -> Submission:
     extra = asked.extra | {"kept": names, "kept_as": home}
     request = asked.request | {"documents": documents}
     return replace(asked, request=request, extra=extra, content=digest.hexdigest())
+
+
+async def not_needed(service: Service, asked: Submission) -> None:
+    """What was put away for a summary that was refused is removed soon, not when it would end."""
+    names = asked.extra.get("kept")
+    if names:
+        with suppress(StoreError):  # then it is removed when its time is over
+            kept = Kept(service.bulk.files, service.bulk.objects)
+            await kept.done_with(asked.extra["kept_as"], names.values())
 
 
 async def partial(service: Service, record: JobRecord) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ upload is kept as long as it.
 """
 
 import os
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -53,6 +54,7 @@ FIELDS: Final = (
 SAMPLES: Final = dict.fromkeys(
     ("known_speaker_references", "known_speaker_references[]"), MAX_REFERENCE
 )
+_WHOLE: Final = re.compile(r"[0-9]{1,9}")
 
 
 Task = dict[str, Any]
@@ -254,9 +256,9 @@ def _chunked(body: dict[str, Any]) -> dict[str, Any]:
     }
     if not parts:
         return body
-    for name, kind in (("prefix_padding_ms", int), ("silence_duration_ms", int)):
-        if name in parts and parts[name].isdecimal():
-            parts[name] = kind(parts[name])
+    for name in ("prefix_padding_ms", "silence_duration_ms"):
+        if _WHOLE.fullmatch(str(parts.get(name))):  # else it is refused as the text that it is
+            parts[name] = int(parts[name])
     if "threshold" in parts:
         parts["threshold"] = _number("chunking_strategy[threshold]", parts["threshold"])
     return body | {"chunking_strategy": parts}

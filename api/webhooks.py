@@ -10,14 +10,14 @@ from api.body import parse
 from api.call import Call
 from api.errors import not_found
 from api.hold import TERMINAL
-from api.hooks import check_address, sealed_secret
+from api.hooks import check_address, endpoint_at, sealed_secret
 from api.jobs import found, limit_of, shown
 from api.outcome import job_headers
 from api.views import seconds
 from api.wiring import Service
 from shared.core.model import Priority, Status
 from shared.errors import Refused
-from shared.store.hooks import MOST_ASKING, MOST_ENDPOINTS, Endpoint, endpoint_id, telling_job
+from shared.store.hooks import MOST_ASKING, MOST_ENDPOINTS, Endpoint, telling_job
 from shared.wire.webhooks import (
     EVENT_TYPES,
     EndpointChange,
@@ -39,8 +39,7 @@ async def create(service: Service, call: Call) -> None:
     asked = read(NewEndpoint, parse(await call.body(service.bounds.max_body_bytes)))
     await check_address(service, asked.url, "url")
     tenant, now_ms = call.key.tenant, service.clock.now_ms()
-    id_ = endpoint_id(tenant, asked.url)
-    known = await service.hooks.get(tenant, id_)
+    id_, known = await endpoint_at(service, tenant, asked.url)
     if known is not None and known.name:
         raise Refused(
             f"url: the endpoint {known.id} has this address already; change that one",

@@ -23,9 +23,9 @@ def body(text: str, *, stream: bool = False) -> bytes:
     return orjson.dumps(asked | ({"stream": True} if stream else {}))
 
 
-def job_body(text: str, priority: str = "normal") -> bytes:
+def job_body(text: str) -> bytes:
     """The same as a job."""
-    return b'{"kind":"chat","priority":"%s","request":%s}' % (priority.encode(), body(text))
+    return b'{"kind":"chat","priority":"normal","request":%s}' % body(text)
 
 
 def belongs(answer: Answer, text: str) -> bool:

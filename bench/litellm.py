@@ -9,7 +9,6 @@ import time
 import venv
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import yaml
@@ -70,12 +69,7 @@ class Proxy:
         self._wait(f"http://127.0.0.1:{port}")
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         child, self._child = self._child, None
         if child is not None:
             child.terminate()

@@ -18,7 +18,6 @@ class Seen:
     good: int
     limited: int
     running: int
-    first_at: float
     last_answer_at: float
 
 
@@ -69,7 +68,6 @@ def _seen(one: dict[str, Any]) -> Seen:
         good=total["answered_200"],
         limited=total["answered_429"],
         running=sum(account["concurrency"]["now"] for account in accounts),
-        first_at=total["first_at"],
         last_answer_at=max((account["last_answer_at"] for account in accounts), default=0.0),
     )
 

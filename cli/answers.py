@@ -9,6 +9,7 @@ import orjson
 from shared.errors import ConfigError, Refused
 
 UNAUTHORIZED = 401
+PATH = "id"  # of a route: nothing that was typed has this name
 
 
 def as_json(response: httpx2.Response) -> dict[str, Any]:
@@ -32,7 +33,7 @@ def refusal(status: int, body: bytes, headers: Mapping[str, str]) -> Refused:
         message, param, code = f"status {status}: {text}", None, None
     if status == UNAUTHORIZED:
         message = f"{message} (set HEADRACE_API_KEY, or run where `headrace up` keeps its data)"
-    if param and str(param) not in str(message):
+    if param and param != PATH and str(param) not in str(message):
         message = f"{param}: {message}"
     after = headers.get("retry-after", "")
     return Refused(

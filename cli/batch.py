@@ -19,9 +19,10 @@ import typer
 from cli import codes, home, results
 from cli.batch_view import Places, View
 from cli.bulk_run import Force
-from cli.client import Api, find
+from cli.client import NOT_FOUND, Api, find
 from cli.codes import Unreachable
 from cli.notes import Name, Notes, opened
+from shared.batch_lines import MAX_LINE_BYTES
 from shared.errors import ConfigError, Refused
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -31,7 +32,7 @@ WINDOWS: Final = ("1h", "24h", "7d")
 FIRST_LOOK_S: Final = 0.2
 MOST_LOOK_S: Final = 2.0
 READ_BYTES: Final = 1 << 20
-NOT_FOUND: Final = 404
+_BOM: Final = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +112,12 @@ def digest_of(file: Path) -> str:
 
 
 def url_of(file: Path) -> str:
-    """The url of the first line. ConfigError where it has none."""
+    """The url of the first line that holds anything. ConfigError where it has none."""
     with file.open("rb") as content:
-        first = content.readline(READ_BYTES)
+        if content.peek(len(_BOM)).startswith(_BOM):
+            content.seek(len(_BOM))
+        lines = iter(lambda: content.readline(MAX_LINE_BYTES), b"")
+        first = next((line for line in lines if line.strip()), b"")
     try:
         found = orjson.loads(first)["url"]
     except (orjson.JSONDecodeError, KeyError, TypeError):

@@ -204,7 +204,7 @@ class View:
             return
         for error in ((found.get("errors") or {}).get("data") or [])[:SHOWN_ERRORS]:
             line = f"line {error['line']}: " if error.get("line") else ""
-            self._err.print(f"{line}{error['message']} ({error['code']})")
+            self._err.print(f"{line}{error['message']} ({error['code']})", soft_wrap=True)
         self._err.print(
             f"{found['id']} {found['status']}: {counts['completed']} of {counts['total']}"
             f" completed, {counts['failed']} failed"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from cli import results
-from cli.client import FINAL_STATUSES, Api
+from cli.client import FINAL_STATUSES, NOT_FOUND, Api
 from cli.notes import Note, Notes
 from cli.results import Target, Work
 from cli.tracker import KEY_REFUSED
@@ -23,7 +23,6 @@ AT_ONCE: Final = 64
 UPLOADS: Final = 4
 HOLD_S: Final = 5
 FILE_LIVES_S: Final = 30 * 86_400  # the longest there is: bulk work may wait long
-NOT_FOUND: Final = 404
 SERVER_ERROR: Final = 500
 
 Reference = Mapping[str, str]

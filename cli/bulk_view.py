@@ -1,6 +1,5 @@
 """What a person or a script sees of bulk work: bars and remarks on stderr, results on stdout."""
 
-import shlex
 import sys
 import time
 from collections import Counter
@@ -12,7 +11,7 @@ from typing import Any, Final
 import orjson
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
-from cli import show
+from cli import show, typed
 from cli.bulk import Outcome
 from cli.countdown import Countdown, Far
 from cli.telling import Standing, Teller
@@ -21,6 +20,7 @@ ORDER: Final = ("completed", "skipped", "failed", "expired", "cancelled", "refus
 SHOWN_PLACES: Final = 3
 LEAST_S: Final = 0.1  # nothing that is not done takes no time
 MANY: Final = 100  # of which tenths tell nothing
+BEGINNING: Final = ("reading", "cutting")  # nothing of it can be counted yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,8 @@ class BulkView:
             self._teller.event("failed", input=outcome.work.label, error=row(outcome)["error"])
         elif not outcome.good:
             why = f": {outcome.why}" if outcome.why else ""
-            self._err.print(f"{outcome.status}: {outcome.work.label}{why}", soft_wrap=True)
+            some = " of" if outcome.written and len(outcome.work.sources) > 1 else ":"
+            self._err.print(f"{outcome.status}{some} {outcome.work.label}{why}", soft_wrap=True)
 
     def _refresh(self) -> None:
         if self._bar is not None and not self._bar.task_ids:
@@ -162,7 +163,10 @@ class BulkView:
     def _states(self) -> str:
         states = Counter(one.status for one in self._live.values())
         words = (("uploading", "uploading"), ("in_progress", "running"), ("queued", "queued"))
-        return ", ".join(f"{states[name]} {word}" for name, word in words if states[name])
+        told = ", ".join(f"{states[name]} {word}" for name, word in words if states[name])
+        begin = Counter(phase for one in self._live.values() if (phase := beginning(one.job)))
+        phases = ", ".join(f"{begin[phase]} {phase}" for phase in BEGINNING if begin[phase])
+        return f"{told} ({phases})" if phases else told
 
     def _measured(self) -> str:
         amount = self._amount
@@ -238,7 +242,7 @@ class BulkView:
         goes_on = any(one.handed_in or (reached and one.asked) for one in self._live.values())
         kept = "goes on" if reached else "is kept, and goes on where the server is"
         rest = f"what was handed in {kept}" if goes_on else "nothing of the rest was handed in"
-        command = shlex.join(["headrace", *sys.argv[1:]])
+        command = typed.again(sys.argv[1:])
         done = self._counts.total()
         if self._events:
             facts = {"done": done, "total": self._total, "goes_on": goes_on, "resume": command}
@@ -271,6 +275,12 @@ def row(outcome: Outcome) -> dict[str, Any]:
         "usage": job.get("usage"),
         "cost_usd": job.get("cost"),
     }
+
+
+def beginning(job: dict[str, Any]) -> str | None:
+    """What a job does before anything of it can be counted; None where something can."""
+    phase = ((job.get("progress") or {}).get("step") or {}).get("phase")
+    return phase if job.get("status") == "in_progress" and phase in BEGINNING else None
 
 
 def waits_for(job: dict[str, Any]) -> str | None:

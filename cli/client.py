@@ -151,7 +151,8 @@ class Api:
     ) -> dict[str, Any]:
         """A file's JSON, once it is kept; removed after `lives_s`. It is streamed.
 
-        Repeated over drops and 503 as a GET is: what a broken one left is nobody's.
+        Repeated over drops and 503 as a GET is: what a broken one left is nobody's. Refused too: it
+        grew or shrank meanwhile, which is no fault of the server's.
         """
         data = {"purpose": purpose}
         if lives_s is not None:
@@ -162,7 +163,15 @@ class Api:
 
         async def send() -> httpx2.Response:
             with path.open("rb") as file:
-                return await self._send("POST", "/v1/files", data=data, files={"file": file})
+                size = os.fstat(file.fileno()).st_size  # which is told before what it holds
+                try:
+                    return await self._send("POST", "/v1/files", data=data, files={"file": file})
+                except Refused:
+                    raise
+                except Exception as exc:
+                    if os.fstat(file.fileno()).st_size != size:
+                        raise Refused("it changed its length while it was sent") from exc
+                    raise
 
         return as_json(await self._repeated(send))
 

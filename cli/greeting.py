@@ -1,12 +1,8 @@
 """What `headrace up` says once it serves."""
 
-import os
-import shlex
-import shutil
-import sys
-from pathlib import Path
 from typing import Final
 
+from cli import typed
 from cli.home import Home, usual
 from cli.served import Supply
 from shared.credentials import Secret
@@ -26,7 +22,7 @@ def text(
         ("providers", ", ".join(map(str, supply.served)) or "none has a key yet"),
         *([("", hint)] if hint else []),
         *([] if supply.served else _no_providers(supply)),
-        ("try it", f'{command(home)} chat "Say hello"'),
+        ("try it", f'{typed.command(home)} chat "Say hello"'),
         *([("", ELSEWHERE)] if home.path != usual().path else []),
         ("curl", f"export HEADRACE_API_KEY={key or 'hr_…'}"),
         ("", _curl(base_url)),
@@ -38,27 +34,11 @@ def text(
     return "\n".join(["", f"Headrace serves on {base_url}", "", *lines, ""])
 
 
-def command(home: Home) -> str:
-    """What is typed on this machine, so that the command line finds its address and its key."""
-    named = home.path != usual().path
-    before = f"HEADRACE_DATA_DIR={shlex.quote(str(home.path))} " if named else ""
-    return f"{before}{_typed()}"
-
-
-def _typed() -> str:
-    """`headrace` where the shell finds it, else the way to it from here."""
-    script = Path(os.path.abspath(sys.executable)).parent / "headrace"  # noqa: PTH100 - links stay
-    if shutil.which("headrace") or not script.exists():
-        return "headrace"
-    here = Path.cwd()
-    return shlex.quote(str(script.relative_to(here) if script.is_relative_to(here) else script))
-
-
 def _no_providers(supply: Supply) -> list[tuple[str, str]]:
     return [
         ("", supply.hint()),
-        ("", "or without any key: headrace simulate --write sim.yaml"),
-        ("", "  and, elsewhere:   headrace up --config sim.yaml"),
+        ("", f"or without any key: {typed.name()} simulate --write sim.yaml"),
+        ("", f"  and, elsewhere:   {typed.name()} up --config sim.yaml"),
     ]
 
 

@@ -139,7 +139,7 @@ def _wanted(path: Path, kinds: Kinds, skipped: Counter[str]) -> bool:
         return True
     if _result(path, kinds):
         return False
-    skipped[path.suffix.lower() or "without a suffix"] += 1
+    skipped[told(path.suffix.lower()) or "without a suffix"] += 1
     return False
 
 
@@ -160,7 +160,12 @@ def _cases(suffixes: frozenset[str]) -> Iterator[str]:
 
 
 def _of_file(path: Path, relative: PurePath) -> Input:
-    return Input(str(path), relative, path.parent, path=path)
+    return Input(told(str(path)), relative, path.parent, path=path)
+
+
+def told(name: str) -> str:
+    """A name as it can be written: bytes that are no UTF-8 are shown as such."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _of_url(url: str) -> Input:

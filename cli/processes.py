@@ -49,7 +49,7 @@ def workers(
     names = tuple(part.strip() for part in (providers or "").split(",") if part.strip())
     if providers is not None and not names:
         raise ConfigError("--providers names none: give their names, as in --providers groq,gemini")
-    begin("workers", "workers.pool", found, providers=names or None)
+    begin("workers", "workers.pool", found, counting=True, providers=names or None)
 
 
 @scheduler_app.command()

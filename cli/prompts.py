@@ -65,9 +65,9 @@ def _of_file(file: Path, options: Options) -> Iterator[Ask]:
 
 def _of_text(text: str, options: Options) -> Ask:
     if options.kind == "embedding":
-        return _ask(text, {"model": options.model, "input": text}, options)
+        return _ask(text, {"input": text}, options)
     message = {"role": "user", "content": text}
-    return _ask(text, {"model": options.model, "messages": [message]}, options)
+    return _ask(text, {"messages": [message]}, options)
 
 
 def _of_json(line: str, where: str, options: Options) -> Ask:
@@ -82,21 +82,30 @@ def _of_json(line: str, where: str, options: Options) -> Ask:
         raise ConfigError(f"{where}: expected a text or an object")
     if isinstance(value.get("request"), dict):
         body = {**_common(options), **value}
-        body["request"] = {"model": options.model, **value["request"]}
+        asked = value["request"]
+        body["request"] = {**_defaults(str(body["kind"]), asked, options), **asked}
         return Ask(_label(body["request"]), body)
     if "messages" in value or "input" in value:
         kind = "chat" if "messages" in value else "embedding"
-        body = {**_common(options), "kind": kind, "request": {"model": options.model, **value}}
-        return Ask(_label(value), body)
+        request = {**_defaults(kind, value, options), **value}
+        return Ask(_label(value), {**_common(options), "kind": kind, "request": request})
     if isinstance(value.get("prompt"), str):
         return _of_text(value["prompt"], options)
-    raise ConfigError(f"{where}: expected one of prompt, messages, input or request")
+    hint = "; a file of a batch is run by `headrace batch FILE`" if "custom_id" in value else ""
+    raise ConfigError(f"{where}: expected one of prompt, messages, input or request{hint}")
 
 
-def _ask(text: str, request: dict[str, Any], options: Options) -> Ask:
-    if options.max_tokens is not None and options.kind == "chat":
-        request["max_tokens"] = options.max_tokens
+def _ask(text: str, asked: Mapping[str, Any], options: Options) -> Ask:
+    request = {**_defaults(options.kind, asked, options), **asked}
     return Ask(short(text), {**_common(options), "request": request})
+
+
+def _defaults(kind: str, asked: Mapping[str, Any], options: Options) -> dict[str, Any]:
+    """What the command line says of every request; what a request says itself wins."""
+    found: dict[str, Any] = {"model": options.model}
+    if kind == "chat" and not {"max_tokens", "max_completion_tokens"} & asked.keys():
+        found |= {} if options.max_tokens is None else {"max_tokens": options.max_tokens}
+    return found
 
 
 def _common(options: Options) -> dict[str, Any]:

@@ -72,4 +72,5 @@ async def read_job(api: Api, job_id: str, *, remarks: bool = True) -> int:
 def remark(event: str, data: dict[str, Any]) -> str:
     """An event in words: `job.moved` and what it says."""
     words = ", ".join(f"{k} {v}" for k, v in data.items() if isinstance(v, str | int | float))
+    words = words or show.progress(data)
     return f"{event.removeprefix('job.')}: {words}" if words else event.removeprefix("job.")

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from cli.inputs import Input, Kinds
+from cli.inputs import Input, Kinds, told
 from cli.notes import Name
 from shared.errors import ConfigError, Refused
 
@@ -42,8 +42,11 @@ class Work:
     def print(self, options: Any) -> str:
         """What tells whether inputs (its first half) and options (the other) are as before.
 
-        Refused: an empty file. OSError where one cannot be read.
+        Refused: an empty file, or a name that cannot be noted. OSError where one cannot be read.
         """
+        for path in (*(one.path for one in self.sources), *(one.path for one in self.targets)):
+            if path is not None and told(str(path)) != str(path):
+                raise Refused("a name in its path is no UTF-8: rename it")
         seen: list[Any] = []
         for one in self.sources:
             if one.path is None:

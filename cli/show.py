@@ -25,6 +25,7 @@ COLOURS = {
 MINUTE_S = 60
 HOUR_S = 3600
 WIDE_COLUMNS = 240
+FLOAT_BYTES = 4
 TOLD = frozenset(
     {"n", "deployment", "outcome", "started_at", "credential", "sent", "cost_microusd"}
     | {"sent_after_s", "first_delta_after_s", "ended_after_s"}
@@ -108,8 +109,15 @@ def answer(job: Mapping[str, Any]) -> str:
         return str(content or message.get("refusal") or "")
     vectors = result.get("data") or []
     if vectors and isinstance(vectors[0], dict) and "embedding" in vectors[0]:
-        return f"{len(vectors)} vector(s) of {len(vectors[0]['embedding'])} numbers"
+        return f"{len(vectors)} vector(s) of {_numbers(vectors[0]['embedding'])} numbers"
     return str(result.get("text") or "")
+
+
+def _numbers(vector: Any) -> int:
+    """How many a vector has, as a list or as OpenAI's base64 of four bytes each."""
+    if isinstance(vector, str):
+        return (len(vector) * 3 // 4 - vector.count("=")) // FLOAT_BYTES
+    return len(vector)
 
 
 def error(job: Mapping[str, Any]) -> str:
@@ -182,6 +190,8 @@ def page(job: Mapping[str, Any]) -> list[str]:
     ]
     if text := waiting(job):
         lines.append(f"waits      {text}")
+    if text := progress(job.get("progress") or {}):
+        lines.append(f"progress   {text}")
     lines.append(f"route      {route.get('chosen') or deployment(job) or '-'}")
     lines += [_candidate(each) for each in route.get("candidates") or []]
     lines += [_attempt(n, each) for n, each in enumerate(job.get("attempts") or [], 1)]
@@ -195,6 +205,22 @@ def page(job: Mapping[str, Any]) -> list[str]:
     if text := answer(job):
         lines += ["", text]
     return lines
+
+
+def progress(found: Mapping[str, Any]) -> str:
+    """How far a job of several parts is, as `job.progress` says it; "" where nothing is told."""
+    step, parts = found.get("step") or {}, found.get("children") or {}
+    words = [str(step.get("phase") or "")]
+    words += [
+        f"{step[unit]['completed']:,.0f} of {total:,.0f} {unit}"
+        for unit in ("documents", "seconds")
+        if (total := (step.get(unit) or {}).get("total"))
+    ]
+    if total := parts.get("total"):
+        unheard = parts["ended"] - parts["completed"]
+        words.append(f"{parts['ended']} of {total} parts ended")
+        words.append(f"{unheard} of them without a result" if unheard else "")
+    return ", ".join(filter(None, words))
 
 
 def _candidate(candidate: Mapping[str, Any]) -> str:

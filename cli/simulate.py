@@ -1,6 +1,7 @@
 """`headrace simulate`: rate-limited fake providers, and the configuration that uses them."""
 
 import io
+import shlex
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import typer
 import yaml
 
 import simulator
+from cli import typed
 from cli.home import write_private
 from shared.errors import ConfigError
 from simulator.main import run
@@ -46,7 +48,8 @@ def simulate(
         text = headrace_yaml(found, host, port)
         if write is not None:
             write_private(write, text)
-            print(f"wrote {write}; use it with: headrace up --config {write}", flush=True)
+            at = shlex.quote(str(write))
+            print(f"wrote {write}; use it with: {typed.name()} up --config {at}", flush=True)
         else:
             print(f"# headrace up --config FILE, with this in FILE:\n{text}", flush=True)
         run(found, host, port)

@@ -10,7 +10,7 @@ import orjson
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
-from cli import codes, show
+from cli import codes, show, typed
 from cli.client import Api, find
 from cli.codes import Unreachable
 from cli.prompts import Ask, Options, asks
@@ -198,9 +198,9 @@ class View:
 
     def _watchable(self, ids: list[str]) -> None:
         for job_id in ids[:SHOWN_IDS]:
-            self._err.print(f"  headrace jobs watch {job_id}")
+            self._err.print(f"  {typed.again(('jobs', 'watch', job_id))}", soft_wrap=True)
         if len(ids) > SHOWN_IDS:
-            self._err.print("  headrace jobs list")
+            self._err.print(f"  {typed.again(('jobs', 'list'))}", soft_wrap=True)
 
 
 def line(job: Tracked) -> str:

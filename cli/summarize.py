@@ -11,7 +11,7 @@ import typer
 from cli import bulk_run
 from cli.bulk import AT_ONCE, Reference, Task
 from cli.bulk_view import Manner
-from cli.inputs import Input, Kinds, find
+from cli.inputs import Input, Kinds, find, told
 from cli.results import Target, Work, distinct, single
 from shared.errors import ConfigError, Refused
 
@@ -122,7 +122,7 @@ def _schema(file: Path | None) -> dict[str, Any]:
 def _together(works: Sequence[Work], out: Path | None, ending: str) -> list[Work]:
     """All documents as one work that writes each summary and the one over all.
 
-    Those that are empty or cannot be opened are works of their own: each fails alone.
+    Those that are empty, or cannot be opened or noted, are works of their own: each fails alone.
     """
     alone = [work for work in works if not _readable(work.sources[0])]
     works = [work for work in works if work not in alone]
@@ -142,6 +142,8 @@ def _together(works: Sequence[Work], out: Path | None, ending: str) -> list[Work
 
 def _readable(one: Input) -> bool:
     """Whether there is something to hand in, as far as can be seen from here."""
+    if told(str(one.path)) != str(one.path):
+        return False
     try:
         return one.path is None or (one.path.stat().st_size > 0 and os.access(one.path, os.R_OK))
     except OSError:
@@ -149,8 +151,10 @@ def _readable(one: Input) -> bool:
 
 
 def _common(sources: Sequence[Input]) -> Path:
-    """The deepest folder that all inputs are in."""
-    return Path(os.path.commonpath([one.folder.absolute() for one in sources]))
+    """The deepest folder that all inputs are in, told as they are: from here where they are."""
+    found, here = Path(os.path.commonpath([one.folder.absolute() for one in sources])), Path.cwd()
+    inside = found.is_relative_to(here) and not any(one.folder.is_absolute() for one in sources)
+    return found.relative_to(here) if inside else found
 
 
 def _request(options: Mapping[str, Any]) -> Any:

@@ -4,6 +4,7 @@ A part is an object of its own, written before the store forgets what it holds; 
 the store was never written is overwritten or left unread, so every line is in the output once.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -35,6 +36,11 @@ class Part:
     count: int = 0
     size: int = 0
     used: list[Usage] = field(default_factory=list)
+
+    def add_all(self, ended: Sequence[Ended]) -> None:
+        """Adds lines that have ended."""
+        for one in ended:
+            self.add(one)
 
     def add(self, ended: Ended) -> None:
         """Adds a line that has ended."""
@@ -72,8 +78,8 @@ class Output:
         while part.count < most and part.size < PART_BYTES:
             piece = min(PIECE, most - part.count)
             found = await self._batches.ended(batch.id, part.count, piece, docs=docs)
-            for one in found:
-                part.add(one)
+            # subtitles of an hour's talk take their time, and the lease must be renewed meanwhile
+            await asyncio.to_thread(part.add_all, found)
             if len(found) < PIECE:
                 break
         names = [

@@ -35,14 +35,12 @@ class ExpiredFiles:
         jobs: Jobs,
         objects: Objects,
         bell: Bell,
-        every_s: float = EVERY_S,
     ) -> None:
         self._files = files
         self._jobs = jobs
         self._batches = batches
         self._objects = objects
         self._bell = bell
-        self._every_s = every_s
 
     async def turn(self) -> None:
         """Removes what is due, then sleeps."""
@@ -58,7 +56,7 @@ class ExpiredFiles:
         if found:
             log.info("files_expired", files=len(found))
         if len(found) < BATCH:
-            await self._bell.wait(self._every_s)
+            await self._bell.wait(EVERY_S)
 
     async def _lives(self, file: File) -> int | None:
         """When to look again, where it is a job's that may run yet."""
@@ -73,14 +71,13 @@ class ExpiredFiles:
 class HalfFiles:
     """One sweep a turn, the first when leading begins; what was written to today is left alone."""
 
-    def __init__(self, objects: Objects, bell: Bell, every_s: float = DAY_S) -> None:
+    def __init__(self, objects: Objects, bell: Bell) -> None:
         self._objects = objects
         self._bell = bell
-        self._every_s = every_s
 
     async def turn(self) -> None:
         """Removes what is left over, then sleeps."""
         removed = await self._objects.sweep(DAY_S)
         if removed:
             log.info("half_files_removed", files=removed)
-        await self._bell.wait(self._every_s)
+        await self._bell.wait(DAY_S)

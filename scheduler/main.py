@@ -125,10 +125,15 @@ async def serve(settings: Settings, base: Base) -> None:
         async with publishing:
             supply = await live.reload()
             # a key that died and was replaced in the environment or a file is another key
-            for credential in await live.tables.replaced(supply.prints()):
+            keys = await live.tables.keys_since(supply.prints())
+            for credential in keys.replaced:
                 await live.tables.set_health(credential, all_lanes=True)
                 logger.info("credential_replaced", credential=credential)
-            return await publish_catalog(lanes, supply.catalog, supply.credentials, settings)
+            changed = await publish_catalog(lanes, supply.catalog, supply.credentials, settings)
+            known = {held.ref.id for held in supply.held}
+            for credential in keys.gone:  # from now on no call's end says anything of it
+                await live.tables.put_away(credential, for_good=credential not in known)
+            return changed
 
     bulk = bulk_of(settings, client, producer, live)
     probe_ms = int(settings.probe_s * 1_000)

@@ -61,11 +61,20 @@ class Evacuated:
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """A credential that is set aside: `tries` probes were asked for, the last one at `at_ms`."""
+    """A credential that is set aside: `tries` probes were asked for, the last one at `at_ms`.
+
+    `lane`: only there, its model was gone.
+    """
 
     credential: str
     tries: int = 0
     at_ms: int | None = None
+    lane: str = ""
+
+    @property
+    def name(self) -> str:
+        """What its probes are counted under."""
+        return f"{self.lane}|{self.credential}" if self.lane else self.credential
 
 
 class SchedulerStore(Protocol):
@@ -121,8 +130,8 @@ class SchedulerStore(Protocol):
         """Every credential that is set aside until a probe or an edit."""
         ...
 
-    async def note_probe(self, credential: str, tries: int, at_ms: int) -> None:
-        """Keeps that a dead credential was seen (0 tries) or probed."""
+    async def note_probe(self, name: str, tries: int, at_ms: int) -> None:
+        """Keeps that one of the dead (by `Dead.name`) was seen (0 tries) or probed."""
         ...
 
     async def probe(self, credential: str, tries: int) -> None:

@@ -20,12 +20,14 @@ class Probes:
     async def turn(self) -> None:
         """Asks for the probes that are due, then sleeps until the next one is."""
         next_ms: int | None = None
+        probed = set[str]()  # one probe tells of all lanes of a credential
         for dead in await self._store.dead():
             now_ms = await self._store.now_ms()
             what = plan(dead.tries, dead.at_ms, now_ms, self._first_ms)
             if what.note:
-                await self._store.note_probe(dead.credential, what.tries, now_ms)
-            if what.probe:
+                await self._store.note_probe(dead.name, what.tries, now_ms)
+            if what.probe and dead.credential not in probed:
+                probed.add(dead.credential)
                 await self._store.probe(dead.credential, what.tries)
                 log.info("credential_probed", credential=dead.credential, tries=what.tries)
             next_ms = what.due_ms if next_ms is None else min(next_ms, what.due_ms)

@@ -94,7 +94,7 @@ class Rebalance:
         found = await asyncio.to_thread(plan, snapshot)
         planned = clock()
         moved = await self.carry_out(found.moves)
-        if found.moves:
+        if moved:  # most plans find nothing left to move: they are no news
             log.info("rebalanced", moves=len(found.moves), jobs=moved)
         ended = clock()
         _tell(snapshot, found, read - began, planned - read, ended - planned)

@@ -17,13 +17,10 @@ EVERY_S = 600.0
 class Retention:
     """One round a turn; rare, for the jobs themselves expire in the store."""
 
-    def __init__(
-        self, store: SchedulerStore, bell: Bell, fence: int, *, every_s: float = EVERY_S
-    ) -> None:
+    def __init__(self, store: SchedulerStore, bell: Bell, fence: int) -> None:
         self._store = store
         self._bell = bell
         self._fence = fence
-        self._every_s = every_s
 
     async def turn(self) -> None:
         """Batches until nothing is left to drop, then a long sleep."""
@@ -35,4 +32,4 @@ class Retention:
                 await asyncio.sleep(BETWEEN_BATCHES_S)
         if removed:
             log.info("cleaned", entries=removed)
-        await self._bell.wait(self._every_s)
+        await self._bell.wait(EVERY_S)

@@ -121,14 +121,18 @@ class Store:
         return Evacuated(moved, failed, None if wait < 0 else wait, bool(more))
 
     async def dead(self) -> tuple[Dead, ...]:
-        """Every credential that is set aside."""
+        """Every credential that is set aside, in all or on some lane of it."""
         rests, probes = await self._tables.rests(), await self._tables.probes()
-        names = [scope[2:] for scope, rest in rests.items() if rest.dead and scope[:2] == "c:"]
-        return tuple(Dead(name, *probes.get(name, ())) for name in sorted(names))
+        scopes = (scope for scope, rest in rests.items() if rest.dead and scope[:2] in ("c:", "l:"))
+        names = sorted(scope[2:] for scope in scopes)
+        found = ((name, *name.rpartition("|")) for name in names)
+        return tuple(
+            Dead(whose, *probes.get(name, ()), lane=lane) for name, lane, _, whose in found
+        )
 
-    async def note_probe(self, credential: str, tries: int, at_ms: int) -> None:
-        """Keeps that a dead credential was seen or probed."""
-        await self._tables.note_probe(credential, tries, at_ms)
+    async def note_probe(self, name: str, tries: int, at_ms: int) -> None:
+        """Keeps that one of the dead was seen or probed."""
+        await self._tables.note_probe(name, tries, at_ms)
 
     async def probe(self, credential: str, tries: int) -> None:
         """Asks a worker to test the credential."""

@@ -86,13 +86,17 @@ async def rows(parts: AsyncIterator[bytes], line: int = 0, offset: int = 0) -> A
             _check_length(end - at, line)
             row = Row(line, offset + at, offset + end + 1, bytes(rest[at:end]))
             at = end + 1
-            if row.text.strip():
+            if not _blank(row.text):
                 yield row
         del rest[:at]
         offset += at
         _check_length(len(rest), line + 1)
-    if rest.strip():
+    if not _blank(rest):
         yield Row(line + 1, offset, offset + len(rest), bytes(rest))
+
+
+def _blank(text: bytes | bytearray) -> bool:
+    return not text.removeprefix(_BOM).strip()
 
 
 def _check_length(size: int, number: int) -> None:

@@ -127,7 +127,7 @@ class PriceDoc(Doc):
 
 
 class QuirksDoc(Doc):
-    """See `catalog.Quirks`. `like` names a wire of `shared/wires.py`; what is said here wins."""
+    """See `quirks.Quirks`. `like` names a wire of `shared/wires.py`; what is said here wins."""
 
     like: str | None = None
     max_tokens_field: Name = "max_tokens"

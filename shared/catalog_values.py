@@ -105,11 +105,13 @@ def plans(
 def capabilities(model: ModelDoc) -> frozenset[str] | None:
     """What a model can do; None: not known. What is not said of a transcription it can do.
 
-    But tell speakers, or in English what is said in another language: few can.
+    But tell speakers, or in English what is said in another language: few can. Who keeps to a
+    schema can write JSON of any shape.
     """
     if model.capabilities is None:
         return None
     found = frozenset(model.capabilities)
+    found |= {"json_object"} if "json_schema" in found else set()
     if "transcription" not in {*found, *(model.kinds or ())}:
         return found
     times = {"none": set[str](), "segment": {TIMESTAMPS}}

@@ -47,7 +47,7 @@ def sharing(
     found = terms(policy, wish, features.kind, request, stream=stream)
     if found is None:
         return None
-    return Sharing(likeness(endpoint, request, tenant, features, content), found)
+    return Sharing(likeness(endpoint, request, tenant, features, content, whole=wish.whole), found)
 
 
 def likeness(
@@ -56,6 +56,8 @@ def likeness(
     tenant: str,
     features: Features,
     content: str | None = None,
+    *,
+    whole: bool = False,
 ) -> str:
     """The digest of what is asked, by whom, and of what steers where it goes."""
     dropped = TRANSPORT if content is None else TRANSPORT | LOCATORS
@@ -71,7 +73,7 @@ def likeness(
         features.paid.value,
         features.cost_cap_microusd,
     )
-    found = hashlib.sha256(orjson.dumps(about))
+    found = hashlib.sha256(orjson.dumps((*about, "whole") if whole else about))
     for name in sorted(request.keys() - dropped):
         found.update(b"\0" + orjson.dumps(name) + b"\0" + _canonical(name, request[name]))
     return found.hexdigest()[:DIGITS]

@@ -39,7 +39,7 @@ def _turn() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where a job goes: `first` is the lane it is queued in, `lanes` all free candidates in order.
+    """Where a job goes: `first` is the lane it is queued in, `lanes` all free candidates.
 
     `skipped` counts the others by reason.
 
@@ -115,8 +115,8 @@ class CatalogRouter:
                 ahead = _ahead(state, int(features.priority))
                 return Route(
                     first=found.first,
-                    lanes=found.lanes,
-                    paid_lanes=found.paid_lanes,
+                    lanes=found.listed,
+                    paid_lanes=found.listed_paid,
                     considered=found.considered,
                     skipped=found.skipped,
                     waiting=_waiting(state, ahead, now_ms),

@@ -23,7 +23,8 @@ _M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8  # as <malloc.h> numbers them
 def begun(settings: Settings, process: str, *, counting: bool) -> Base:
     """The log set up and what the process stands on, read. ConfigError for what is set wrong.
 
-    `counting` where requests are counted in tokens from the first moment on.
+    `counting` where tokens are counted on the loop: the ranks take half a second to load, and no
+    thread helps, for most of it holds the interpreter's lock (0.3 s: every stream would stand).
     """
     _give_back_what_is_freed()
     log.configure(level=settings.log_level, format_=settings.log_format, keys={"process": process})

@@ -140,9 +140,17 @@ class Supply:
         return tuple(ref.id for ref in shared if ref.id != credential_id)
 
     def prints(self) -> dict[str, str]:
-        """What tells each credential's key from another, by id: a digest's first digits."""
-        secrets = ((ref.id, self.credentials.secrets[ref.id].reveal()) for ref in self.credentials)
-        return {id_: configured.digest(f"{id_}:{text}")[:16] for id_, text in secrets}
+        """What tells each credential's key and where it is sent from another, by id.
+
+        It is a digest's first digits.
+        """
+        urls = {provider.name: provider.base_url for provider in self.catalog.providers}
+        secrets = self.credentials.secrets
+        told = {
+            ref.id: f"{ref.id}:{secrets[ref.id].reveal()}:{urls.get(ref.provider)}"
+            for ref in self.credentials
+        }
+        return {id_: configured.digest(text)[:16] for id_, text in told.items()}
 
     @property
     def providers(self) -> tuple[str, ...]:

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+_USUAL = ["low", "medium", "high"]
+_STRONG = [*_USUAL, "xhigh", "max"]
 _OPENAI: Mapping[str, Any] = {
     "max_tokens_field": "max_completion_tokens",
     "rate_dialect": "openai",
@@ -20,6 +22,19 @@ _OPENAI: Mapping[str, Any] = {
     # wire-chat.md 7.1: over half a minute it must be told how to cut
     "audio_adds": {"*diarize*": {"chunking_strategy": "auto"}},
     "audio_speakers": {"response_format": "diarized_json", "chunking_strategy": "auto"},
+    # catalog-facts.yaml, litellm 2026-11-12
+    "efforts": {
+        "gpt-4*": [],
+        "gpt-audio*": [],
+        "gpt-6.1-sol*": _STRONG,
+        "gpt-6-astra*": _STRONG,
+        "gpt-6-rosalind*": _STRONG,
+        "gpt-6*": ["none", *_STRONG],
+        "gpt-5.1*": ["none", *_USUAL],
+        "gpt-5.[2-9]*": ["none", *_USUAL, "xhigh"],
+        "gpt-5*": ["minimal", *_USUAL],
+        "o[134]*": _USUAL,
+    },
 }
 _AZURE: Mapping[str, Any] = {**_OPENAI, "auth_header": "api-key", "auth_format": "{key}"}
 _AZURE_VERSION = "api-version=2024-10-21"
@@ -68,6 +83,8 @@ WIRES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
                 "reasoning_effort": {"minimal": "low", "xhigh": "high", "max": "high"},
                 "tool_choice": {"any": "required"},
             },
+            # wire-chat.md 4; Qwen's other one is "default", which is to say nothing
+            "efforts": {"*gpt-oss*": _USUAL, "qwen/*": ["none"], "allam*": []},
         },
         "mistral": {
             "rate_dialect": "mistral",
@@ -102,6 +119,12 @@ WIRES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             # mistralai 3.7: always JSON, and neither a prompt nor a format
             "audio_takes": _names("language temperature timestamp_granularities"),
             "translation_path": "",
+            "efforts": {
+                "mistral-large-4*": ["none", *_USUAL],
+                "mistral-medium-3*": ["none", "high"],
+                "mistral-small-26*": ["none", "high"],
+                "zai-glm*": ["low", "high", "max"],
+            },
             "audio_grains": "timestamp_granularities",
             "audio_speakers": {"diarize": "true", "timestamp_granularities": "segment"},
             "times_or_language": True,

@@ -18,6 +18,8 @@ def fault_spec(given: Mapping[str, Any], speed: float) -> FaultSpec:
     refuse_unknown(given, "", (*names, *_SPANS))
     kind = given.get("kind")
     if kind not in KINDS:
+        if kind is None:
+            raise ValueError(f"kind is required: {', '.join(KINDS)}")
         near = difflib.get_close_matches(str(kind), KINDS, n=1, cutoff=0.0)
         raise ValueError(f"unknown kind {kind!r}; nearest is {near[0]!r}")
     plain: dict[str, Any] = {name: value for name, value in given.items() if name not in _SPANS}

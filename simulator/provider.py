@@ -193,15 +193,7 @@ class Provider:
     async def _take(
         self, exchange: Exchange, account: Account, call: Call, seen: Seen | None
     ) -> str:
-        fault = self._draw(BEFORE_QUOTA, account)
-        while fault is not None and fault.kind == "limits":
-            self.ledger.scale(
-                (each for each in self.ledger.accounts.values() if fault.meant_for(each)),
-                fault.factor,
-                self.now_us(),
-                announced=fault.announced,
-            )
-            fault = self._draw(BEFORE_QUOTA, account)
+        fault = self._before_quota(account)
         if fault is not None:
             await self._refuse(exchange, self.voice.error_of(fault, account), account)
             return f"fault:{fault.kind}"
@@ -210,12 +202,8 @@ class Provider:
             if isinstance(call, ChatCall)
             else _NO_REPLY
         )
-        now_us = self.now_us()
-        counted = self._counted(call, reply, account.model)
-        seconds = billed_seconds(call, account.model) if isinstance(call, TranscriptionCall) else 0
-        requests = self.personality.requests_of(call)
-        spend = Spend(counted, call.prompt_tokens, reply.tokens, seconds, requests)
-        refusal = account.admit(spend, now_us)
+        spend = self._spend(call, reply, account.model)
+        refusal = account.admit(spend, self.now_us())
         if refusal is not None:
             await self._refuse(exchange, self.personality.over_limit(account, refusal), account)
             return "too_large" if refusal.too_large else "rate_limited"
@@ -235,6 +223,23 @@ class Provider:
         if outcome == "ok":
             account.counters.last_answer_at_us = self.now_us()
         return outcome
+
+    def _before_quota(self, account: Account) -> FaultSpec | None:
+        """The fault that ends a call before its quota is asked; limits that change do so here."""
+        while (fault := self._draw(BEFORE_QUOTA, account)) is not None and fault.kind == "limits":
+            self.ledger.scale(
+                [each for each in self.ledger.accounts.values() if fault.meant_for(each)],
+                fault.factor,
+                self.now_us(),
+                announced=fault.announced,
+            )
+        return fault
+
+    def _spend(self, call: Call, reply: Reply, model: Model) -> Spend:
+        """What a call takes of its windows."""
+        seconds = billed_seconds(call, model) if isinstance(call, TranscriptionCall) else 0
+        counted, requests = self._counted(call, reply, model), self.personality.requests_of(call)
+        return Spend(counted, call.prompt_tokens, reply.tokens, seconds, requests)
 
     def _draw(self, kinds: frozenset[FaultKind], account: Account) -> FaultSpec | None:
         if not self.faults.armed:

@@ -10,7 +10,6 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 
 import orjson
 import uvicorn
@@ -148,17 +147,12 @@ class running:  # noqa: N801 - reads as a sentence: with running(config) as addr
         child.stdin.flush()
         line = child.stdout.readline()
         if not line:
-            self.__exit__(None, None, None)
+            self.__exit__()
             raise RuntimeError(f"the simulator did not start: exit code {child.returncode}")
         told = orjson.loads(line)
         return Address(**told)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         child = self._child
         if child is None:
             return
@@ -176,13 +170,8 @@ class running:  # noqa: N801 - reads as a sentence: with running(config) as addr
     async def __aenter__(self) -> Address:
         return await asyncio.to_thread(self.__enter__)
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await asyncio.to_thread(self.__exit__, kind, value, trace)
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.to_thread(self.__exit__)
 
 
 def _has_uvloop() -> bool:

@@ -2,10 +2,12 @@
 
 import gc
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from servers import TlsStore, redis7_server, redis_tls_server, valkey_server
 
 from shared.store.server import Server
@@ -15,11 +17,19 @@ from shared.store.server import Server
 os.environ["SSL_CERT_FILE"] = str(Path(__file__).with_name("nobody.pem"))
 os.environ["SSL_CERT_DIR"] = os.devnull
 
+# No property is false because a machine is slow.
+settings.register_profile("any pace", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any pace")
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart() -> None:
-    """Of what is collected nothing is garbage: looking for it took a quarter of the time."""
+    """Of what is collected nothing is garbage: looking for it took a quarter of the time.
+
+    A shell's background job ignores Ctrl-C, and so would each command that a test interrupts.
+    """
     gc.disable()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:

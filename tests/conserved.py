@@ -13,7 +13,7 @@ KNOWN = {
     "quota", "quotalog", "usage", "spent", "pace", "dead", "testing", "leader", "unserved", "again",
     "admin", "credentials", "providers", "apikeys", "plans", "checks", "probes", "prints",
     "hooks", "hooked", "told", "kids", "brood", "state",
-    "lead", "fol", "kept", "kept_until", "admitted",
+    "lead", "fol", "kept", "kept_until", "admitted", "signed", "sigs_idle",
 }  # fmt: skip
 
 
@@ -160,6 +160,10 @@ def _indexes(space: Keyspace, jobs: dict[str, Any]) -> None:
 def _counts(space: Keyspace, jobs: dict[str, Any]) -> None:
     alive = [j for j in jobs.values() if j["status"] in ("queued", "in_progress")]
     assert int(space.get("alive") or 0) == len(alive)
+    signed = Counter(j["sig"] for j in alive)
+    assert {k: int(v) for k, v in space.get("signed").items()} == dict(signed)
+    known = set(space.get("sigs"))
+    assert known >= set(signed), f"nobody knows what {set(signed) - known} stands for"
     running = [j for j in jobs.values() if j["status"] == "in_progress"]
     seconds = [j["hedge"].split("\n") for j in running if "hedge" in j]
     assert all("hedge" not in j for j in jobs.values() if j["status"] != "in_progress")

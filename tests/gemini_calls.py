@@ -5,15 +5,17 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import orjson
+import wire_answers
 from google import genai
 from google.genai import types
 from raw_server import RawServer
 from worker_claims import deployment
 
-from shared.catalog import Quirks, build
+from shared.catalog import build
 from shared.catalog_schema import Config
 from shared.core.model import Kind
 from shared.core.outcome import Outcome
+from shared.quirks import Quirks
 from workers.providers.base import Call, HttpReply
 from workers.providers.gemini import Gemini
 
@@ -134,13 +136,7 @@ async def asked_by_the_sdk(server: RawServer, ask: Callable[[genai.Client], Any]
 
 
 def read(asked: Call, pieces: Iterable[bytes]) -> tuple[list[dict[str, Any]], Outcome]:
-    reader = ADAPTER.parse_stream(asked, 200, {})
-    out: list[bytes] = []
-    for each in pieces:
-        out += reader.feed(each)
-    last, outcome = reader.finish()
-    assert not any(b"\n" in each for each in (*out, *last))
-    return [orjson.loads(each) for each in (*out, *last)], outcome
+    return wire_answers.read(ADAPTER.parse_stream(asked, 200, {}), pieces)
 
 
 def parsed(value: Any, asked: Call | None = None, status: int = 200) -> Outcome:

@@ -156,7 +156,7 @@ OPENAI = [
         "openai",
         400,
         openai("Unsupported parameter: 'top_p'", "unsupported_parameter", param="top_p"),
-        Kind.INVALID_REQUEST,
+        Kind.UNSUITED,
         expect={"param": "top_p", "code": "unsupported_parameter"},
     ),
     Refusal("policy", "openai", 400, openai("x", "content_policy_violation"), Kind.FILTERED),
@@ -714,7 +714,7 @@ OTHERS = [
             limit_source="openrouter_free_tier_daily",
         ),
         Kind.QUOTA_EXHAUSTED,
-        expect={"scope": "credential", "retry_after_ms": 40_000},
+        expect={"scope": "lane", "retry_after_ms": 40_000},
     ),
     Refusal(
         "openrouter upstream",
@@ -818,6 +818,282 @@ OTHERS = [
         expect={"window": "month", "dead": False},
     ),
 ]
+
+
+def cloudflare(code: int) -> dict[str, Any]:
+    return {"success": False, "errors": [{"code": code, "message": "x"}], "result": None}
+
+
+def plain(message: str) -> dict[str, Any]:
+    return openai(message, None)
+
+
+def wire(type_: str, status: int, body: Any, kind: Kind, **expect: Any) -> Refusal:
+    """A row of the facts that no test above holds, named by its body."""
+    headers = expect.pop("headers", {})
+    return Refusal(f"{status} {str(body)[:60]}", type_, status, body, kind, headers, expect)
+
+
+DEAD = {"scope": "credential", "dead": True}
+UNPAID = {**DEAD, "window": "credit"}
+BUDGET = {"scope": "key", "resets_at": "2026-08-02T14:00:00.000Z"}  # 5 h 51 min 40 s on
+TOOLS = "No endpoints found that support tool use. To learn more about provider routing, visit …"
+FREE = "Rate limit exceeded: free-models-per"
+SPEND = "project_spend_limit_exceeded"
+SCOPES = (
+    "You have insufficient permissions for this operation. Missing scopes: model.request. Check "
+    "that you have the correct role in your organization."
+)
+ROWS = [
+    # 1: Groq
+    *(
+        wire("groq", 429, groq_limit(f"{named} ({letters})"), kind, window=window, scope="lane")
+        for named, letters, window, kind in (
+            ("requests per minute", "RPM", "rpm", Kind.RATE_LIMITED),
+            ("requests per day", "RPD", "rpd", Kind.QUOTA_EXHAUSTED),
+            ("seconds of audio per hour", "ASH", "ash", Kind.RATE_LIMITED),
+            ("seconds of audio per day", "ASD", "asd", Kind.QUOTA_EXHAUSTED),
+        )
+    ),
+    wire("groq", 400, openai("x", "organization_restricted"), Kind.UNAUTHORIZED, **DEAD),
+    wire("groq", 403, openai("x", "model_permission_blocked_org"), Kind.MODEL_GONE, scope="lane"),
+    wire("groq", 499, plain("cancelled"), Kind.UNKNOWN),
+    *(wire("groq", status, plain("x"), Kind.OVERLOADED) for status in (500, 502)),
+    wire("groq", 504, plain("x"), Kind.TIMEOUT),
+    # 2: OpenAI
+    wire("openai", 400, openai("x", "unsupported_value"), Kind.UNSUITED),
+    wire("openai", 400, openai("x", "invalid_prompt"), Kind.FILTERED),
+    wire(
+        "openai",
+        401,
+        plain("You must be a member of an organization to use the API"),
+        Kind.UNAUTHORIZED,
+        **DEAD,
+    ),
+    *(
+        wire("openai", status, plain(SCOPES), Kind.MODEL_GONE, scope="lane", dead=True)
+        for status in (401, 403)
+    ),
+    wire("openai", 401, openai("x", "ip_not_authorized"), Kind.UNAUTHORIZED, **DEAD),
+    wire("openai", 422, plain("x"), Kind.INVALID_REQUEST),
+    wire("openai", 429, openai("x", "credit_balance_exhausted"), Kind.QUOTA_EXHAUSTED, **UNPAID),
+    *(
+        wire("openai", 429, openai("x", code), Kind.QUOTA_EXHAUSTED, window="month", dead=False)
+        for code in (SPEND, "organization_usage_limit_exceeded")
+    ),
+    wire(
+        "openai",
+        429,
+        openai(
+            "Request too large for gpt-5 in organization org-x on tokens per min (TPM): "
+            "Limit 30000, Requested 40123. The input or output tokens must be reduced.",
+            "rate_limit_exceeded",
+            "tokens",
+        ),
+        Kind.TOO_LONG,
+        window="tpm",
+        limit=30_000,
+    ),
+    wire("openai", 503, plain("The engine is currently overloaded"), Kind.OVERLOADED),
+    # 3: Gemini
+    wire(
+        "gemini",
+        400,
+        gemini(400, "FAILED_PRECONDITION", "User location is not supported for the API use."),
+        Kind.UNAUTHORIZED,
+        **DEAD,
+    ),
+    # 5: Mistral
+    wire(
+        "mistral",
+        400,
+        mistral(
+            "Prompt contains 9000 tokens and 0 draft tokens, too large for model with 8192 "
+            "maximum context length",
+            "invalid_request_prompt",
+            "3051",
+        ),
+        Kind.TOO_LONG,
+    ),
+    wire(
+        "mistral",
+        400,
+        mistral("Expected last role User or Tool", "invalid_request_message_order", "3230"),
+        Kind.INVALID_REQUEST,
+    ),
+    wire("mistral", 401, {"message": "Unauthorized", "request_id": "x"}, Kind.UNAUTHORIZED, **DEAD),
+    wire("mistral", 402, {"message": "payment required"}, Kind.QUOTA_EXHAUSTED, **UNPAID),
+    wire("mistral", 403, {"message": "not on your tier"}, Kind.MODEL_GONE, scope="lane"),
+    wire("mistral", 404, {"detail": "Not Found"}, Kind.MODEL_GONE, scope="lane"),
+    *(wire("mistral", status, {"message": "x"}, Kind.OVERLOADED) for status in (500, 502, 503)),
+    # 7: OpenRouter
+    wire(
+        "openrouter",
+        429,
+        openrouter(429, f"{FREE}-min. ", headers={"X-RateLimit-Reset": "1785658140000"}),
+        Kind.RATE_LIMITED,
+        window="rpm",
+        scope="lane",
+    ),
+    wire(
+        "openrouter",
+        429,
+        openrouter(429, f"{FREE}-day-high-balance. ", limit_source="openrouter_free_tier_daily"),
+        Kind.QUOTA_EXHAUSTED,
+        scope="lane",
+        dead=False,
+        retry_after_ms=(24 * 3600 - 8 * 3600 - 8 * 60 - 20) * 1_000,  # 00:00 UTC
+    ),
+    wire(
+        "openrouter",
+        402,
+        openrouter(402, "x", limit_source="openrouter_in_flight_budget"),
+        Kind.RATE_LIMITED,
+        headers={"retry-after": "3"},
+        scope="credential",
+        dead=False,
+        retry_after_ms=3_000,
+    ),
+    wire(
+        "openrouter",
+        402,
+        openrouter(402, "This request requires more", limit_source="weight_exceeds_budget"),
+        Kind.UNSUITED,
+        dead=False,
+    ),
+    *(
+        wire(
+            "openrouter",
+            403,
+            openrouter(403, "exceeded", limit_source=f"openrouter_{source}", **BUDGET),
+            Kind.QUOTA_EXHAUSTED,
+            scope="credential",
+            dead=False,
+            window="month",
+            retry_after_ms=21_100_000,
+        )
+        for source in ("guardrail_budget", "workspace_budget", "key_limit")
+    ),
+    wire(
+        "openrouter",
+        403,
+        openrouter(403, "It needs a look", reasons=["violence"], flagged_input="…"),
+        Kind.FILTERED,
+        dead=False,
+    ),
+    wire("openrouter", 404, openrouter(404, TOOLS), Kind.UNSUITED, dead=False),
+    wire("openrouter", 404, openrouter(404, "No endpoints found for x."), Kind.MODEL_GONE),
+    wire("openrouter", 401, openrouter(401, "User not found."), Kind.UNAUTHORIZED, **DEAD),
+    wire("openrouter", 408, openrouter(408, "x"), Kind.TIMEOUT),
+    *(wire("openrouter", at, openrouter(at, "x"), Kind.INVALID_REQUEST) for at in (400, 413, 422)),
+    *(wire("openrouter", at, openrouter(at, "x"), Kind.OVERLOADED) for at in (500, 502, 503, 529)),
+    wire("openrouter", 524, openrouter(524, "x"), Kind.TIMEOUT),
+    # 8: Cerebras, whose errors may stand at the top
+    wire(
+        "cerebras",
+        429,
+        {
+            "message": "Tokens per day limit exceeded - too many tokens processed.",
+            "type": "too_many_tokens_error",
+            "param": "quota",
+            "code": "token_quota_exceeded",
+        },
+        Kind.QUOTA_EXHAUSTED,
+        window="tpd",
+        scope="lane",
+    ),
+    wire(
+        "cerebras",
+        429,
+        {"message": "Tokens per minute limit exceeded - too many tokens processed."},
+        Kind.RATE_LIMITED,
+        window="tpm",
+        retry_after_ms=60_000,
+    ),
+    wire("cerebras", 400, {"message": "Current length is 9 while limit is 8"}, Kind.TOO_LONG),
+    wire("cerebras", 401, {"message": "x", "code": "wrong_api_key"}, Kind.UNAUTHORIZED, **DEAD),
+    wire("cerebras", 402, {"message": "x"}, Kind.QUOTA_EXHAUSTED, **UNPAID),
+    wire("cerebras", 404, {"message": "x", "code": "model_not_found"}, Kind.MODEL_GONE),
+    wire("cerebras", 503, {"message": "busy"}, Kind.OVERLOADED),
+    # 9: others
+    wire("sambanova", 400, plain("Model not found"), Kind.MODEL_GONE, scope="lane"),
+    wire("sambanova", 429, {"error": "Rate limit exceeded"}, Kind.RATE_LIMITED),
+    wire("together", 404, openai("x", "model_not_available"), Kind.MODEL_GONE, scope="lane"),
+    wire("together", 402, plain("Credit limit exceeded"), Kind.QUOTA_EXHAUSTED, **UNPAID),
+    wire("together", 503, plain("x"), Kind.OVERLOADED),
+    wire("fireworks", 412, plain("Account suspended"), Kind.UNAUTHORIZED, **DEAD),
+    wire(
+        "fireworks",
+        404,
+        plain("Model not found, inaccessible, and/or not deployed"),
+        Kind.MODEL_GONE,
+        scope="lane",
+    ),
+    wire("deepseek", 422, plain("x"), Kind.INVALID_REQUEST),
+    wire("xai", 403, plain("Your team has no credits"), Kind.QUOTA_EXHAUSTED, **UNPAID),
+    wire("xai", 403, plain("no permission"), Kind.MODEL_GONE, scope="lane"),
+    wire("nvidia", 402, {"detail": "x"}, Kind.QUOTA_EXHAUSTED, **UNPAID),
+    *(
+        wire("cloudflare", status, cloudflare(code), kind, **expect)
+        for status, code, kind, expect in (
+            (429, 3036, Kind.QUOTA_EXHAUSTED, {"scope": "credential", "dead": False}),
+            (429, 4006, Kind.QUOTA_EXHAUSTED, {"retry_after_ms": 15 * 3_600_000}),
+            (429, 3040, Kind.OVERLOADED, {"scope": "deployment"}),
+            (403, 10_000, Kind.UNAUTHORIZED, DEAD),
+            (403, 9_109, Kind.UNAUTHORIZED, DEAD),
+            (403, 3_023, Kind.UNAUTHORIZED, DEAD),
+            (400, 5_007, Kind.MODEL_GONE, {"scope": "lane"}),
+            (404, 3_042, Kind.MODEL_GONE, {"scope": "lane"}),
+            *(
+                (403, code, Kind.MODEL_GONE, {"scope": "lane"})
+                for code in (5_035, 5_016, 5_018, 3_041)
+            ),
+            (413, 3_006, Kind.INVALID_REQUEST, {}),
+            (408, 3_007, Kind.TIMEOUT, {}),
+            (400, 5_004, Kind.INVALID_REQUEST, {}),
+            (405, 5_019, Kind.INVALID_REQUEST, {}),
+        )
+    ),
+    wire("huggingface", 400, openai("x", "model_not_supported"), Kind.MODEL_GONE, scope="lane"),
+    wire("huggingface", 410, {"error": "gone"}, Kind.MODEL_GONE, scope="lane"),
+    wire("deepinfra", 429, {"detail": "Model busy, retry later"}, Kind.OVERLOADED),
+    wire("deepinfra", 405, {"detail": "Method Not Allowed"}, Kind.MODEL_GONE, scope="lane"),
+    wire("perplexity", 401, b"<html>401 Authorization Required</html>", Kind.UNAUTHORIZED, **DEAD),
+    wire(
+        "azure-openai",
+        429,
+        openai("The system is currently experiencing high demand and cannot", "429"),
+        Kind.OVERLOADED,
+        scope="deployment",
+    ),
+    wire("azure-openai", 429, openai("x", "RateLimitReached"), Kind.RATE_LIMITED, scope="lane"),
+    wire("azure-openai", 401, openai("x", "AccessDenied"), Kind.UNAUTHORIZED, **DEAD),
+    wire("azure-openai", 404, openai("x", "DeploymentNotFound"), Kind.MODEL_GONE, scope="lane"),
+    wire("ollama", 503, plain("server busy, maximum pending requests exceeded"), Kind.OVERLOADED),
+    wire(
+        "ollama",
+        404,
+        plain("model 'x' not found, try pulling it first"),
+        Kind.MODEL_GONE,
+        dead=True,
+    ),
+    wire("ollama", 400, plain("m1 does not support tools"), Kind.UNSUITED, dead=False),
+    wire("ollama", 403, plain("this model requires a subscription"), Kind.MODEL_GONE, scope="lane"),
+    wire("vllm", 404, plain("The model `x` does not exist."), Kind.MODEL_GONE, scope="lane"),
+    wire("llamacpp", 401, openai("x", None, "authentication_error"), Kind.UNAUTHORIZED, **DEAD),
+    wire("llamacpp", 501, openai("x", None, "not_supported_error"), Kind.MODEL_GONE, scope="lane"),
+    *(
+        wire("deepgram", status, {"err_code": code, "err_msg": "x"}, kind)
+        for status, code, kind in (
+            (429, "TOO_MANY_REQUESTS", Kind.RATE_LIMITED),
+            (402, "ASR_PAYMENT_REQUIRED", Kind.QUOTA_EXHAUSTED),
+            (401, "INVALID_AUTH", Kind.UNAUTHORIZED),
+            (403, "INSUFFICIENT_PERMISSIONS", Kind.MODEL_GONE),
+            (413, "x", Kind.INVALID_REQUEST),
+            (504, "x", Kind.TIMEOUT),
+        )
+    ),
+]
 UNREADABLE = [
     Refusal(f"status {status}", "openai-compatible", status, b"<html>oops</html>", kind)
     for status, kind in (
@@ -847,4 +1123,6 @@ UNREADABLE = [
         (599, Kind.OVERLOADED),
     )
 ]
-REFUSALS = [*GROQ, *OPENAI, *GEMINI, *MISTRAL, *ANTHROPIC, *COHERE, *OTHERS, *UNREADABLE]
+REFUSALS = [
+    *(*GROQ, *OPENAI, *GEMINI, *MISTRAL, *ANTHROPIC, *COHERE, *OTHERS, *ROWS, *UNREADABLE),
+]

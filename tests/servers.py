@@ -31,11 +31,10 @@ PORT_TRIES = 5
 
 @dataclass(frozen=True, slots=True)
 class TlsStore:
-    """A password-protected TLS server: `url` verifies against `ca_file`; `bare_url` names no CA."""
+    """A password-protected TLS server: `url` verifies against its CA; `bare_url` names none."""
 
     url: str
     bare_url: str
-    ca_file: Path
     password: str
 
 
@@ -104,7 +103,7 @@ def redis_tls_server(data_dir: Path) -> Iterator[TlsStore]:
             set_password(server, password)
             bare = f"rediss://:{quote(password, safe='')}@127.0.0.1:{port}/0"
             url = f"{bare}?ssl_ca_certs={quote(str(ca_file))}"
-            yield TlsStore(url=url, bare_url=bare, ca_file=ca_file, password=password)
+            yield TlsStore(url=url, bare_url=bare, password=password)
         finally:
             server.stop()
         return

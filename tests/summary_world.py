@@ -119,12 +119,16 @@ class SummaryWorld:
         return file_id
 
     async def accept(
-        self, job_id: str = "job_sum", wish: Wish | None = None, **request: Any
+        self,
+        job_id: str = "job_sum",
+        wish: Wish | None = None,
+        extra: dict[str, Any] | None = None,
+        **request: Any,
     ) -> str:
         """Hands in a summary as the API does."""
         checked = summary_request({"model": "sim"} | request)
         policy = {"policy": {"hedge": "never", "max_attempts": 2, "max_cost_usd": 5.0}}
-        made = summary(checked, b"", extra=policy)
+        made = summary(checked, b"", extra=policy | (extra or {}))
         features = Features(kind=Kind.SUMMARY, model="sim", request_type="summarization")
         lanes = await self.lanes.lane_states()
         choice = routed(self.router, features, made.need, "t1", lanes, 0)

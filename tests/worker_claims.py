@@ -6,10 +6,11 @@ from typing import Any
 
 import orjson
 
-from shared.catalog import Catalog, Provider, Quirks
+from shared.catalog import Catalog, Provider
 from shared.core.model import Deployment, Kind, Need, Price, Priority
 from shared.credentials import Secret
 from shared.queue.types import Claim
+from shared.quirks import Quirks
 from workers.attempt import AttemptContext
 from workers.transport import Timeouts, Transport
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import orjson
 
-from shared.catalog import Catalog, Quirks
+from shared.catalog import Catalog
 from shared.core import organisations
 from shared.core.decision import Decision, JobFacts, cooldowns, decide
 from shared.core.model import Deployment, Kind, Usage, lane_deployment
 from shared.core.outcome import Failed, FailureKind, OnBreak, OnUncertain, Outcome, Succeeded
 from shared.credentials import Secret
 from shared.queue.types import Claim, Report
+from shared.quirks import Quirks
 from workers import calling, continuing, escape, reporting
 from workers.continuing import Seam
 from workers.hedging import Gate, Runner, race
@@ -100,7 +101,7 @@ async def run(claim: Claim, ctx: AttemptContext) -> Report:
     deployment = ctx.catalog.by_id.get(lane_deployment(claim.lane))
     if deployment is None:
         progress = Progress(ctx.now_ms())
-        outcome: Outcome = _unserved("the catalog no longer has this deployment")
+        outcome: Outcome = _unsupplied("the catalog here does not have this deployment")
         return await _reported(outcome, claim, ctx, policy, None, progress)
     side = _side(claim, doc, deployment, ctx, policy, free=ctx.free)
     hedge = ctx.hedge
@@ -249,10 +250,13 @@ def _call(
 async def _attempt(call: Call, side: Side, ctx: AttemptContext, policy: Policy) -> Outcome:
     """Build, send, read. Trouble of the expected kind is a value."""
     claim, progress = side.claim, side.progress
-    secret = ctx.secret(claim.credential) if claim.credential else None
-    if claim.credential and secret is None:
-        return Failed(FailureKind.UNAUTHORIZED, "this credential has no secret here", sent=False)
-    progress.secret = secret.reveal() if secret else None
+    if not claim.credential:  # see claim_head in claiming.lua: whoever it may have been, it may not
+        message = f"no quota window of {call.deployment.id} will ever hold this request"
+        return Failed(FailureKind.TOO_LONG, message, sent=False, window="quota")
+    secret = ctx.secret(claim.credential)
+    if secret is None:
+        return _unsupplied("this credential has no secret here")
+    progress.secret = secret.reveal() or None
     if call.kind is not Kind.TRANSCRIPTION:
         return await _sent(call, secret, side, ctx, policy)
     async with ctx.sounds.fetched(call) as fetched:
@@ -269,7 +273,8 @@ async def _sent(
     try:
         request = adapter.build(call, secret)
     except KeyError:
-        return _unserved(f"this deployment does not offer {call.kind}")
+        message = f"this deployment does not offer {call.kind}"
+        return Failed(FailureKind.UNSUITED, message, sent=False)
     if isinstance(request, Failed):
         return request
     progress.dropped = request.dropped
@@ -305,8 +310,9 @@ def _named(told: organisations.Told | None) -> str | None:
     return None if told is None else str(told)
 
 
-def _unserved(message: str) -> Failed:
-    return Failed(FailureKind.MODEL_GONE, message, sent=False)
+def _unsupplied(message: str) -> Failed:
+    """Ours, not the provider's, nor the key's: others may have what this process has not."""
+    return Failed(FailureKind.UNSUPPLIED, message, sent=False)
 
 
 async def _decided(

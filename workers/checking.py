@@ -5,16 +5,17 @@ never `valid`. Prices and quotas of models are not touched by listing them.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
 
 from shared.catalog import Provider
-from shared.core.model import Deployment, Kind
+from shared.core.model import Deployment, Kind, lane_deployment
 from shared.core.outcome import Failed, FailureKind
 from shared.credentials import Secret
+from shared.store.tables import Rest
 from workers.failures import TransportFailure
 from workers.providers.base import Call, HttpRequest
 from workers.providers.registry import adapter_for
@@ -142,6 +143,23 @@ def models_of(body: bytes) -> tuple[str, ...]:
     names = (each.get("id") or each.get("name") for each in value if isinstance(each, dict))
     found = [name.removeprefix("models/")[:256] for name in names if isinstance(name, str) and name]
     return tuple(dict.fromkeys(found))[:MOST_MODELS]
+
+
+def listed_again(
+    credential: str, rests: Mapping[str, Rest], models: Sequence[str]
+) -> tuple[str, ...]:
+    """The lanes a credential was set aside on, the model being gone, that `models` names again."""
+    ours = [
+        scope.removeprefix("l:").rpartition("|")
+        for scope, rest in rests.items()
+        if scope.startswith("l:") and rest.dead and rest.reason == FailureKind.MODEL_GONE
+    ]
+    named = {each.removesuffix(":latest") for each in models} | set(models)  # Ollama's tags
+    return tuple(
+        lane
+        for lane, _, whose in ours
+        if whose == credential and lane_deployment(lane).partition("/")[2] in named
+    )
 
 
 def _object(body: bytes) -> dict[str, Any]:

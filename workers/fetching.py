@@ -6,12 +6,13 @@ guard. What is refused says why, in words for the caller; nothing of our own is 
 
 import asyncio
 import re
+import string
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path, PurePosixPath
 from typing import Final
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from yarl import URL
 
@@ -150,6 +151,8 @@ def _next(headers: Mapping[str, str], url: str) -> str:
     target = headers.get("location")
     if not target:
         raise refused("the address redirects to nowhere", "fetch_failed")
+    # the bytes of a header; servers write their own names there as they are, as browsers take them
+    target = quote(target.encode("latin-1"), safe=string.punctuation)
     try:
         return urljoin(url, target)
     except ValueError as problem:

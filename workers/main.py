@@ -7,5 +7,5 @@ from shared.starting import begun
 from workers.pool import build
 
 found = settings.load()
-broker = build(found, begun(found, "workers", counting=False))
+broker = build(found, begun(found, "workers", counting=True))
 dramatiq.set_broker(broker)

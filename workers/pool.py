@@ -33,13 +33,14 @@ from shared.store.lanes import Lanes, publish_catalog
 from shared.store.tables import Rows, Tables
 from shared.submission import SUMMARIES
 from shared.supply import NO_ROWS, Base, Live, Supply, assemble
-from workers import attempt, checking
+from workers import attempt, checking, streaks
 from workers.checking import Check
 from workers.hedger import Hedger
 from workers.means import Means
 from workers.noting import Notes
 from workers.sandbox import Sandbox
 from workers.sounds import Sounds
+from workers.streaks import Streaks
 from workers.summaries.step import Summaries
 from workers.summaries.wiring import summaries_of
 from workers.teaching import MOST_AT_ONCE, Teacher
@@ -82,6 +83,7 @@ class Pool:
         self._tables: Tables | None = None
         self._notes: Notes | None = None
         self._live: Live | None = None
+        self._streaks = Streaks()
         self._objects = objects.of_settings(settings)
         self._sounds = Sounds(self._objects, settings.max_audio_inflight_bytes)
         self._serve: Callable[[Sequence[str]], None] = lambda _providers: None
@@ -157,6 +159,7 @@ class Pool:
         assert self._transport is not None  # noqa: S101 - set_up ran
         claim = hand.claim
         supply = await self._supply_for(claim)
+        refused = self._streaks.of(claim)
         context = attempt.AttemptContext(
             catalog=supply.catalog,
             transport=self._transport,
@@ -170,12 +173,14 @@ class Pool:
             count=tokens.count,
             timeouts=self._timeouts,
             siblings=lambda: self._siblings(claim, supply),
+            streak=streaks.grown(refused),
             max_attempts=self.settings.max_attempts,
             free=supply.free(claim.credential),
             hedge=self._hedger.hedge(hand, supply, self.providers) if self._hedger else None,
             sounds=self._sounds,
         )
         report = await attempt.run(claim, context)
+        self._streaks.note(claim, refused, report)
         if report.hedge is not None and report.hedge.won:
             claim = replace(claim, lane=report.hedge.lane, credential=report.hedge.credential)
         if self._hedger is not None:
@@ -204,9 +209,12 @@ class Pool:
     async def _supply_for(self, claim: Claim) -> Supply:
         """The newest supply; read anew where a claim was quicker here than the news of its lane."""
         supply = self.supply
-        there = lane_deployment(claim.lane) in supply.catalog.by_id
-        keyed = not claim.credential or supply.secret(claim.credential) is not None
-        return supply if (there and keyed) or self._live is None else await self._live.reload()
+        if _supplied(supply, claim) or self._live is None:
+            return supply
+        supply = await self._live.reload()
+        if not _supplied(supply, claim):  # lanes are published by who knows more than we do
+            logger.warning("claim_unsupplied", lane=claim.lane, credential=claim.credential)
+        return supply
 
     async def check(self, credential: str) -> Report:
         """Tests one credential by a real call; a good one that was set aside is taken back."""
@@ -239,13 +247,18 @@ class Pool:
     async def _heed_check(self, credential: str, found: Check) -> None:
         """A bad key rests until a probe or an edit; a good one that rested for ever is back."""
         assert self._tables is not None  # noqa: S101 - its caller looked
-        rest = (await self._tables.rests()).get(f"c:{credential}")
+        rests = await self._tables.rests()
+        rest = rests.get(f"c:{credential}")
         if found.valid is False and not (rest and rest.dead):
             await self._tables.set_health(credential, dead="unauthorized")
             logger.warning("credential_set_aside", credential=credential, reason="unauthorized")
         elif found.valid and rest and rest.dead:
             await self._tables.set_health(credential)
             logger.info("credential_taken_back", credential=credential)
+        # what was gone is listed again: its server was restarting, or the model was not there yet
+        back = checking.listed_again(credential, rests, found.models)
+        if await self._tables.reopen(credential, back):
+            logger.info("models_taken_back", credential=credential, lanes=back)
 
     async def _history(self, job_id: str) -> Sequence[Mapping[str, Any]]:
         record = await self._jobs.get(job_id, None) if self._jobs else None
@@ -257,6 +270,11 @@ class Pool:
     async def _siblings(self, claim: Claim, supply: Supply) -> int:
         others = supply.siblings(claim.credential)
         return await self._lanes.living(claim.lane, others) if self._lanes else 0
+
+
+def _supplied(supply: Supply, claim: Claim) -> bool:
+    there = lane_deployment(claim.lane) in supply.catalog.by_id
+    return there and (not claim.credential or supply.secret(claim.credential) is not None)
 
 
 def _health(report: Report) -> str:

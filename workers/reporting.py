@@ -209,7 +209,8 @@ def report(
 
 def _named(error: JobError, records: Sequence[Mapping[str, Any]]) -> dict[str, object]:
     """The error with a line for each attempt."""
-    return aggregate(error, [line(each) for each in records]).as_dict()
+    lines = [(int(each.get("n") or at), line(each)) for at, each in enumerate(records, 1)]
+    return aggregate(error, lines).as_dict()
 
 
 def _lost_cost(deployment: Deployment | None, progress: Progress, shown: dict[str, Any]) -> int:

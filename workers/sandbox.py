@@ -63,7 +63,7 @@ class Sandbox:
         `out`, which is the caller's; without one it is dropped. Raises Refused with the parser's
         own words, or saying which bound it came to.
         """
-        async with self._room, _folder() as folder:
+        async with self._room, temporary_folder() as folder:
             given = await asyncio.to_thread(_laid_out, folder, files)
             call = {
                 "entry": f"{self._package}.{entry}",
@@ -170,7 +170,8 @@ def _refused(message: str, code: str) -> Refused:
 
 
 @contextlib.asynccontextmanager
-async def _folder() -> AsyncIterator[Path]:
+async def temporary_folder() -> AsyncIterator[Path]:
+    """A new folder, which goes with all that is in it, however it is left."""
     folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="headrace-"))
     try:
         yield folder

@@ -3,13 +3,13 @@
 After each attempt: does what was told differ from what this process believes? Mostly it does not,
 and then nothing is asked of the store. If it does, one compare-and-set (teach.lua) changes the
 lane's configuration; who loses the race reads what stands there and looks again. The rules are
-`core.learn` (told) and `core.estimate` (refused without figures).
+`core.learn` (told) and `core.estimate` (refused without figures); `lessons` applies them.
 """
 
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -18,14 +18,16 @@ import structlog
 from redis.exceptions import RedisError
 
 from shared.core import estimate
-from shared.core.estimate import Trail, Trouble
+from shared.core.estimate import Trail
 from shared.core.learn import Evidence, Known, concurrency_told, learn
-from shared.core.model import Dimension, lane_deployment
+from shared.core.model import lane_deployment
 from shared.core.outcome import FailureKind, Learned
 from shared.queue.scripts import Scripts
 from shared.queue.types import Claim, Report, Verdict
 from shared.store import learned
 from shared.supply import Supply
+from workers import lessons
+from workers.lessons import Look
 
 log = structlog.get_logger(__name__)
 
@@ -33,8 +35,6 @@ BELIEF_S = 5.0
 OBSERVE_S = 1.0
 FLUSH_CALLS = 25
 TRIES = 3
-STRAY_SPANS = 5
-STRAY_MS = 60_000
 MOST_AT_ONCE = 4  # calls to the store; the others wait here, and need no connection meanwhile
 
 
@@ -55,19 +55,6 @@ class Belief:
     def unproven(self) -> bool:
         """Whether calls without a refusal are evidence of anything."""
         return any(k.guess or (k.ceiling or 0) > k.window.limit for k in self.known)
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """The store's view of one credential: see teach.lua."""
-
-    now_ms: int
-    running: int
-    admitted_ms: int
-    trail: Trail
-    used: Mapping[str, int]
-    free: Mapping[str, int]
-    sent: Mapping[str, tuple[tuple[int, int], ...]]
 
 
 class Teacher:
@@ -165,7 +152,7 @@ class Teacher:
         for each in told:
             if each.remaining is None or each.remaining * 2 > each.limit:
                 continue
-            specs = [w for w in belief.made.get("win") or () if _says(each, w)]
+            specs = [w for w in belief.made.get("win") or () if lessons.says(each, w)]
             asked += [
                 {"w": w, "used": each.limit - each.remaining, "at": sent_ms} for w in specs[:1]
             ]
@@ -189,42 +176,14 @@ class Teacher:
                 look = await self._look(place, belief, with_log=True)
                 echo = sent_ms <= look.trail.at_ms
                 windows = belief.known
-                if not _informed(report.learned):
-                    windows = self._estimated(belief, look, retry_ms, echo=echo)
+                if not lessons.informed(report.learned):
+                    log_key = (belief.made.get("log") or {}).get("k", "")
+                    windows = lessons.estimated(belief.known, log_key, look, retry_ms, echo=echo)
                 trail = estimate.refused(
                     look.trail, look.now_ms, retry_ms, sent_ms, look.admitted_ms
                 )
                 if await self._teach(place, belief, windows, trail=trail):
                     return
-
-    @staticmethod
-    def _estimated(
-        belief: Belief, look: Look, retry_ms: int | None, *, echo: bool
-    ) -> tuple[Known, ...]:
-        if echo:
-            return tuple(map(estimate.echoed, belief.known))
-        mine = [k for k in belief.known if k.window.dimension is Dimension.REQUESTS]
-        log_key = (belief.made.get("log") or {}).get("k", "")
-        since_ms, trail = look.trail.since_ms, look.trail
-        if not mine:
-            sent = look.sent.get(log_key, ())
-            trouble = Trouble(look.now_ms, retry_ms, sent, since_ms, look.running)
-            first = estimate.opened(trouble)
-            return (*belief.known, first) if first else belief.known
-        known = min(mine, key=lambda k: k.window.span_ms)
-        recent_ms = max(STRAY_MS, STRAY_SPANS * known.window.span_ms)
-        if not known.guess and not known.loose and look.now_ms - trail.at_ms > recent_ms:
-            return belief.known  # one that contradicts what was declared or told may be a stray
-        sent = look.sent.get(log_key) or look.sent.get(known.key, ())
-        free = look.free.get(known.key, 0)
-        shut_ms = trail.shut(look.admitted_ms)
-        trouble = Trouble(
-            look.now_ms, retry_ms, sent, since_ms, look.running, free, shut_ms=shut_ms
-        )
-        if trail.chained(look.now_ms):
-            trouble = replace(trouble, chain_ms=trail.chain_ms, refusals=trail.refusals)
-        lower = estimate.lowered(known, trouble)
-        return tuple(lower if k is known else k for k in belief.known)
 
     async def _at_once(self, place: tuple[str, str], belief: Belief, at_once: int) -> None:
         """A refusal that speaks of calls at once: their number where it is told."""
@@ -293,22 +252,23 @@ class Teacher:
         change: Mapping[str, Any] | None = None,
     ) -> bool:
         """Changes the lane's configuration if it still is what we believe; else reads it anew."""
-        made, seeds, shared = self._entry(place, belief, windows, told)
-        made = learned.controlled(made | dict(change or {}))
+        entry = lessons.entry(belief.made, windows, told, lambda known: self._spec(place, known))
+        made = learned.controlled(entry.made | dict(change or {}))
         lane = orjson.loads(belief.raw) if belief.raw else {}
         if not made.get("id") or not lane.get("creds"):
             return True  # nobody serves it any more
-        lane["creds"] = _in_place(lane["creds"], made, shared)
+        lane["creds"] = lessons.in_place(lane["creds"], made, entry.shared)
         now = orjson.dumps(lane).decode() if made != belief.made else belief.raw
         keep: dict[str, str] = {}
         for cred in lane["creds"]:
             keep |= learned.rows(place[0], cred)
-        ask: dict[str, Any] = {"was": belief.raw, "now": now, "keep": keep, "seed": seeds}
+        ask: dict[str, Any] = {"was": belief.raw, "now": now, "keep": keep, "seed": entry.seeds}
         if trail is not None:
             ask["trail"] = orjson.dumps(asdict(trail)).decode()
         ref = self._refs[place[1]]
         far = bool(ref.organisation or ref.shares)  # other lanes' keys may share any of its windows
-        ask["shared"] = {key: spec for key, spec in shared.items() if far or "|*|" in key} or None
+        spread = {key: spec for key, spec in entry.shared.items() if far or "|*|" in key}
+        ask["shared"] = spread or None
         answer = (await self._call(place, {k: v for k, v in ask.items() if v is not None})).decode()
         if answer == "":
             if now != belief.raw:
@@ -318,33 +278,6 @@ class Teacher:
         self._believe(place, belief, answer)
         return False
 
-    def _entry(
-        self,
-        place: tuple[str, str],
-        belief: Belief,
-        windows: tuple[Known, ...],
-        told: tuple[Learned, ...],
-    ) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any]]:
-        """The credential's new entry, what its new ledgers begin with, and its changed windows."""
-        old = {spec["k"]: spec for spec in belief.made.get("win") or ()}
-        specs, seeds, shared = [], [], {}
-        for known in windows:
-            spec = old.get(known.key) or self._spec(place, known)
-            new = learned.taught(spec, known)
-            specs.append(new)
-            if known.key in old:
-                if new != old[known.key]:
-                    shared[known.key] = new
-                continue
-            before = next((w for w in old.values() if w["d"] == new["d"] and w.get("new")), None)
-            source = belief.made.get("log") if new["d"] == Dimension.REQUESTS else before
-            used = [
-                t.limit - t.remaining for t in told if t.remaining is not None and _says(t, new)
-            ]
-            seeds.append({"w": new, "from": source, "used": max(used, default=None)})
-        made = {**belief.made, "win": specs}
-        return made, [{k: v for k, v in s.items() if v is not None} for s in seeds], shared
-
     def _spec(self, place: tuple[str, str], known: Known) -> dict[str, Any]:
         deployment = self._catalog.by_id[lane_deployment(place[0])]
         return learned.spec_of(known, deployment, self._refs[place[1]], 0)
@@ -352,34 +285,6 @@ class Teacher:
 
 def _old(belief: Belief) -> bool:
     return time.monotonic() - belief.read_s > BELIEF_S
-
-
-def _in_place(
-    creds: list[dict[str, Any]], made: dict[str, Any], shared: Mapping[str, Any]
-) -> list[dict[str, Any]]:
-    """All credentials of the lane: the changed one, and those that share windows with it."""
-    done = []
-    for cred in creds:
-        if cred["id"] == made["id"]:
-            done.append(made)
-        elif cred.get("log", {}).get("k") == made.get("log", {}).get("k"):  # one organisation
-            same = {**cred, "win": made["win"]}
-            done.append(learned.controlled(same))
-        else:
-            done.append({**cred, "win": [shared.get(w["k"], w) for w in cred["win"] or ()]})
-    return done
-
-
-def _says(told: Learned, spec: Mapping[str, Any]) -> bool:
-    """Whether an announcement is about this window, as far as can be seen."""
-    if told.dimension != spec["d"] or told.limit != spec["l"]:
-        return False
-    return not told.span_ms or told.span_ms == spec["s"]
-
-
-def _informed(told: Iterable[Learned]) -> bool:
-    """Whether a refusal said why: figures, or a header with nothing left."""
-    return any(each.source == "429" or each.remaining == 0 for each in told)
 
 
 def _tell(place: tuple[str, str], windows: tuple[Known, ...], made: Mapping[str, Any]) -> None:

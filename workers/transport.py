@@ -33,7 +33,7 @@ KEEPALIVE_S = 60.0
 _READ_BUFFER_BYTES = 1 << 17
 _MAX_CACHED_URLS = 4_096
 _DRAIN_S = 0.25
-_DECODED = frozenset({"gzip", "deflate", "identity"})
+_DECODED = frozenset({"gzip", "deflate"})
 _OWN_HEADERS = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 
 
@@ -175,8 +175,11 @@ class Exchange:
 
     async def chunks(self) -> AsyncGenerator[bytes]:
         """The decoded body as it comes; raises MaybeSent where it breaks off or is too large."""
-        encodings = self.headers.get("content-encoding", "identity").lower().split(",")
-        if not all(encoding.strip() in _DECODED for encoding in encodings):
+        said = [value for name, value in self._raw_headers if name.lower() == b"content-encoding"]
+        codings = [one.strip() for one in b",".join(said).decode("latin-1").lower().split(",")]
+        packed = [one for one in codings if one not in ("", "identity")]
+        # what is packed twice may be a thousand times as much in between, and come to nothing
+        if len(packed) > 1 or not _DECODED.issuperset(packed):
             raise MaybeSent(FailureKind.MALFORMED_REPLY, "the reply's encoding was not asked for")
         pieces: AsyncIterator[bytes] = self._stream
         if "content-encoding" in self.headers:

@@ -38,7 +38,6 @@ class Outcome:
 
     jobs: tuple[Tracked, ...]
     planned: Mapping[str, str]
-    fault_at_s: float
     wall_s: float
     refused: int
     upstream: Mapping[str, Mapping[str, Any]]
@@ -89,16 +88,15 @@ async def run(place: Place, address: Address, say: Say, pace: Pace) -> Outcome:
         planned = await _hand_in(trackers[0], began, say)
         watching = asyncio.create_task(_watch(api, trackers, began, say))
 
-        async def later() -> float:
+        async def later() -> None:
             await third.wait()
-            at_s = await _break(admin, address, began, say)
+            await _break(admin, address, began, say)
             planned.update(await _hand_in(trackers[1], began, say))
             await trackers[1].follow()
-            return at_s
 
         try:
             async with asyncio.TaskGroup() as group:
-                breaking = group.create_task(later())
+                group.create_task(later())
                 group.create_task(trackers[0].follow())
         finally:
             watching.cancel()
@@ -110,7 +108,6 @@ async def run(place: Place, address: Address, say: Say, pace: Pace) -> Outcome:
         return Outcome(
             jobs=tuple(jobs),
             planned=planned,
-            fault_at_s=breaking.result(),
             wall_s=wall_s,
             refused=api.statuses[429],
             upstream=state["providers"],
@@ -127,14 +124,13 @@ async def _hand_in(tracker: Tracker, began: float, say: Say) -> dict[str, str]:
     return {str(j.id): measure.provider(show.deployment(j.doc)) for j in tracker.jobs}
 
 
-async def _break(admin: httpx2.AsyncClient, address: Address, began: float, say: Say) -> float:
+async def _break(admin: httpx2.AsyncClient, address: Address, began: float, say: Say) -> None:
     """From now on one provider answers 429 to everything."""
     fault = {"kind": "rate_limited", "provider": FAILING, "retry_after": RETRY_AFTER}
     answer = await admin.post(f"{address.admin_url}/faults", json=fault)
     answer.raise_for_status()
-    at_s = time.monotonic() - began
-    say(f"  {at_s:5.1f} s  from now on {FAILING} answers 429 to everything")
-    return at_s
+    since_s = time.monotonic() - began
+    say(f"  {since_s:5.1f} s  from now on {FAILING} answers 429 to everything")
 
 
 async def _watch(api: Api, trackers: Sequence[Tracker], began: float, say: Say) -> None:

@@ -13,6 +13,7 @@ from shared.core.cutting import Span
 MOST_LOST: Final = 3  # parts, and the others are not waited for
 MOST_TRIES: Final = 3  # children of one part; each has attempts of its own
 SERVER_ERROR: Final = 500
+SETS: Final = ("tried", "troubled")
 
 
 class Stage(StrEnum):
@@ -29,7 +30,9 @@ class Stage(StrEnum):
 class Piece:
     """A part: `name` of its object, `digest` of its samples, its `child`, if it has one.
 
-    `left_out` are deployments that it was tried on in vain. `unheard` says why it is lost.
+    `left_out` are deployments that it was tried on in vain, `again` those of them that were only in
+    trouble: others come first, but where these wait too it may go back. `unheard` says why it is
+    lost.
     """
 
     span: Span
@@ -40,6 +43,7 @@ class Piece:
     child: str | None = None
     tries: int = 0
     left_out: tuple[str, ...] = ()
+    again: tuple[str, ...] = ()
     unheard: "Unheard | None" = None
 
     @property
@@ -78,12 +82,16 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Unheard:
-    """A child ended without a result: its error, and the deployments that it was tried on."""
+    """A child ended without a result: its error, and the deployments that it was tried on.
+
+    `troubled` are those that refused nothing: they were overloaded, away, or at a limit.
+    """
 
     message: str
     code: str
     status: int
     tried: frozenset[str] = frozenset()
+    troubled: frozenset[str] = frozenset()
 
 
 def taken(work: Work, ended: Mapping[str, Unheard | None]) -> tuple[Work, dict[int, Unheard]]:
@@ -100,8 +108,11 @@ def taken(work: Work, ended: Mapping[str, Unheard | None]) -> tuple[Work, dict[i
             work = work.put(at, replace(piece, stage=Stage.HEARD))
             continue
         failed[at] = unheard
-        left_out = tuple(sorted({*piece.left_out, *unheard.tried}))
-        work = work.put(at, replace(piece, stage=Stage.TO_DO, child=None, left_out=left_out))
+        tried = {*piece.left_out, *unheard.tried}
+        refused = {*piece.left_out} - {*piece.again} | unheard.tried - unheard.troubled
+        left_out, again_ = tuple(sorted(tried)), tuple(sorted(tried - refused))
+        back = replace(piece, stage=Stage.TO_DO, child=None, left_out=left_out, again=again_)
+        work = work.put(at, back)
     return work, failed
 
 
@@ -163,7 +174,7 @@ def revived(work: Work) -> Work:
 
 def _fresh(piece: Piece) -> Piece:
     stage = Stage.TO_DO if piece.stage is Stage.LOST else piece.stage
-    return replace(piece, stage=stage, tries=0, left_out=(), unheard=None)
+    return replace(piece, stage=stage, tries=0, left_out=(), again=(), unheard=None)
 
 
 def awaited(work: Work, ended: int) -> int:
@@ -216,7 +227,10 @@ def _clock(ms: int) -> str:
 
 
 def _unheard(told: Mapping[str, Any] | None) -> Unheard | None:
-    return None if told is None else Unheard(**{**told, "tried": frozenset(told["tried"])})
+    if told is None:
+        return None
+    sets = {name: frozenset(told.get(name) or ()) for name in SETS}
+    return Unheard(**{**told, **sets})
 
 
 def to_json(work: Work) -> dict[str, Any]:
@@ -224,7 +238,8 @@ def to_json(work: Work) -> dict[str, Any]:
     kept_as = asdict(work)
     for piece in kept_as["pieces"]:
         if piece["unheard"] is not None:
-            piece["unheard"]["tried"] = sorted(piece["unheard"]["tried"])
+            for name in SETS:
+                piece["unheard"][name] = sorted(piece["unheard"][name])
     return kept_as
 
 
@@ -237,6 +252,7 @@ def of_json(value: Mapping[str, Any]) -> Work:
                 "span": Span(**one["span"]),
                 "stage": Stage(one["stage"]),
                 "left_out": tuple(one["left_out"]),
+                "again": tuple(one.get("again") or ()),
                 "unheard": _unheard(one.get("unheard")),
             }
         )

@@ -37,12 +37,8 @@ class BatchStatus(StrEnum):
         """Whether nothing follows it."""
         return self in FINAL
 
-    @property
-    def cancellable(self) -> bool:
-        """Whether a cancel has something to stop."""
-        return self in (BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS)
 
-
+CANCELLABLE: Final = (BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS)
 FINAL: Final = frozenset(
     {BatchStatus.FAILED, BatchStatus.COMPLETED, BatchStatus.EXPIRED, BatchStatus.CANCELLED}
 )

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 
-DAY_MS = 86_400_000
 NEAR_CAP = 0.8
 
 

@@ -27,6 +27,7 @@ MAX_UNSENT_REQUEUES = 30
 UNSTATED_QUOTA_MS = 3_600_000
 UNSTATED_LIMIT_CAP_MS = 60_000
 LEAST_COOLDOWN_MS = 50
+UNSUPPLIED_REST_MS = 2_000
 _SERVER_ERROR = 500
 
 
@@ -163,11 +164,11 @@ def decide(outcome: Outcome, facts: JobFacts, now_ms: int, draw: float) -> Decis
             assert_never(outcome)
 
 
-def aggregate(error: JobError, attempts: Sequence[str]) -> JobError:
-    """The final error, naming every attempt, oldest first."""
+def aggregate(error: JobError, attempts: Sequence[tuple[int, str]]) -> JobError:
+    """The final error, naming every attempt that is remembered by its number, oldest first."""
     if not attempts:
         return error
-    lines = "; ".join(f"{n}. {line}" for n, line in enumerate(attempts, 1))
+    lines = "; ".join(f"{n}. {line}" for n, line in attempts)
     return replace(error, message=f"{error.message} Attempts: {lines}")
 
 
@@ -206,6 +207,8 @@ def _again(failed: Failed, effect: Effect, facts: JobFacts, draw: float) -> Acti
     unsent = failed.kind is FailureKind.UNREACHABLE and not failed.sent
     if unsent and facts.requeues < MAX_UNSENT_REQUEUES:
         return Requeue(backoff.wait_ms(facts.requeues, draw, failed.retry_after_ms))
+    if failed.kind is FailureKind.UNSUPPLIED and facts.requeues >= MAX_UNSENT_REQUEUES:
+        effect = Effect.FAIL
     match effect:
         case Effect.WAIT:
             # With a sibling credential the job escapes without a move; else the cooldown holds it.
@@ -277,20 +280,25 @@ def _error(failed: Failed, code: str, status: int) -> JobError:
 
 
 def cooldowns(failed: Failed, facts: JobFacts, draw: float) -> tuple[Cooldown, ...]:
-    """Who rests for how long. Failures without a stated wait are the breaker's to count."""
+    """Who rests for how long. Failures without a stated wait are the breaker's to count.
+
+    No day's quota is back within a moment, whatever was stated: who refuses on is asked ever later.
+    """
     reason = f"{failed.kind}:{failed.window}" if failed.window else str(failed.kind)
     wait_ms = failed.retry_after_ms
+    grown_ms = backoff.half_jitter_ms(facts.streak, draw, cap_ms=UNSTATED_LIMIT_CAP_MS)
     match failed.kind:
-        case FailureKind.UNAUTHORIZED:
-            return (Cooldown("credential", 0, reason, dead=True),)
-        case FailureKind.MODEL_GONE:
-            return (Cooldown("lane", 0, reason, dead=True),)
+        case FailureKind.UNAUTHORIZED | FailureKind.MODEL_GONE:
+            scope = "credential" if failed.kind is FailureKind.UNAUTHORIZED else "lane"
+            return (Cooldown(scope, 0, reason, dead=True),)
+        case FailureKind.UNSUPPLIED:  # a process with another catalog or keys: soon there, or gone
+            return (Cooldown("lane", UNSUPPLIED_REST_MS, reason),)
         case FailureKind.QUOTA_EXHAUSTED:
-            rest_ms = UNSTATED_QUOTA_MS if wait_ms is None else wait_ms
+            rest_ms = UNSTATED_QUOTA_MS if wait_ms is None else max(wait_ms, grown_ms)
             return (Cooldown(failed.scope, rest_ms, reason, failed.dead),)
         case FailureKind.RATE_LIMITED:
             if wait_ms is None:
-                wait_ms = backoff.half_jitter_ms(facts.streak, draw, cap_ms=UNSTATED_LIMIT_CAP_MS)
+                wait_ms = grown_ms
             return (Cooldown(failed.scope, max(wait_ms, LEAST_COOLDOWN_MS), reason),)
         case FailureKind.OVERLOADED:
             return () if wait_ms is None else (Cooldown("deployment", wait_ms, reason),)

@@ -183,7 +183,8 @@ def kept_reason(candidate: Candidate, cost_microusd: int, start_ms: int) -> str:
     price = "free" if candidate.free else f"up to {cost_microusd} microusd"
     if cost_microusd < 0:
         price = "price unknown"
-    return f"{price}, starts now" if start_ms == 0 else f"{price}, starts in {start_ms} ms"
+    starts = f"in {start_ms} ms" if start_ms < 1_000 else f"in {start_ms / 1_000:.1f} s"  # noqa: PLR2004 - a second
+    return f"{price}, starts {starts if start_ms else 'now'}"
 
 
 def skip_reason(skip: Skip, candidate: Candidate, features: Features) -> str:

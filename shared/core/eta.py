@@ -1,4 +1,4 @@
-"""When a queued job will be done, and why it still waits, in words.
+"""When a queued job will be done.
 
 Start: a lane is fluid (`tank`). It opens after `open_ms`, starts its free requests at once and the
 rest at its rate, so job number n (from 0) starts at `open + max(0, n + 1 - free) / rate`, while the
@@ -19,7 +19,6 @@ P50_SERVICE = log(2)
 P95_SERVICE = log(20)
 P99_SERVICE = log(100)
 FAR_S = 1e9
-MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,45 +61,3 @@ def _eta(start_ms: float, spread_ms: float, service_ms: int) -> Eta:
     p50_ms = start_ms + P50_SERVICE * service_ms
     p95_ms = start_ms + Z95 * spread_ms + P95_SERVICE * service_ms
     return Eta(round(start_ms), round(p50_ms), round(p95_ms))
-
-
-def describe(
-    reason: str, window: str | None, until_ms: int | None, position: int | None, now_ms: int
-) -> str:
-    """A sentence for a person: why the job waits (the fields of a store's `Waiting`)."""
-    until = f" for {span(until_ms - now_ms)}" if until_ms and until_ms > now_ms else ""
-    match reason:
-        case "quota":
-            text = f"the provider's limit{f' ({window})' if window else ''} is used up{until}"
-        case "cooldown":
-            text = f"the provider asked for a rest or fails{until}"
-        case "concurrency":
-            text = "as many calls as allowed are running"
-        case "delayed":
-            text = f"it is to be tried again later{until}"
-        case "paused":
-            text = "its lane is set aside until it is edited or probed"
-        case "behind":
-            text = ""
-        case _:
-            text = reason
-    if position is None:
-        ahead = "more than 10,000 jobs are before it"
-    elif position == 0:
-        ahead = "it is next"
-    else:
-        ahead = f"{position:,} job{'s are' if position > 1 else ' is'} before it"
-    return f"{text}; {ahead}" if text else ahead
-
-
-def span(ms: int) -> str:
-    """A span in its largest unit, rounded up: `850 ms`, `12 s`, `3 min`, `5 h`, `2 days`."""
-    for least, unit_ms, unit in (
-        (2 * DAY_MS, DAY_MS, "days"),
-        (2 * HOUR_MS, HOUR_MS, "h"),
-        (2 * MINUTE_MS, MINUTE_MS, "min"),
-        (1_000, 1_000, "s"),
-    ):
-        if ms >= least:
-            return f"{-(-ms // unit_ms)} {unit}"
-    return f"{max(ms, 0)} ms"

@@ -6,7 +6,6 @@ Whether a schema itself has these words in their right form is told by `core.sch
 """
 
 import math
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -207,10 +206,15 @@ def _at(path: str, name: str) -> str:
     return f"{path}.{name}" if path else str(name)
 
 
-_FENCE: Final = re.compile(r"^\s*```[a-z]*\s*\n(.*?)\n\s*```\s*$", re.DOTALL | re.IGNORECASE)
+_FENCE: Final = "```"
 
 
 def bare(text: str) -> str:
     """An answer without the fence that models like to put around JSON."""
-    found = _FENCE.match(text)
-    return found.group(1) if found else text.strip()
+    whole = text.strip()
+    head, opened, rest = whole.partition("\n")
+    body, closed, last = rest.rpartition("\n")
+    # not by a pattern: a small model may write thousands of line breaks, and every one is a way on
+    word = head.removeprefix(_FENCE).rstrip()
+    fence = head.startswith(_FENCE) and (not word or (word.isascii() and word.isalpha()))
+    return body if fence and opened and closed and last.strip() == _FENCE else whole

@@ -27,6 +27,7 @@ class FailureKind(StrEnum):
     UNSUITED = "unsuited"  # it is not taken here, and may be elsewhere
     FILTERED = "filtered"
     MALFORMED_REPLY = "malformed_reply"
+    UNSUPPLIED = "unsupplied"  # the worker has not (yet) the key or the model that it was told of
     UNKNOWN = "unknown"
 
 
@@ -77,6 +78,7 @@ TABLE: Mapping[FailureKind, Rule] = MappingProxyType(
         FailureKind.MALFORMED_REPLY: Rule(
             Blame.DEPLOYMENT, Effect.RETRY, 502, "all_attempts_failed"
         ),
+        FailureKind.UNSUPPLIED: Rule(Blame.NOBODY, Effect.WAIT, 503, "no_credential"),
         FailureKind.UNKNOWN: Rule(Blame.DEPLOYMENT, Effect.RETRY, 502, "all_attempts_failed"),
     }
 )

@@ -8,7 +8,7 @@ Moments are epoch ms by the store's clock, amounts integers, spans ms.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, assert_never
 from zoneinfo import ZoneInfo
@@ -208,19 +208,16 @@ def anchor_offset_ms(anchor: str, span_ms: int, now_ms: int) -> int | None:
     return _local_window(anchor, span_ms, now_ms)[1] % span_ms
 
 
-def window_rule(
-    window: Window, now_ms: int, *, guard: int | None = None, margin: float = 0.0
-) -> Rule:
-    """What the window admits. `guard` (ms) overrides the default, `margin` is never used of it.
+def window_rule(window: Window, now_ms: int, *, guard: int | None = None) -> Rule:
+    """What the window admits. `guard` (ms) overrides the default.
 
     A zone's rule is good for the day it was made in and the next: make it anew every day.
     """
-    limit = window.limit if margin <= 0 else max(1, math.floor(window.limit * (1 - margin)))
     anchor = window.anchor if window.kind is WindowKind.FIXED else "epoch"
     zoned = anchor not in ("epoch", "first_use")
     return Rule(
         kind=window.kind,
-        limit=min(limit, window.limit),
+        limit=window.limit,
         span_ms=window.span_ms,
         guard_ms=guard_ms(window) if guard is None else min(guard, window.span_ms // 4),
         anchor_ms=anchor_offset_ms(anchor, window.span_ms, now_ms),
@@ -247,10 +244,9 @@ def window_spec(
     token_factor: float,
     *,
     guard: int | None = None,
-    margin: float = 0.0,
 ) -> dict[str, Any]:
     """The window as quota.lua reads it. `owner` is who is counted: a credential or organisation."""
-    rule = window_rule(window, now_ms, guard=guard, margin=margin)
+    rule = window_rule(window, now_ms, guard=guard)
     spec: dict[str, Any] = {
         "k": window_key(owner, deployment, window),
         "n": window.name,
@@ -291,17 +287,3 @@ def of_inputs(spec: Mapping[str, Any]) -> dict[str, Any]:
     """The spec of a window, for a deployment that counts every text of an embedding."""
     requests = spec["d"] == Dimension.REQUESTS
     return {**spec, "x": True} if requests else dict(spec)
-
-
-def fluid_rate_per_s(windows: Iterable[Window], need: Need | None = None) -> float | None:
-    """Calls per second that the windows admit on average; None where none of them binds.
-
-    With a `need`, windows of other dimensions count too, by its o200k tokens with maximal output.
-    """
-    asked = need or Need()
-    rates = []
-    for window in windows:
-        units = amount(asked, window.dimension, TokenCount.INPUT_MAX_OUTPUT, 1.0)
-        if units > 0:
-            rates.append(window.limit * 1000 / window.span_ms / units)
-    return min(rates, default=None)

@@ -158,19 +158,7 @@ def learned_from_headers(
 
     `ignored` hears of those that are not to be believed.
     """
-    if dialect == "none":
-        return ()
-    seen: dict[tuple[str, int], dict[str, str]] = {}
-    for name, value in headers.items():
-        if "limit" not in name:
-            continue
-        meaning = _meaning(dialect, name)
-        if meaning is not None:
-            what, dimension, span_ms = meaning
-            seen.setdefault((dimension, span_ms), {}).setdefault(what, value)
-        elif name == "ratelimit-policy" and (policy := _POLICY.search(value)):
-            span_ms = int(policy["seconds"]) * 1_000  # 0: it names no span
-            seen.setdefault(("requests", span_ms), {}).setdefault("limit", policy["limit"])
+    seen = {} if dialect == "none" else _announced(headers, dialect)
     # what tells input and output apart tells of both together only which of them is the tighter
     apart = {span_ms for dimension, span_ms in seen if dimension in _APART}
     learned = []
@@ -195,6 +183,22 @@ def learned_from_headers(
             )
         )
     return tuple(learned)
+
+
+def _announced(headers: Mapping[str, str], dialect: str) -> dict[tuple[str, int], dict[str, str]]:
+    """By dimension and span: the texts of `limit`, `remaining` and `reset`, the first of each."""
+    seen: dict[tuple[str, int], dict[str, str]] = {}
+    for name, value in headers.items():
+        if "limit" not in name:
+            continue
+        meaning = _meaning(dialect, name)
+        if meaning is not None:
+            what, dimension, span_ms = meaning
+            seen.setdefault((dimension, span_ms), {}).setdefault(what, value)
+        elif name == "ratelimit-policy" and (policy := _POLICY.search(value)):
+            span_ms = int(policy["seconds"]) * 1_000  # 0: it names no span
+            seen.setdefault(("requests", span_ms), {}).setdefault("limit", policy["limit"])
+    return seen
 
 
 def _remaining(left: int | None, dimension: str, span_ms: int, limit: int) -> int | None:

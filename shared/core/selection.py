@@ -32,7 +32,6 @@ MARGIN = 0.2
 MAX_LANES = 16
 MAX_PAID_LANES = 8
 UNKNOWN_SERVICE_MS = 1_000
-FAILURE_MS = 1_000
 FAR_S = 1e9
 DEADLINE_HEADROOM = 1.2
 SEEN_WITHIN_MS = 2_000  # a job is queued, the scheduler has moved it, a busy worker begins
@@ -47,7 +46,8 @@ class Selection:
 
     `first` is where it is queued: one of `paid_lanes` only where free quota cannot end it by its
     deadline, that lane can, and nobody would have the time to move it there later. `considered`
-    shows every kept lane and up to 20 others; `skipped` counts by reason.
+    shows every kept lane and up to 20 others; `skipped` counts by reason. `listed` and
+    `listed_paid` are what a job keeps of it: see `_listed`.
     """
 
     lanes: tuple[str, ...]
@@ -55,6 +55,8 @@ class Selection:
     first: str
     considered: tuple[Considered, ...]
     skipped: tuple[tuple[str, int], ...]
+    listed: tuple[str, ...] = ()
+    listed_paid: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,22 +77,16 @@ class Impossible:
     skipped: tuple[tuple[str, int], ...]
 
 
-def loads_of(
-    readings: Iterable[LaneReading], failures: Mapping[str, int] | None = None
-) -> dict[str, Load]:
-    """The loads of all lanes, for `select`; made once a reading, not once a job.
-
-    `failures` counts each lane's failures in a row; one delays its expected start by a second.
-    """
-    failed, listed = failures or {}, tuple(readings)
+def loads_of(readings: Iterable[LaneReading]) -> dict[str, Load]:
+    """The loads of all lanes, for `select`; made once a reading, not once a job."""
+    listed = tuple(readings)
     known = [_speed(one.pace) for one in listed if one.pace is not None]
     measured = [one for one in known if one is not None]
     usual = tuple(map(median_low, zip(*measured, strict=True))) or (0, 0)
     loads = {}
     for one in listed:
         first_ms, each_us = (_speed(one.pace) if one.pace else None) or usual
-        queues = _queues(one, failed.get(one.lane, 0))
-        loads[one.lane] = Load(one.open_ms, queues, one.dead, first_ms, each_us)
+        loads[one.lane] = Load(one.open_ms, _queues(one), one.dead, first_ms, each_us)
     return loads
 
 
@@ -101,7 +97,7 @@ def _speed(pace: Pace) -> tuple[int, int] | None:
     return round(pace.first_ms or 0), round(pace.each_us)
 
 
-def _queues(reading: LaneReading, failures: int) -> tuple[int, int, int]:
+def _queues(reading: LaneReading) -> tuple[int, int, int]:
     unknown = max(reading.running, 1) * 1_000 / UNKNOWN_SERVICE_MS
     tank = as_tank(reading, reading.open_ms, unknown)
     interactive, normal, bulk = reading.backlog
@@ -109,7 +105,7 @@ def _queues(reading: LaneReading, failures: int) -> tuple[int, int, int]:
 
     def wait(ahead: int) -> int:
         jobs = 0 if unlimited and ahead == 0 else ahead + 1
-        return int(min(tank.finish_s(jobs), FAR_S) * 1_000) + failures * FAILURE_MS
+        return int(min(tank.finish_s(jobs), FAR_S) * 1_000)
 
     return wait(interactive), wait(interactive + normal), wait(interactive + normal + bulk)
 
@@ -182,8 +178,11 @@ def _selection(
     loads: Mapping[str, Load],
 ) -> Selection:
     first = _first(plain, paid, features, loads)
-    lower = max(len(plain) - MAX_LANES, 0) + max(len(paid) - MAX_PAID_LANES, 0)
-    plain, paid = plain[:MAX_LANES], paid[:MAX_PAID_LANES]
+    listed = _listed(view, plain, first.lane, MAX_LANES)
+    listed_paid = _listed(view, paid, first.lane, MAX_PAID_LANES)
+    lower = len(plain) + len(paid) - len(listed) - len(listed_paid)
+    plain = [entry for entry in plain if entry[0].lane in listed]
+    paid = [entry for entry in paid if entry[0].lane in listed_paid]
     shown = tuple(
         Considered(
             one.deployment.id,
@@ -200,7 +199,27 @@ def _selection(
         first=first.lane,
         considered=shown + rest,
         skipped=counts,
+        listed=listed,
+        listed_paid=listed_paid,
     )
+
+
+def _listed(view: View, kept: list[Kept], first: str, most: int) -> tuple[str, ...]:
+    """The lanes in the order that they have when all are idle, so that few lists serve all jobs.
+
+    Jobs are told apart in queues by their lists, and lists are kept: the order of a moment would
+    make one of almost every job. Of too many lanes it is half of them the best, and half those
+    about the first. Where what was measured is the order that was asked for, it is kept.
+    """
+    if view.fast or len(kept) == 1:
+        return tuple(one.lane for one, _ in kept[:most])
+    there = {one.lane for one, _ in kept}
+    lanes = [one.lane for tier in view.tiers for one in tier.members if one.lane in there]
+    half, place = most // 2, lanes.index(first) if first in there else 0
+    if len(lanes) <= most or place < most:
+        return tuple(lanes[:most])
+    start = min(place - place % half, len(lanes) - half)
+    return (*lanes[:half], *lanes[start : start + half])
 
 
 def _first(

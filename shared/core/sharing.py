@@ -29,10 +29,14 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a request says of it; None leaves it to the settings. 0: no answer kept nor given."""
+    """What a request says of it; None leaves it to the settings. 0: no answer kept nor given.
+
+    `whole`: its answer is to be of all it asked, not of what a deployment took of it.
+    """
 
     share: ShareMode | None = None
     cache_s: float | None = None
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""What is kept in Redis, a file a noun; keys.py lists every key."""
+"""What is kept in Redis, a file a noun. The schema of keys heads `queue/lua/prelude.lua`."""

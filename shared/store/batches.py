@@ -17,7 +17,7 @@ import orjson
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from shared.core.batch import WINDOWS_S, Batch, BatchStatus, Chunk
+from shared.core.batch import CANCELLABLE, WINDOWS_S, Batch, BatchStatus, Chunk
 from shared.core.model import Usage
 from shared.core.sharing import ShareMode, Wish
 from shared.errors import Refused, StoreError
@@ -183,24 +183,14 @@ class Batches:
         return BatchPage(tuple(found[:limit]), len(found) > limit)
 
     async def cancel(self, batch_id: str, tenant: str | None) -> Batch | None:
-        """Begins to cancel a batch; one that is finalizing or final is Refused (400)."""
+        """Begins to cancel a batch; one that is finalizing or final is Refused (409)."""
         if await self.get(batch_id, tenant) is None:
             return None
-        change = Change(
-            from_=(BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS),
-            status=BatchStatus.CANCELLING,
-        )
+        change = Change(from_=CANCELLABLE, status=BatchStatus.CANCELLING)
         changed = await self.change(batch_id, change)
         found = await self.get(batch_id, tenant)
-        if (
-            found is None
-            or changed
-            or found.status
-            in (
-                BatchStatus.CANCELLING,
-                BatchStatus.CANCELLED,
-            )
-        ):
+        stopped = (BatchStatus.CANCELLING, BatchStatus.CANCELLED)
+        if found is None or changed or found.status in stopped:
             return found
         raise Refused(
             f"Cannot cancel a batch with status '{found.status.value}'.",

@@ -90,21 +90,18 @@ class Finding:
     message: str
 
 
-def commands(
-    url: str, *, ca_file: str | None = None, max_connections: int = POOL_CONNECTIONS
-) -> Redis:
+def commands(url: str, *, max_connections: int = POOL_CONNECTIONS) -> Redis:
     """A client for fenced or idempotent commands; each is sent once at most.
 
     A reply takes at most 5 s, a connection 3 s. Callers beyond `max_connections` wait up to 5 s
     for one of them.
     """
-    return _Commands.from_pool(_shared_pool(url, "commands", ca_file, max_connections))
+    return _Commands.from_pool(_shared_pool(url, "commands", max_connections))
 
 
 def producer(
     url: str,
     *,
-    ca_file: str | None = None,
     max_connections: int = POOL_CONNECTIONS,
     retry_for_s: float = PRODUCER_RETRY_FOR_S,
 ) -> Redis:
@@ -112,13 +109,13 @@ def producer(
 
     No new try starts later than `retry_for_s` after the first. Pipelines are not repeated.
     """
-    client = _Producer.from_pool(_shared_pool(url, "producer", ca_file, max_connections))
+    client = _Producer.from_pool(_shared_pool(url, "producer", max_connections))
     assert isinstance(client, _Producer)  # noqa: S101 - from_pool is a classmethod
     client.retry_for_s = retry_for_s
     return client
 
 
-def blocking(url: str, block_s: float, *, ca_file: str | None = None) -> Redis:
+def blocking(url: str, block_s: float) -> Redis:
     """A client for one caller that blocks up to `block_s` in the server: one connection.
 
     A blocking command that times out in the server returns None. A server that is silent 5 s longer
@@ -126,23 +123,23 @@ def blocking(url: str, block_s: float, *, ca_file: str | None = None) -> Redis:
     """
     if not 0 < block_s < float("inf"):
         raise ValueError("block_s must be above 0 and finite: a dead server is never noticed else")
-    options = _connection_options(url, "blocking", ca_file)
+    options = _connection_options(url, "blocking")
     options["socket_timeout"] = block_s + BLOCK_MARGIN_S
     return _Blocking.from_pool(ConnectionPool(max_connections=1, **options))
 
 
-def pubsub(url: str, *, ca_file: str | None = None) -> Redis:
+def pubsub(url: str) -> Redis:
     """A client whose `pubsub()` has the only connection; read it through `messages`."""
-    options = _connection_options(url, "pubsub", ca_file)
+    options = _connection_options(url, "pubsub")
     return Redis.from_pool(ConnectionPool(max_connections=1, **options))
 
 
-def threaded(url: str, *, ca_file: str | None = None) -> redis.Redis:
+def threaded(url: str) -> redis.Redis:
     """A client for one thread without a loop: one connection, each command sent once at most.
 
     It blocks its thread: 3 s for a connection and 5 s for a reply, at most.
     """
-    options = _connection_options(url, "threaded", ca_file)
+    options = _connection_options(url, "threaded")
     options["retry"] = ThreadedRetry(NoBackoff(), 0)
     parts: dict[str, Any] = parse_threaded_url(url)  # type: ignore[no-untyped-call]
     if kind := parts.get("connection_class"):  # TLS and Unix sockets
@@ -248,21 +245,17 @@ class _Producer(_Commands):
             await asyncio.sleep(pause_s)
 
 
-def _shared_pool(
-    url: str, purpose: str, ca_file: str | None, max_connections: int
-) -> BlockingConnectionPool:
+def _shared_pool(url: str, purpose: str, max_connections: int) -> BlockingConnectionPool:
     return BlockingConnectionPool(
         max_connections=max_connections,
         timeout=POOL_WAIT_S,
-        **_connection_options(url, purpose, ca_file),
+        **_connection_options(url, purpose),
     )
 
 
-def _connection_options(url: str, purpose: str, ca_file: str | None) -> dict[str, Any]:
+def _connection_options(url: str, purpose: str) -> dict[str, Any]:
     options = _parse(url)
     tls = urlsplit(url).scheme == "rediss"
-    if ca_file is not None and tls:
-        options.setdefault("ssl_ca_certs", ca_file)
     if not tls and (stray := sorted(TLS_PARTS & options.keys())):
         raise ConfigError(f"REDIS_URL: {stray[0]} needs a rediss:// address")
     options |= {

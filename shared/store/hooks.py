@@ -78,11 +78,15 @@ class Endpoint:
         return replace(self, secrets=(secret, *old), updated_ms=now_ms)
 
 
-def endpoint_id(tenant: str, url: str) -> str:
-    """The id of an address: of what stands before the query, so that `?job=…` is no other."""
+def endpoint_id(tenant: str, url: str, moved: int = 0) -> str:
+    """The id of an address: of what stands before the query, so that `?job=…` is no other.
+
+    `moved`: so many endpoints that had the address before took their ids along to another.
+    """
     parts = urlsplit(url)
     bare = urlunsplit((parts.scheme, parts.netloc.lower(), parts.path or "/", "", ""))
-    return "wh_" + hashlib.sha256(f"{tenant}\n{bare}".encode()).hexdigest()[:24]
+    again = f"\n{moved}" if moved else ""
+    return "wh_" + hashlib.sha256(f"{tenant}\n{bare}{again}".encode()).hexdigest()[:24]
 
 
 def own_hook(endpoint: str, url: str, types: Sequence[str], secrets: Sequence[str]) -> str:

@@ -29,10 +29,9 @@ def _int(value: bytes | None) -> int | None:
 
 
 def _attempts(h: Mapping[bytes, bytes]) -> tuple[dict[str, Any], ...]:
-    """The records a1, a2, … in order; a claim that left none leaves a gap."""
-    most = int(h.get(b"attempts", 0)) + int(h.get(b"requeues", 0)) + 1
-    found = (h.get(b"a%d" % n) for n in range(1, min(most, 1000) + 1))
-    return tuple(orjson.loads(text) for text in found if text)
+    """The records a1, a2, … in order; a claim that left none leaves a gap, and so do very many."""
+    found = sorted(int(name[1:]) for name in h if name[:1] == b"a" and name[1:].isdigit())
+    return tuple(orjson.loads(h[b"a%d" % n]) for n in found)
 
 
 def led(record: JobRecord, leader: Sequence[bytes | None] | None) -> JobRecord:
@@ -86,7 +85,8 @@ def _status(h: Mapping[bytes, bytes]) -> Status:
 
 def _progress(h: Mapping[bytes, bytes]) -> Progress | None:
     if b"stepped" not in h:
-        return None
+        begun = h.get(b"begun") if _status(h) is Status.IN_PROGRESS else None
+        return Progress(0, 0, 0, 0, orjson.loads(begun)["step"]) if begun else None
     step = h.get(b"progress")
     return Progress(
         total=int(h.get(b"kids", 0)),

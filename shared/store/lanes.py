@@ -46,6 +46,9 @@ from shared.store.usage import Usage
 
 FRESH_S = 0.1
 ASKING_S = 2.0
+MANY_LANES = 1_000
+RESTS = 9  # times as long as a reading of many lanes takes, which stops the store
+SIGNATURES_A_CALL = 500
 DAY_MS = 86_400_000
 NOTHING: Mapping[str, int] = MappingProxyType({})
 
@@ -211,12 +214,15 @@ class Lanes:
         return raw
 
     async def lane_states(self) -> Mapping[str, LaneState]:
-        """What selection and ETA read; at most 100 ms old."""
-        if time.monotonic() >= self._fresh_until:
+        """What selection and ETA read; at most 100 ms old, but where there are very many lanes."""
+        asked = time.monotonic()
+        if asked >= self._fresh_until:
             # until this reading is here, or has failed for sure, the others go by the last one
-            self._fresh_until = time.monotonic() + ASKING_S
+            self._fresh_until = asked + ASKING_S
             raw = await self._survey(windows=True)
-            self._fresh_until = time.monotonic() + FRESH_S
+            now = time.monotonic()
+            many = len(raw["lanes"]) > MANY_LANES
+            self._fresh_until = now + max(FRESH_S, RESTS * (now - asked) if many else 0.0)
             paces = await self.usage.paces()
             self._states = {
                 name: state_of(name, view, raw["now"], paces.get(lane_deployment(name)))
@@ -266,12 +272,17 @@ class Lanes:
 
     async def _signatures(self, raw: Mapping[str, Any]) -> Mapping[str, str | bytes]:
         """Those of the groups, by name; they never change, so they are read where one is new."""
-        names = {name for _, view in lanes_of(raw) for name in view.get("grp") or ()}
-        if not self._known.keys() >= {name.partition(":")[0] for name in names}:
+        groups = {name for _, view in lanes_of(raw) for name in view.get("grp") or ()}
+        names = {name.partition(":")[0] for name in groups}
+        new = sorted(names - self._known.keys())
+        known = {name: text for name, text in self._known.items() if name in names}
+        for at in range(0, len(new), SIGNATURES_A_CALL):
+            asked = new[at : at + SIGNATURES_A_CALL]
             with store_errors("snapshot"):
-                rows = await self._client.hgetall(f"{self._prefix}sigs")
-            self._known = {_text(name): text for name, text in rows.items()}
-        return self._known
+                rows = await self._client.hmget(f"{self._prefix}sigs", asked)
+            known |= {name: text for name, text in zip(asked, rows, strict=True) if text}
+        self._known = known
+        return known
 
     async def look(self, at_ms: int, notice_ms: int) -> None:
         """When the next snapshot is taken; what may be paid for and cannot wait so long rings."""

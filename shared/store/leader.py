@@ -1,7 +1,7 @@
 """Who schedules: one holder at a time, and a number that makes a former holder's acts harmless.
 
 The lease may be lost while its holder believes in it (a pause, a slow network). So each taking
-raises the fence, and scripts refuse any fence but the newest (`lua/leader_fence.lua`).
+raises the fence, and every script that acts for a leader refuses an older one.
 """
 
 from pathlib import Path

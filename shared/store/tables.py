@@ -4,7 +4,7 @@ A row is JSON; who changes one says what stood there (`admin.lua`), and every pr
 Health is beside it: `cool` (resting scopes), `checks` (the last test of a credential), `probes`.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -51,6 +51,14 @@ class Rest:
     def dead(self) -> bool:
         """Whether it is set aside without a time."""
         return self.until_ms >= DEAD_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The credentials whose key is another than before, and those there are no more."""
+
+    replaced: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
 
 
 DEAD_MS: Final = 10**15
@@ -130,9 +138,15 @@ class Tables:
         self, credential: str, dead: str | None = None, *, all_lanes: bool = False
     ) -> int:
         """Sets a credential aside (`dead`: why), or takes it back; the lanes changed by it."""
-        header = {"cred": credential, "dead": dead, "all": all_lanes or None}
+        return await self._health({"cred": credential, "dead": dead, "all": all_lanes or None})
+
+    async def reopen(self, credential: str, lanes: Sequence[str]) -> int:
+        """Ends a credential's rests on these lanes; the lanes that opened by it."""
+        return await self._health({"cred": credential, "lanes": list(lanes)}) if lanes else 0
+
+    async def _health(self, header: Mapping[str, Any]) -> int:
         with store_errors("setting health"):
-            return int(await self._scripts("health", header))
+            return int(await self._scripts("health", dict(header)))
 
     async def checks(self) -> Mapping[str, Row]:
         """The last test of each credential."""
@@ -150,34 +164,43 @@ class Tables:
             await self._client.hset(f"{self._prefix}checks", credential, orjson.dumps(check))
 
     async def probes(self) -> Mapping[str, tuple[int, int]]:
-        """The probes of dead credentials so far: (tries, when the last one was asked for, ms)."""
+        """The probes of dead credentials so far: (tries, when the last one was asked for, ms).
+
+        By credential, or `<lane>|<credential>` where it is set aside on a lane.
+        """
         with store_errors("reading probes"):
             found = await self._hash("probes")
         pairs = {name: text.partition("|") for name, text in found.items()}
         return {name: (int(tries), int(at)) for name, (tries, _, at) in pairs.items()}
 
-    async def note_probe(self, credential: str, tries: int, at_ms: int) -> None:
+    async def note_probe(self, name: str, tries: int, at_ms: int) -> None:
         """Keeps how often a credential was probed."""
         with store_errors("writing a probe"):
-            await self._client.hset(f"{self._prefix}probes", credential, f"{tries}|{at_ms}")
+            await self._client.hset(f"{self._prefix}probes", name, f"{tries}|{at_ms}")
 
-    async def replaced(self, prints: Mapping[str, str]) -> tuple[str, ...]:
-        """The credentials whose key is another than when this was asked last; notes all of them.
+    async def keys_since(self, prints: Mapping[str, str]) -> Keys:
+        """What has become of the credentials' keys since this was asked last.
 
-        `prints` tells keys apart, and says nothing of them.
+        `prints` tells keys apart, and says nothing of them. One that is gone is told of until it is
+        put away.
         """
         with store_errors("comparing keys"):
             known = await self._hash("prints")
-        gone = sorted(known.keys() - prints.keys())
         new = {name: value for name, value in prints.items() if known.get(name) != value}
-        pipe = self._client.pipeline(transaction=False)
-        if gone:
-            pipe.hdel(f"{self._prefix}prints", *gone)
         if new:
-            pipe.hset(f"{self._prefix}prints", mapping=new)  # type: ignore[arg-type]  # invariant in its key
-        with store_errors("noting keys"):
-            await pipe.execute()
-        return tuple(sorted(new.keys() & known.keys()))
+            with store_errors("noting keys"):
+                await self._client.hset(f"{self._prefix}prints", mapping=new)  # type: ignore[arg-type]  # invariant in its key
+        gone = sorted(known.keys() - prints.keys())
+        return Keys(replaced=tuple(sorted(new.keys() & known.keys())), gone=tuple(gone))
+
+    async def put_away(self, credential: str, *, for_good: bool) -> None:
+        """A credential is no longer used: nothing of it rests, and `for_good` nothing is kept."""
+        if for_good:
+            await self.forget(credential)
+        else:
+            await self.set_health(credential, all_lanes=True)
+        with store_errors("putting a credential away"):
+            await self._client.hdel(f"{self._prefix}prints", credential)
 
     async def forget(self, credential: str) -> None:
         """Drops what is kept beside a credential that has gone."""
@@ -186,7 +209,17 @@ class Tables:
         for name in ("checks", "probes", "plans", "organisations"):
             pipe.hdel(f"{self._prefix}{name}", credential)
         with store_errors("forgetting a credential"):
+            for name in ("cap", "admitted", "trail", "learned", "probes"):
+                async for key in self._fields(name, credential):
+                    pipe.hdel(f"{self._prefix}{name}", key)
             await pipe.execute()
+
+    async def _fields(self, name: str, credential: str) -> AsyncIterator[bytes]:
+        """The fields of a hash that are a credential's on some lane, or of a window of its own."""
+        tail, own = f"|{credential}".encode(), f"w|{credential}|".encode()
+        async for key, _ in self._client.hscan_iter(f"{self._prefix}{name}", count=1000):
+            if key.endswith(tail) or key.startswith(own):
+                yield key
 
 
 def _parsed(rows: Mapping[bytes, bytes]) -> dict[str, Row]:

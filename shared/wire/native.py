@@ -25,7 +25,8 @@ class JobRequest(BaseModel):
     `on_break` to a stream that breaks after its first token. `share`: whether its equals may have
     its answer, `cache_s` how old an answer it takes and how long its own is kept (0: neither).
     `hedge`: whether a slow call of it may be made once more elsewhere (None: if it is interactive);
-    a summary's calls have its wish.
+    a summary's calls have its wish. `unsupported`: whether a parameter that a deployment does not
+    take is left out and told in `attempts[].dropped` (None: drop), or the job goes elsewhere.
     """
 
     model_config = ConfigDict(
@@ -49,6 +50,7 @@ class JobRequest(BaseModel):
     on_uncertain: Literal["retry", "fail"] = "retry"
     on_break: Literal["fail", "restart", "continue"] = "fail"
     hedge: Literal["never", "auto"] | None = None
+    unsupported: Literal["drop", "refuse"] | None = None
     share: Literal["auto", "always", "never"] | None = None
     cache_s: Annotated[float, Field(ge=0, le=MAX_CACHE_S, allow_inf_nan=False)] | None = None
 

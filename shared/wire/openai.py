@@ -17,7 +17,6 @@ from shared.nearest import Problem, problems
 MAX_MESSAGES = 10_000
 MAX_TOOLS = 1_024
 MAX_EMBEDDING_INPUTS = 2_048
-ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
 _CONFIG = ConfigDict(strict=True, extra="allow", hide_input_in_errors=True)
 

@@ -16,7 +16,6 @@ from shared.errors import Refused
 from shared.nearest import Problem, nearest
 from shared.wire.openai import ModelName, refused, refused_from
 
-FORMATS: Final = ("json", "text", "srt", "verbose_json", "vtt", "diarized_json")
 DIARIZED: Final = "diarized_json"
 TRANSLATE: Final = "translate"
 NOT_TRANSLATED: Final = {

@@ -8,7 +8,7 @@ import orjson
 from simulator import replies, transcripts
 from simulator.config import Model
 from simulator.personalities.base import Asked, Call, Stream, Turn
-from simulator.personalities.openai_like import OpenAILike
+from simulator.personalities.openai_like import MODEL_GONE, OpenAILike
 from simulator.personalities.rows import Row
 from simulator.replies import DONE
 from simulator.requests import BadRequestError, ChatCall
@@ -83,12 +83,7 @@ class Groq(OpenAILike):
             "permissions_error",
             "model_permission_blocked_project",
         ),
-        "model_gone": Row(
-            404,
-            "The model `{model}` does not exist or you do not have access to it.",
-            _INVALID,
-            "model_not_found",
-        ),
+        "model_gone": MODEL_GONE,
         "no_route": Row(404, "Unknown request URL", _INVALID, "unknown_url"),
         "request_too_large": Row(
             413,

@@ -33,7 +33,6 @@ _AUDIO_FIELDS = names(
     "model file file_url file_id language temperature stream diarize context_bias "
     "speaker_references timestamp_granularities"
 )
-_INVALID = "invalid_request_error"
 
 
 def _error(status: int, message: str, kind: str, code: str | None = None) -> Row:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from simulator.dialects import Headers, organisation_of
 from simulator.ledger import Account
-from simulator.personalities.openai_like import OpenAILike
+from simulator.personalities.openai_like import MODEL_GONE, OpenAILike
 from simulator.personalities.rows import Row
 
 _INVALID = "invalid_request_error"
@@ -85,12 +85,7 @@ class OpenAI(OpenAILike):
             "request_forbidden",
             "unsupported_country_region_territory",
         ),
-        "model_gone": Row(
-            404,
-            "The model `{model}` does not exist or you do not have access to it.",
-            _INVALID,
-            "model_not_found",
-        ),
+        "model_gone": MODEL_GONE,
         "no_route": Row(404, "Invalid URL", _INVALID),
         "conflict": Row(409, "The resource was changed meanwhile.", _INVALID),
         "too_large": Row(413, "The request's body is too large.", _INVALID),

@@ -25,6 +25,12 @@ from simulator.requests import EmbeddingCall, parse_chat, parse_embedding
 from simulator.transcripts import TranscriptionCall
 
 _INVALID = "invalid_request_error"
+MODEL_GONE = Row(
+    404,
+    "The model `{model}` does not exist or you do not have access to it.",
+    _INVALID,
+    "model_not_found",
+)
 
 
 class OpenAILike(Personality):
@@ -159,12 +165,7 @@ class Plain(OpenAILike):
         "too_long": Row(400, "{message}", _INVALID, "context_length_exceeded"),
         "too_large": Row(413, "The request's body is too large.", _INVALID),
         "audio_too_large": Row(413, "{message}", _INVALID),
-        "model_gone": Row(
-            404,
-            "The model `{model}` does not exist or you do not have access to it.",
-            _INVALID,
-            "model_not_found",
-        ),
+        "model_gone": MODEL_GONE,
         "model_decommissioned": Row(
             400,
             "The model `{model}` has been retired or does not exist.",

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from api.ports import Bulk
-from shared.core.batch import WINDOWS_S, Batch, BatchStatus
+from shared.core.batch import CANCELLABLE, WINDOWS_S, Batch, BatchStatus
 from shared.errors import Refused
 from shared.objects import memory
 from shared.store.batches import BatchPage, NewBatch
@@ -15,6 +15,7 @@ from shared.store.files import File, FilePage
 class FakeFiles:
     def __init__(self, now_ms: Callable[[], int]) -> None:
         self.rows: dict[str, File] = {}
+        self.due: dict[str, int] = {}  # when those are looked at that were put off
         self.clock = now_ms
 
     async def now_ms(self) -> int:
@@ -30,7 +31,7 @@ class FakeFiles:
         return None if file.expires_ms and self.clock() >= file.expires_ms else file
 
     async def postpone(self, file_id: str, until_ms: int) -> None:
-        pass
+        self.due[file_id] = until_ms
 
     async def forget(self, file: File) -> None:
         self.rows.pop(file.id, None)
@@ -83,7 +84,7 @@ class FakeBatches:
         batch = await self.get(batch_id, tenant)
         if batch is None or batch.status in (BatchStatus.CANCELLING, BatchStatus.CANCELLED):
             return batch
-        if not batch.status.cancellable:
+        if batch.status not in CANCELLABLE:
             raise Refused("Cannot cancel a batch that has ended", status=409)
         moments = batch.moments | {"cancelling": self.clock()}
         self.rows[batch_id] = replace(batch, status=BatchStatus.CANCELLING, moments=moments)

@@ -6,6 +6,7 @@ import orjson
 import pytest
 from api_fakes import ADMIN, ALICE, CHAT, administration, application, client_for
 
+from shared.errors import StoreError
 from shared.store.tables import DEAD_MS, Rest
 
 SECRET = "sk-brand-new-0123456789"
@@ -171,6 +172,24 @@ async def test_a_provider_is_added_with_its_key_changed_and_taken_away(admin):
     assert (await admin.get("/v1/providers/gamma")).status_code == 404
     left = (await admin.get("/v1/credentials")).json()["data"]
     assert {one["provider"] for one in left} == {"alpha"}
+
+
+async def test_no_key_outlives_its_provider_where_the_store_fails_in_the_middle(
+    admin, store, monkeypatch
+):
+    assert (await admin.post("/v1/providers", json={**PROVIDER, "key": SECRET})).status_code == 201
+    put, works = store.tables.put, iter((True, False))
+
+    async def breaks(noun, id_, was, now):
+        if now is None and not next(works):
+            raise StoreError("writing: it is gone")
+        return await put(noun, id_, was, now)
+
+    monkeypatch.setattr(store.tables, "put", breaks)
+    assert (await admin.delete("/v1/providers/gamma")).status_code == 503
+    monkeypatch.undo()
+    assert store.tables.nouns["credentials"] == {}, "or it would be sent to the next gamma"
+    assert (await admin.delete("/v1/providers/gamma")).json()["deleted"]
 
 
 async def test_a_provider_of_the_configuration_is_changed_there(admin):

@@ -7,6 +7,7 @@ import pytest
 from api_fakes import ADMIN, ALICE, BOB, FakeStore, application, client_for
 from bulk_fakes import everything
 
+from api import multipart
 from shared.errors import ObjectStoreError
 from shared.store.files import object_name
 
@@ -145,15 +146,39 @@ async def test_an_upload_is_passed_on_as_it_comes_and_a_dropped_one_leaves_nothi
     async def send(_message):
         raise AssertionError("nobody is there")
 
-    headers = [(b"authorization", f"Bearer {ALICE}".encode()), (b"content-type", PLAIN.encode())]
-    scope = {
-        "type": "http", "method": "POST", "path": "/v1/files", "headers": headers,
-        "query_string": b"", "root_path": "",
-    }  # fmt: skip
-    await app(scope, receive, send)
+    await app(uploading(), receive, send)
     assert sent == 40
     assert await everything(store) == []
     assert not store.bulk.files.rows
+
+
+def uploading():
+    """A request whose body comes as the test says."""
+    headers = [(b"authorization", f"Bearer {ALICE}".encode()), (b"content-type", PLAIN.encode())]
+    return {
+        "type": "http", "method": "POST", "path": "/v1/files", "headers": headers,
+        "query_string": b"", "root_path": "",
+    }  # fmt: skip
+
+
+async def test_an_upload_that_brings_next_to_nothing_is_given_up(store, monkeypatch):
+    monkeypatch.setattr(multipart, "QUIET_S", 0.05)
+    app, _ = application(store)
+    bodies = [upload("user_data", b"#").partition(b"#")[0]]
+    sent = []
+
+    async def receive():
+        await asyncio.sleep(0.001)
+        body = bodies.pop() if bodies else b"x"
+        return {"type": "http.request", "body": body, "more_body": True}
+
+    async def send(message):
+        sent.append(message)
+
+    await app(uploading(), receive, send)
+    assert sent[0]["status"] == 408
+    assert b"less than 30 KiB came" in sent[1]["body"]
+    assert await everything(store) == []
 
 
 async def test_a_file_is_its_tenants_alone(client, store):

@@ -1,6 +1,7 @@
 """`/v1/responses` by the official openai SDK, unmodified, over a real socket."""
 
 from contextlib import ExitStack
+from dataclasses import replace
 
 import openai
 import orjson
@@ -8,6 +9,8 @@ import pytest
 from api_fakes import ALICE, BOB, COMPLETION, FakeStore, application, chunk, client_for, until
 from api_servers import running
 from pydantic import BaseModel
+
+from shared.core.batch import Batch, BatchStatus
 
 CALL = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": '{"a":1}'}}
 TOOL = {
@@ -186,6 +189,37 @@ def test_a_deleted_response_is_gone(server, sdk):
         client.responses.retrieve(found.id)
 
 
+def test_a_response_that_is_deleted_while_it_is_streamed_has_not_failed(server, sdk):
+    server.store.on_accept = Worker(server.store).begin
+    client = sdk(server)
+    with client.responses.create(model="sim", input="hi", background=True, stream=True) as stream:
+        events = iter(stream)
+        client.responses.delete(next(events).response.id)
+        last = [event.type for event in events][-1]
+    assert last == "response.output_text.delta"
+
+
+def test_a_line_of_a_batch_is_deleted_only_when_its_batch_is_done(server, sdk):
+    """Its answer is read once more, for the output file; and fed again it would be another job."""
+    store = server.store
+    Worker(store)
+    client = sdk(server)
+    found = client.responses.create(model="sim", input="hi")
+    store.rows[store.only].record.doc["batch"] = "batch_1"
+    batch = Batch(
+        id="batch_1", tenant="alice", endpoint="/v1/responses", input_file_id="file-1",
+        window="24h", status=BatchStatus.IN_PROGRESS, created_ms=0, expires_ms=1,
+    )  # fmt: skip
+    store.bulk.batches.rows["batch_1"] = batch
+    with pytest.raises(openai.ConflictError) as caught:
+        client.responses.delete(found.id)
+    assert caught.value.code == "response_in_use"
+    assert client.responses.retrieve(found.id).output_text == "Hello."
+    store.bulk.batches.rows["batch_1"] = replace(batch, status=BatchStatus.COMPLETED)
+    client.responses.delete(found.id)
+    assert store.rows == {}
+
+
 def test_what_is_not_to_be_stored_is_not_given_out_again(server, sdk):
     Worker(server.store)
     client = sdk(server)
@@ -196,6 +230,15 @@ def test_what_is_not_to_be_stored_is_not_given_out_again(server, sdk):
     with pytest.raises(openai.BadRequestError) as caught:
         client.responses.create(model="sim", input="hi", store=False, background=True)
     assert caught.value.param == "store"
+
+
+def test_a_list_in_a_query_may_have_several_values(server, sdk):
+    Worker(server.store)
+    client = sdk(server)
+    found = client.responses.create(model="sim", input="hi")
+    wanted = ["reasoning.encrypted_content", "message.input_image.image_url"]
+    assert client.responses.retrieve(found.id, include=wanted).output_text == "Hello."
+    assert client.responses.input_items.list(found.id, include=wanted).data
 
 
 def test_what_a_response_was_asked_is_listed_a_page_at_a_time(server, sdk):
@@ -390,6 +433,9 @@ async def dropped(app, store, body):
         ({"model": "sim"}, "input"),
         ({"model": "sim", "input": []}, "input"),
         ({"model": "sim", "input": 5}, "input"),
+        ({"model": "sim", "input": "hi", "safety_identifier": 5}, "safety_identifier"),
+        ({"model": "sim", "input": "hi", "prompt_cache_key": {"a": 1}}, "prompt_cache_key"),
+        ({"model": "sim", "input": "hi", "service_tier": ["auto"]}, "service_tier"),
         ({"model": "sim", "input": [{"type": "item_reference", "id": "x"}]}, "input[0].type"),
         ({"model": "sim", "input": [{"role": "king", "content": "x"}]}, "input[0].role"),
         ({"model": "sim", "input": [{"role": "user", "content": []}]}, "input[0].content"),

@@ -101,6 +101,16 @@ async def test_long_texts_are_objects_and_not_in_the_store(client, store):
     assert (await client.get(f"/v1/files/{file.id}")).status_code == 404
 
 
+@pytest.mark.parametrize("wrong", ["model", "full"])
+async def test_the_long_texts_of_what_is_refused_are_not_kept_for_a_month(client, store, wrong):
+    store.full = wrong == "full"
+    model = "nobody" if wrong == "model" else "sim"
+    answer = await submit(client, input="word " * 14_000, model=model)
+    assert answer.status_code == {"model": 404, "full": 503}[wrong]
+    (file,) = store.bulk.files.rows.values()
+    assert store.bulk.files.due == {file.id: store.clock.now_ms() + 3_600_000}
+
+
 async def begun(client, store):
     """A summary of which one document is done, one failed, and one is on its way."""
     answer = await submit(

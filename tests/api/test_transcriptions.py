@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import threading
 from dataclasses import replace
 
 import openai
@@ -19,6 +20,7 @@ from openai.types.audio import (
 from shared.core.audio_work import Piece, Stage, Unheard, Work, to_json
 from shared.core.cutting import Span
 from shared.core.model import Kind
+from shared.wire.transcripts import rendered
 
 AUDIO = b"RIFF" + b"\0" * 3_000
 RESULT = {
@@ -101,6 +103,24 @@ async def test_what_is_no_json_is_sent_as_what_it_is(client, form, kind, begins)
     answer = await post(client, response_format=form)
     assert answer.headers["content-type"] == f"{kind}; charset=utf-8"
     assert answer.text.startswith(begins)
+
+
+async def test_what_is_made_of_a_long_talk_stops_no_other_caller(client, ears, monkeypatch):
+    """Subtitles of ten hours take seconds: they are made in threads, wherever they are asked."""
+    threads = []
+
+    def noted(*args, **more):
+        threads.append(threading.current_thread())
+        return rendered(*args, **more)
+
+    monkeypatch.setattr("api.transcriptions.rendered", noted)
+    monkeypatch.setattr("shared.wire.transcripts.rendered", noted)
+    await post(client, response_format="srt")
+    job = (await client.get(f"/v1/jobs/{ears.only}")).json()
+    (row,) = (await client.get("/v1/jobs")).json()["data"]
+    assert job["result"]["text"] == row["result"]["text"]
+    assert len(threads) == 3
+    assert threading.current_thread() not in threads
 
 
 @pytest.mark.parametrize(
@@ -281,6 +301,22 @@ BAD = [
         {"chunking_strategy[type]": "server_vad", "chunking_strategy[threshold]": "x"},
         400,
         "chunking_strategy",
+    ),
+    (
+        {
+            "chunking_strategy[type]": "server_vad",
+            "chunking_strategy[prefix_padding_ms]": "9" * 5_000,
+        },
+        400,
+        "chunking_strategy.prefix_padding_ms",
+    ),
+    (
+        {
+            "chunking_strategy[type]": "server_vad",
+            "chunking_strategy[silence_duration_ms]": "9" * 20,
+        },
+        400,
+        "chunking_strategy.silence_duration_ms",
     ),
     ({"chunking_strategy": "{"}, 400, None),
     ({"known_speaker_names[]": ["Ann"]}, 400, "known_speaker_names"),

@@ -58,6 +58,21 @@ async def test_pages_of_endpoints_follow_each_other(store):
     assert [one.id async for one in client.webhooks.list(limit=2)] == ids[::-1]
 
 
+async def test_an_address_that_an_endpoint_left_is_free_again(store):
+    client = sdk(store)
+    first = await made(client)
+    await client.webhooks.update(first.id, url=f"{URL}/other")
+    second = await made(client)
+    assert second.id != first.id
+    with pytest.raises(ConflictError):
+        await made(client)
+    app, _ = application(store, private_webhooks=True)
+    async with client_for(app) as http:
+        job = (await http.post("/v1/jobs", json=JOB | {"webhook": URL})).json()
+    assert job["webhook"]["endpoint"] == second.id
+    assert {one.id async for one in client.webhooks.list()} == {first.id, second.id}
+
+
 async def test_no_secret_is_kept_in_the_clear(store):
     client = sdk(store)
     endpoint = await made(client)

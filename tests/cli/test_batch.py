@@ -292,6 +292,20 @@ def test_a_first_line_without_a_url_is_named(fake, headrace, tmp_path, content, 
     assert headrace("batch", str(tmp_path / "none.jsonl")).code == 2
 
 
+@pytest.mark.parametrize("before", [b"\xef\xbb\xbf", b"\n \r\n"])
+def test_what_the_server_passes_over_is_passed_over_here_too(fake, headrace, file, before):
+    file.write_bytes(before + file.read_bytes())
+    ran = headrace("batch", str(file))
+    assert ran.code == 0, ran.err
+    assert fake.created[0]["endpoint"] == ENDPOINT
+
+
+def test_a_long_first_line_is_read_to_its_end(fake, headrace, file):
+    line = {"custom_id": "a", "method": "POST", "body": {"x": "x" * 2_000_000}, "url": ENDPOINT}
+    file.write_text(json.dumps(line))
+    assert headrace("batch", str(file)).code == 0
+
+
 def test_a_server_that_stays_away_leaves_what_the_same_command_goes_on_with(
     fake, headrace, file, monkeypatch
 ):

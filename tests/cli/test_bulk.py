@@ -10,14 +10,19 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import raw_server
 from bulk_api import BulkApi
 from fake_api import KEY, serving
+from raw_server import Peer
 from rich.console import Console
 
+from cli import typed
 from cli.bulk import Outcome, briefly
 from cli.bulk_view import BulkView, Manner
+from cli.client import Api, Place
 from cli.results import Work
 from cli.transcribe import minutes
+from shared.errors import Refused
 
 SRT = "1\n00:00:00,000 --> 00:00:01,500\nHello there.\n\n2\n00:00:01,500 --> 00:00:03,000\nGood bye.\n\n"  # noqa: E501
 
@@ -280,6 +285,35 @@ def test_an_empty_file_is_named_before_anything_is_sent(fake, headrace, talks):
     assert "refused: talks/a.mp3: it is empty" in ran.err
 
 
+def test_a_name_that_is_no_utf8_is_refused_and_stops_no_other(fake, headrace, talks):
+    (talks / os.fsdecode(b"caf\xe9.mp3")).write_bytes(b"x")
+    (talks / os.fsdecode(b"a.\xe9")).write_bytes(b"x")
+    ran = headrace("transcribe", "talks")
+    assert ran.code == 1
+    assert "refused: talks/caf\ufffd.mp3: a name in its path is no UTF-8: rename it" in ran.err
+    assert (talks / "a.txt").exists()
+    assert sorted(fake.uploads) == ["a.mp3", "b.WAV"]
+
+
+class Growing(io.FileIO):
+    """A file that somebody still writes to."""
+
+    def read(self, size=-1, /):
+        with Path(self.name).open("ab") as more:
+            more.write(b"more")
+        return super().read(size)
+
+
+async def test_a_file_that_grows_while_it_is_sent_is_no_server_that_is_gone(talks):
+    class Recording(type(talks)):
+        def open(self, mode):
+            return Growing(self, mode)
+
+    async with raw_server.serving(Peer.gone) as server, Api(Place(server.url, KEY)) as api:
+        with pytest.raises(Refused, match="changed its length"):
+            await api.upload(Recording(talks / "a.mp3"), "user_data")
+
+
 def test_an_upload_that_finds_no_room_is_repeated(fake, headrace, talks):
     fake.drop_uploads = 2
     assert headrace("transcribe", "talks").code == 0
@@ -314,7 +348,7 @@ def test_an_interrupt_says_how_to_go_on_and_leaves_the_jobs_running(fake, headra
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 130
-    resume = "resume with: headrace transcribe talks/a.mp3 --prompt 'o k'"
+    resume = f"resume with: {typed.command()} transcribe talks/a.mp3 --prompt 'o k'"
     assert f"what was handed in goes on; {resume}" in err
     assert "Traceback" not in err
 
@@ -356,8 +390,8 @@ def test_nobody_there_is_told_as_by_other_verbs(headrace, talks, monkeypatch, tm
     ran = headrace("transcribe", "talks")
     assert ran.code == 3
     assert "start it with `headrace up`" in ran.err
-    told = "interrupted after 0 of 2; nothing of the rest was handed in; resume with: headrace"
-    assert f"{told} transcribe talks" in ran.err
+    told = "interrupted after 0 of 2; nothing of the rest was handed in; resume with:"
+    assert f"{told} {typed.command()} transcribe talks" in ran.err
 
 
 @pytest.mark.parametrize(
@@ -428,6 +462,7 @@ def test_combined_is_one_job_with_a_summary_of_each_and_one_over_all(fake, headr
     assert ran.code == 0, ran.err
     assert (papers / "combined.summary.md").read_text() == "about all\n"
     assert (papers / "one.summary.md").read_text() == "about one.pdf\n"
+    assert ran.out.split()[-1] == "papers/combined.summary.md"  # told as the others are
     assert len(fake.jobs) == 1
     assert fake.bodies[0]["request"]["combined"] is True
 
@@ -438,7 +473,7 @@ def test_a_document_that_cannot_be_read_does_not_keep_the_others_from_being_writ
     fake.ends = {"two.txt": "failed"}
     ran = headrace("summarize", "papers", "--combined")
     assert ran.code == 1
-    assert "two.txt: no text" in ran.err
+    assert "failed of 2 documents: two.txt: no text" in ran.err
     assert "1 completed, 1 failed" in ran.err.splitlines()[-1]  # documents, not jobs
     assert (papers / "combined.summary.md").exists()
     assert not (papers / "two.summary.md").exists()
@@ -515,3 +550,13 @@ def test_a_person_sees_how_far_it_is_where_it_runs_and_what_it_waits_for(fake, t
         "waits: quota, window audio_seconds/3600s", "left",
     ):  # fmt: skip
         assert part in text
+
+
+def test_what_a_job_does_before_anything_can_be_counted_is_said(capsys):
+    view = BulkView(2, Manner(minutes))
+    phases = [{"step": {"phase": phase}} for phase in ("cutting", "transcribing")]
+    for job, phase in zip("jk", phases, strict=True):
+        one = {"id": job, "status": "in_progress", "progress": phase}
+        view.changed(Outcome(Work(job, (), ()), "in_progress", "", one))
+    assert view._states() == "2 running (1 cutting)"
+    capsys.readouterr()

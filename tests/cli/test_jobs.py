@@ -1,11 +1,15 @@
 """`headrace jobs` and `headrace chat`."""
 
+import base64
 import io
 import json
 
+import orjson
+import pytest
 from fake_api import chunk, event, make_job
 
 from cli import show
+from cli.answers import refusal
 
 
 def test_a_list_is_a_table_newest_first_over_pages(fake, headrace):
@@ -130,3 +134,43 @@ def test_an_attempt_is_told_in_words_with_units():
     assert line.startswith("attempt 1  alpha/m  failed  20")
     assert line.endswith(", took 250 ms, credential beta-1, status 503")
     assert "cost       US$ 0.012500" in said
+
+
+@pytest.mark.parametrize("vector", [[0.5] * 256, base64.b64encode(bytes(4 * 256)).decode()])
+def test_a_vector_is_told_by_its_numbers_in_either_encoding(vector):
+    assert (
+        show.answer({"result": {"data": [{"embedding": vector}]}}) == "1 vector(s) of 256 numbers"
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        ({}, ""),
+        ({"children": {"total": 0, "ended": 0}, "step": {"phase": "cutting"}}, "cutting"),
+        (
+            {
+                "children": {"total": 8, "ended": 3, "completed": 1},
+                "step": {"phase": "transcribing", "seconds": {"total": 2701.2, "completed": 540.0}},
+            },
+            "transcribing, 540 of 2,701 seconds, 3 of 8 parts ended, 2 of them without a result",
+        ),
+        (
+            {"step": {"phase": "summarising", "documents": {"total": 4, "completed": 1}}},
+            "summarising, 1 of 4 documents",
+        ),
+    ],
+)
+def test_the_progress_of_a_job_of_parts_is_told_in_words(fake, headrace, found, told):
+    fake.scripts["job_1"] = [[event(1, "job.progress", found), event(2, "job.completed", {})]]
+    said = f"progress: {told}" if told else "progress"
+    assert f"   1  {said}\n" in headrace("jobs", "watch", "job_1").out
+    page = show.page(make_job("job_1", "x") | {"progress": found})
+    assert [one for one in page if one.startswith("progress")] == (
+        [f"progress   {told}"] if told else []
+    )
+
+
+def test_a_job_that_is_not_there_is_told_without_the_routes_own_words():
+    body = {"error": {"message": "there is no job job_9", "param": "id", "code": "job_not_found"}}
+    assert str(refusal(404, orjson.dumps(body), {})) == "there is no job job_9"

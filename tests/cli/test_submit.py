@@ -89,6 +89,31 @@ def test_json_lines_may_be_texts_prompts_requests_or_whole_jobs(fake, headrace, 
     assert (whole["priority"], whole["request"]["model"]) == ("bulk", "auto")
 
 
+def test_max_tokens_is_for_the_chats_of_a_file_too_that_say_none(fake, headrace, tmp_path):
+    said = [{"role": "user", "content": "x"}]
+    lines = [
+        {"messages": said},
+        {"messages": said, "max_tokens": 3},
+        {"messages": said, "max_completion_tokens": 4},
+        {"request": {"messages": said}},
+        {"prompt": "x"},
+        {"input": "x"},
+        {"kind": "embedding", "request": {"input": "x"}},
+    ]
+    (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    headrace("submit", "--file", str(tmp_path / "p.jsonl"), "--max-tokens", "9")
+    asked = [body["request"] for body in fake.bodies]
+    found = [one.get("max_tokens", one.get("max_completion_tokens")) for one in asked]
+    assert sorted(map(str, found)) == ["3", "4", "9", "9", "9", "None", "None"]
+
+
+def test_a_line_of_a_batch_is_refused_with_the_verb_that_runs_it(fake, headrace, tmp_path):
+    (tmp_path / "p.jsonl").write_text('{"custom_id": "a", "method": "POST", "body": {}}\n')
+    ran = headrace("submit", "--file", str(tmp_path / "p.jsonl"))
+    assert (ran.code, fake.bodies) == (2, [])
+    assert "headrace batch FILE" in ran.err
+
+
 def test_a_bad_line_is_named_and_nothing_is_handed_in(fake, headrace, tmp_path):
     (tmp_path / "p.jsonl").write_text('"fine"\n{"promt": "x"}\n')
     ran = headrace("submit", "--file", str(tmp_path / "p.jsonl"))

@@ -19,10 +19,11 @@ import orjson
 import pytest
 from worker_claims import Told, catalog, claim, context, deployment
 
-from shared.catalog import Quirks, build
+from shared.catalog import build
 from shared.catalog_schema import Config
 from shared.core.model import Kind
 from shared.queue.types import Report, Verdict
+from shared.quirks import Quirks
 from workers import attempt
 from workers.transport import AioTransport, Transport
 

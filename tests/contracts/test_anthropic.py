@@ -8,13 +8,14 @@ import httpx2
 import openai
 import orjson
 import pytest
+import wire_answers
 from anthropic.types.message_create_params import (
     MessageCreateParamsNonStreaming,
     MessageCreateParamsStreaming,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from openai.types.chat import ChatCompletionChunk
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from raw_server import always, json_reply, serving
 from recorded_anthropic import (
@@ -39,16 +40,18 @@ from recorded_anthropic import (
 from recorded_hosts import Reply
 from recorded_streams import Stream
 from sdk_types import valid
+from wire_answers import check_reply, check_stream, whole_when_cut
 from wire_talks import EVERYTHING, JSON, PNG
 from worker_claims import catalog as catalog_of
 from worker_claims import claim, context, deployment
 
-from shared.catalog import Quirks, build
+from shared.catalog import build
 from shared.catalog_schema import Config
 from shared.core.model import Kind
-from shared.core.outcome import Failed, FailureKind, Succeeded
+from shared.core.outcome import Failed, Succeeded
 from shared.credentials import Secret
 from shared.queue.types import Verdict
+from shared.quirks import Quirks
 from workers import attempt
 from workers.providers.anthropic import Anthropic
 from workers.providers.base import Call, HttpReply
@@ -406,15 +409,7 @@ def test_no_request_makes_it_raise_or_changes_what_the_caller_sent(talk, tools, 
 @pytest.mark.parametrize("reply", REPLIES, ids=lambda each: each.name)
 def test_a_reply_becomes_one_of_openais_own(reply: Reply):
     sdk.Message.model_validate(reply.body)
-    outcome = ADAPTER.parse(call(), HttpReply(200, {}, orjson.dumps(reply.body)))
-    assert isinstance(outcome, Succeeded), outcome
-    body = orjson.loads(outcome.body)
-    ChatCompletion.model_validate(body)
-    choice = body["choices"][0]
-    assert {k: v for k, v in choice["message"].items() if k != "role"} == reply.message
-    assert choice["finish_reason"] == reply.finish_reason
-    usage = outcome.usage
-    assert (usage.input_tokens, usage.output_tokens, usage.cached_tokens) == reply.usage
+    body = check_reply(ADAPTER, call(), reply)
     assert body["usage"]["prompt_tokens_details"] == {"cached_tokens": 2, "cache_write_tokens": 3}
     assert (body["id"], body["model"]) == ("msg_1", "claude-x-2026")
 
@@ -451,27 +446,13 @@ RECORDED = pytest.mark.parametrize("recorded", STREAMS, ids=lambda each: each.na
 
 
 def read(pieces: Iterable[bytes], **more: Any) -> tuple[list[Any], Any]:
-    reader = ADAPTER.parse_stream(call(streamed=True, **more), 200, {})
-    out: list[bytes] = []
-    for data in pieces:
-        out += reader.feed(data)
-    last, outcome = reader.finish()
-    return [orjson.loads(each) for each in (*out, *last)], outcome
-
-
-def check(recorded: Stream, outcome: Any) -> None:
-    assert isinstance(outcome, Succeeded), outcome
-    body = orjson.loads(outcome.body)
-    ChatCompletion.model_validate(body)
-    assert body["choices"][0]["message"] == recorded.message
-    assert body["choices"][0]["finish_reason"] == recorded.finish_reason
-    assert (outcome.usage.input_tokens, outcome.usage.output_tokens) == recorded.usage
+    return wire_answers.read(ADAPTER.parse_stream(call(streamed=True, **more), 200, {}), pieces)
 
 
 @RECORDED
 def test_a_stream_becomes_openais_chunks_and_their_message(recorded: Stream):
     chunks, outcome = read([recorded.raw], stream_options={"include_usage": True})
-    check(recorded, outcome)
+    check_stream(recorded, outcome)
     for each in chunks:
         ChatCompletionChunk.model_validate(each)
         assert (each["id"], each["model"]) == ("msg_1", "claude-x-2026")
@@ -481,19 +462,8 @@ def test_a_stream_becomes_openais_chunks_and_their_message(recorded: Stream):
 
 @RECORDED
 def test_a_stream_cut_at_any_byte_is_complete_and_right_or_failed(recorded: Stream):
-    raw = recorded.raw
-    whole = read([raw])
-    assert read([raw[at : at + 1] for at in range(len(raw))]) == whole
-    complete = 0
-    for cut in range(len(raw)):
-        _, outcome = read([raw[:cut]])
-        if isinstance(outcome, Failed):
-            assert outcome.kind is FailureKind.MALFORMED_REPLY
-            assert outcome.uncertain
-        else:
-            complete += 1
-            check(recorded, outcome)
-    assert complete < 100, "only the last event or two may be missing"
+    whole = whole_when_cut(read, recorded)
+    assert whole < 100, "only the last event or two may be missing"
 
 
 def test_a_stream_ends_with_its_last_event():

@@ -4,12 +4,12 @@ import orjson
 import pytest
 from worker_claims import deployment
 
-from shared.catalog import Quirks
 from shared.core import organisations
 from shared.core.decision import JobFacts, cooldowns
 from shared.core.learn import concurrency_told
 from shared.core.model import Kind
 from shared.core.outcome import FailureKind
+from shared.quirks import Quirks
 from shared.wires import NATIVE
 from workers.providers.base import Call
 from workers.providers.registry import adapter_for
@@ -48,6 +48,14 @@ OTHERS = [
     "no endpoints found",
     "billing is required",
     "enable billing",
+    "missing scopes",
+    "insufficient permissions",
+    "missing scopes: model.request",
+    "you have insufficient permissions for this",
+    "we are experiencing high demand",
+    "the system is experiencing high demand",
+    "model busy",
+    "the model is busy",
 ]
 FRAMES = (
     "Invalid value: {}",

@@ -32,11 +32,12 @@ from recorded_gemini import (
 from worker_claims import Told, claim, context, deployment
 from worker_claims import catalog as catalog_of
 
-from shared.catalog import Quirks, build
+from shared.catalog import build
 from shared.catalog_schema import Config
 from shared.core.model import Kind
 from shared.credentials import Secret
 from shared.queue.types import Report, Verdict
+from shared.quirks import Quirks
 from workers import attempt
 from workers.providers.base import Call, HttpRequest
 from workers.providers.gemini import Gemini

@@ -114,4 +114,4 @@ def test_what_cannot_be_embedded_here_is_refused_before_it_is_sent(given_, says)
     failed = ADAPTER.build(call(input=given_), None)
     assert isinstance(failed, Failed)
     assert says in failed.message
-    assert (failed.kind, failed.param, failed.sent) == (FailureKind.INVALID_REQUEST, "input", False)
+    assert (failed.kind, failed.param, failed.sent) == (FailureKind.UNSUITED, "input", False)

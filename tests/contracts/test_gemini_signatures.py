@@ -21,10 +21,11 @@ from recorded_gemini import (
 from recorded_streams import sse
 from worker_claims import deployment
 
-from shared.catalog import Quirks, build
+from shared.catalog import build
 from shared.catalog_schema import Config
 from shared.core.model import Kind
 from shared.core.outcome import Succeeded
+from shared.quirks import Quirks
 from workers.providers import signatures
 from workers.providers.base import Call
 from workers.providers.gemini_contents import FOREIGN

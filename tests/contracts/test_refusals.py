@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 from recorded_replies import REFUSALS, Refusal
 from worker_claims import CHAT, deployment
 
-from shared.catalog import Quirks, build
+from shared.catalog import build
 from shared.catalog_schema import Config
 from shared.core.model import Kind
 from shared.core.outcome import Failed, FailureKind
+from shared.quirks import Quirks
 from shared.wires import NATIVE
 from workers.providers.anthropic import Anthropic
 from workers.providers.base import Adapter, Call

@@ -1,6 +1,5 @@
 """Every recorded stream, through every adapter: whole, in any pieces, and cut at every byte."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -8,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from recorded_streams import BASE, PIECES, STREAMS, USAGE, Stream, chunk, sse
+from wire_answers import read
 from worker_claims import CHAT, deployment
 
-from shared.catalog import Quirks
 from shared.core.model import Kind
 from shared.core.outcome import Failed, FailureKind, Outcome, Succeeded
+from shared.quirks import Quirks
 from workers.providers.base import Adapter, Call, StreamReader
 from workers.providers.openai_compatible import OpenAICompatible
 
@@ -25,15 +25,6 @@ def call(stream: Stream | None = None, **request: Any) -> Call:
     asked = {**CHAT, **(stream.request if stream else {}), **request}
     where = deployment("http://x")
     return Call(Kind.CHAT, asked, where, Quirks(), True, 12, job_id="job_1", created_s=5)
-
-
-def read(reader: StreamReader, pieces: Sequence[bytes]) -> tuple[list[dict[str, Any]], Outcome]:
-    chunks: list[bytes] = []
-    for data in pieces:
-        chunks += reader.feed(data)
-    last, outcome = reader.finish()
-    assert not any(b"\n" in each for each in (*chunks, *last)), "it must fit one line of ours"
-    return [orjson.loads(each) for each in (*chunks, *last)], outcome
 
 
 def reader_of(adapter: Adapter, asked: Call) -> StreamReader:

@@ -30,11 +30,12 @@ from recorded_transcripts import (
 )
 from worker_claims import deployment
 
-from shared.catalog import Quirks, build
+from shared.catalog import build
 from shared.catalog_schema import Config
 from shared.core.model import Audio, Kind
 from shared.core.outcome import Failed, FailureKind, Succeeded
 from shared.credentials import Secret
+from shared.quirks import Quirks
 from shared.wires import NATIVE
 from simulator.forms import Form, parse_form
 from workers.providers import transcription

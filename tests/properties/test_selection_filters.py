@@ -231,6 +231,8 @@ def test_lanes_are_bounded_apart_and_paid_ones_come_last(catalog, asked, draw):
     assert len(found.paid_lanes) <= MAX_PAID_LANES
     assert len({*found.lanes, *found.paid_lanes}) == len(found.lanes) + len(found.paid_lanes)
     assert found.first in (found.lanes[0], *found.paid_lanes)
+    assert sorted(found.listed) == sorted(found.lanes), "a job keeps the same, in another order"
+    assert sorted(found.listed_paid) == sorted(found.paid_lanes)
     if found.paid_lanes:
         assert (asked.paid, asked.deadline_ms is None) == (Paid.DEADLINE, False)
 

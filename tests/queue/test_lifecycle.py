@@ -279,3 +279,39 @@ async def test_an_ended_job_is_forgotten_wholly_and_only_by_its_tenant(each_worl
     assert await world.status(other.job_id) is Status.COMPLETED
     space = await assert_at_rest(world.client)
     assert not [name for name in space.values if name.endswith(f":{claim.job_id}")]
+
+
+async def test_what_is_kept_of_a_job_that_goes_back_for_ever_has_a_bound(world: World) -> None:
+    tries = 450
+    await world.accept(world.job("a"))
+    (claim,) = await world.claim()
+    for n in range(1, tries):
+        refused = Report(Verdict.REQUEUE, attempt={"n": n}, reason="rate_limited")
+        (claim,), _ = await world.tick(want=1, finishes=[(claim, refused)])
+    fields = await world.client.hkeys("{hr}:job:a")
+    assert len(fields) < 100
+    record = await world.jobs.get("a", None)
+    assert record is not None
+    kept = [each["n"] for each in record.attempts]
+    assert (kept[:16], kept[16:]) == (list(range(1, 17)), list(range(tries - 48, tries)))
+    assert record.requeues == tries - 1
+    kinds = await world.kinds("a")
+    assert kinds.count("job.requeued") == 199 + 3
+    assert kinds.count("job.started") == 200 + 3
+    await world.finish(claim, Report(Verdict.FAIL, attempt={"n": tries}, error={"code": "x"}))
+    await assert_at_rest(world.client)
+    await world.run("replay", id="a")
+    record = await world.jobs.get("a", None)
+    assert record is not None
+    assert record.attempts == ()
+
+
+async def test_deltas_that_are_void_are_told_of_however_often_a_job_went_back(world: World) -> None:
+    await world.accept(world.job("a"))
+    (claim,) = await world.claim()
+    for _ in range(250):
+        (claim,), _ = await world.tick(want=1, finishes=[(claim, Report(Verdict.REQUEUE))])
+    await world.run("emit", b"job.delta", b"{}", worker="w1",
+                    jobs=[{"id": "a", "fence": claim.fence, "n": 1, "first": 0}])  # fmt: skip
+    await world.finish(claim, Report(Verdict.REQUEUE, resume={"on_break": "restart"}))
+    assert (await world.kinds("a"))[-2:] == ["job.delta", "job.requeued"]

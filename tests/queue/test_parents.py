@@ -75,6 +75,17 @@ async def test_a_stale_step_brings_no_children_and_no_state(world: World, parent
     assert again.job_id == "parent"
 
 
+async def test_a_step_that_ends_after_the_deadline_brings_no_children(
+    world: World, parent: Claim
+) -> None:
+    await world.client.hset("{hr}:job:parent", "deadline", 1)
+    assert await world.finish(parent, step(child(world, "one"), awaits=1, state=1))
+    assert await world.status("parent") is Status.EXPIRED
+    assert await world.status("one") is None
+    assert await world.claim() == []
+    assert await world.client.keys("{hr}:kids:*") == []
+
+
 @pytest.mark.parametrize("how", ["cancel", "fail", "expire"])
 async def test_a_parents_end_cancels_the_children_that_live(
     world: World, parent: Claim, how: str

@@ -140,3 +140,69 @@ async def test_the_holder_of_a_suspect_keeps_the_quarantine_while_it_lives(world
         assert await world.claim("w2") == [], "one suspect at a time"
     assert await world.finish(claim)
     assert len(await world.claim("w2")) == 1
+
+
+async def test_a_suspect_whose_lane_is_taken_away_goes_elsewhere_or_ends(world: World) -> None:
+    await world.set_clock(1_000_000)
+    await world.configure({LANE: lane_of(), OTHER: lane_of(cred="c2")}, unserved_ms=10_000)
+    await world.accept(world.job("moves", candidates=(LANE, OTHER)), world.job("ends"))
+    for worker in ("dead1", "dead2"):
+        assert len(await world.claim(worker, want=2, providers=("alpha",))) == 2
+        assert await world.lose_worker(worker) == 2
+    await world.configure({}, drop=[LANE])
+    assert (await world.run("evacuate", most=500))[:2] == [1, 0]
+    (claim,) = await world.claim("w1", want=9)
+    assert (claim.job_id, claim.lane) == ("moves", OTHER)
+    await world.finish(claim)
+    world.now_ms = 1_000_000 + 10_000
+    assert (await world.run("evacuate", most=500))[:2] == [0, 1]
+    record = await world.jobs.get("ends", None)
+    assert record is not None
+    assert (record.error or {})["code"] == "no_credential"
+    await assert_at_rest(world.client)
+    assert await world.client.exists("{hr}:unserved") == 0
+
+
+async def test_a_suspect_that_comes_back_to_a_lane_that_has_gone_is_told_of(world: World) -> None:
+    await world.configure(unserved_ms=0)
+    await world.accept(world.job("bad"))
+    for worker in ("dead1", "dead2"):
+        await world.claim(worker)
+        if worker == "dead2":
+            await world.configure({}, drop=[LANE])
+        await world.lose_worker(worker)
+    assert await world.client.zrange("{hr}:unserved", 0, -1) == [LANE.encode()]
+    assert (await world.run("evacuate", most=500))[:2] == [0, 1]
+    await assert_at_rest(world.client)
+
+
+async def test_a_suspect_goes_to_another_candidate_where_its_lane_rests(world: World) -> None:
+    await world.configure({LANE: lane_of(), OTHER: lane_of(cred="c2")})
+    await suspect(world, "bad", candidates=(LANE, OTHER))
+    await world.client.hset("{hr}:cool", "c:c1", "9000000000000000|unauthorized")
+    (claim,) = await world.claim("w1", want=9)
+    assert (claim.job_id, claim.lane, claim.credential) == ("bad", OTHER, "c2")
+    await assert_conserved(world.client)
+
+
+async def test_many_suspects_of_a_lane_that_rests_hold_up_none_of_another(world: World) -> None:
+    await world.configure({LANE: lane_of(), OTHER: lane_of(cred="c2")})
+    await suspect(world, *(f"a{n}" for n in range(40)))
+    await world.accept(world.job("z", lane=OTHER))
+    for worker in ("dead3", "dead4"):  # it is no suspect yet: quarantine stands open meanwhile
+        await world.client.hset("{hr}:cool", "c:c1", "9000000000000000|unauthorized")
+        (claim,) = await world.claim(worker)
+        assert claim.job_id == "z"
+        await world.lose_worker(worker)
+    (claim,) = await world.claim("w1", want=9)
+    assert claim.job_id == "z"
+
+
+async def test_a_suspect_that_no_window_ever_holds_is_the_workers_to_judge(world: World) -> None:
+    await suspect(world, "bad")
+    tokens = {"k": "tpm-key", "n": "tpm", "d": "tokens", "l": 5, "s": 60_000, "t": "sliding"}
+    await world.configure({LANE: lane_of(tokens | {"g": 0, "c": "input"})})
+    (claim,) = await world.claim("w1")
+    assert (claim.job_id, claim.credential) == ("bad", "")
+    await world.finish(claim)
+    await assert_at_rest(world.client)

@@ -88,6 +88,24 @@ async def test_an_emit_whose_reply_was_lost_doubles_nothing(world: World) -> Non
     assert data == [b"1", b"2", b"3"]
 
 
+async def test_what_a_first_step_says_of_its_progress_is_told_while_it_runs(world: World) -> None:
+    await world.accept(world.job("a"))
+    (claim,) = await world.claim()
+
+    async def step() -> object:
+        (record,) = await world.jobs.many(["a"])
+        assert record is not None
+        return record.progress and (record.progress.total, record.progress.step)
+
+    assert await step() is None
+    one = {"id": "a", "fence": claim.fence, "n": 1, "first": 0}
+    said = b'{"children":{"total":0},"step":{"phase":"cutting"}}'
+    await world.run("emit", b"job.progress", said, worker="w1", jobs=[one])
+    assert await step() == (0, {"phase": "cutting"})
+    await world.lose_worker("w1")
+    assert await step() is None  # nobody does it now
+
+
 async def test_a_worker_that_lost_its_lease_says_nothing_more(world: World) -> None:
     await world.accept(world.job("a"), world.job("b"))
     one, two = await world.claim(want=2)

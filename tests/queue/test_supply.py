@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from conserved import assert_at_rest, assert_conserved
 from queue_world import DONE, LANE, OTHER, World, engine, lane_of, until, window
 
@@ -14,6 +15,7 @@ from shared.store.tables import Tables
 
 NOW = 1_800_000_000_000
 BOTH = {LANE: lane_of(), OTHER: lane_of(cred="c2")}
+GONE = Report(Verdict.REQUEUE, cooldowns=(Cooldown("lane", 0, "model_gone", dead=True),))
 DEAD = Report(Verdict.REQUEUE, cooldowns=(Cooldown("credential", 0, "unauthorized", dead=True),))
 
 
@@ -130,6 +132,45 @@ async def test_a_test_that_fails_sets_the_credential_aside_before_any_job_meets_
     assert await world.claim() == []
 
 
+@pytest.mark.parametrize("kept", [[], ["c2"]], ids=["with its lane", "and its lane stays"])
+async def test_a_key_taken_away_while_it_is_called_is_not_set_aside_for_ever(
+    world: World, kept: list[str]
+) -> None:
+    both = {LANE: {"creds": [*lane_of()["creds"], *lane_of(cred="c2")["creds"]]}}
+    await world.configure(both)
+    await world.accept(*(world.job() for _ in range(4)))
+    claims = [c for c in await world.claim(want=4) if c.credential == "c1"]
+    left = {LANE: {"creds": [each for name in kept for each in lane_of(cred=name)["creds"]]}}
+    await world.configure(left if kept else {}, drop=[] if kept else [LANE])
+    for claim, report in zip(claims, (DEAD, GONE), strict=True):
+        await world.finish(claim, report)
+    assert await Tables(world.client).rests() == {}
+
+
+async def test_of_a_lane_that_was_taken_away_no_rest_is_kept(world: World) -> None:
+    await world.configure(BOTH)
+    for lane in (LANE, OTHER):
+        await world.accept(world.job(lane=lane))
+        (claim,) = await world.claim(providers=(lane.partition("/")[0],))
+        await world.finish(claim, GONE)
+    await world.configure({}, drop=[LANE])
+    assert sorted(await Tables(world.client).rests()) == [f"l:{OTHER}|c2"]
+
+
+async def test_a_model_that_is_back_opens_its_lane_and_no_other(world: World) -> None:
+    await world.configure({LANE: lane_of(), OTHER: lane_of()})  # one key for both
+    tables = Tables(world.client)
+    for lane in (LANE, OTHER):
+        await world.accept(world.job(lane=lane))
+        (claim,) = await world.claim(providers=(lane.partition("/")[0],))
+        await world.finish(claim, GONE)
+    assert await world.claim(want=9) == []
+    assert await tables.reopen("c1", (LANE,)) == 1
+    assert [claim.lane for claim in await world.claim(want=9)] == [LANE]
+    assert sorted(await tables.rests()) == [f"l:{OTHER}|c1"]
+    await assert_conserved(world.client)
+
+
 async def test_a_new_credential_opens_a_lane_whose_others_all_rest(world: World) -> None:
     await world.accept(world.job("a"))
     (claim,) = await world.claim()
@@ -185,7 +226,8 @@ async def test_a_task_is_done_by_any_worker_and_its_result_is_kept(world: World)
     assert record.result == b'{"valid":true}'
 
 
-async def test_a_death_and_an_unserved_lane_are_announced(world: World) -> None:
+@pytest.mark.parametrize("death", [DEAD, GONE], ids=["of a key", "of a model of it"])
+async def test_a_death_and_an_unserved_lane_are_announced(world: World, death: Report) -> None:
     heard: list[str] = []
     pubsub = world.client.pubsub()
     await pubsub.subscribe("{hr}:lane-events")
@@ -197,7 +239,7 @@ async def test_a_death_and_an_unserved_lane_are_announced(world: World) -> None:
     hearing = asyncio.create_task(hear())
     await world.accept(world.job("a"), world.job("b"))
     (claim,) = await world.claim()
-    await world.finish(claim, DEAD)
+    await world.finish(claim, death)
     await world.configure({}, drop=[LANE])
     await until(lambda: {"died c1", f"unserved {LANE}"} <= set(heard), "both announcements")
     hearing.cancel()

@@ -74,6 +74,50 @@ def test_a_provider_added_over_the_api_serves_at_once_and_its_key_dies_and_comes
 
 
 @pytest.mark.timeout(600)
+def test_a_model_that_was_not_found_for_a_moment_serves_again(system):
+    request = {"model": "away/sim-small", "messages": CHAT}
+    with system.http() as http:
+        http.post("/v1/providers", json={**provider(system, "away"), "key": "sk-sim-beta-1"})
+        system.fault(kind="model_gone", provider="beta", model="sim-small", count=1)
+
+        def status():
+            return http.post("/v1/chat/completions", json=request).status_code
+
+        assert status() == 404
+        until(lambda: status() == 200)
+
+
+@pytest.mark.timeout(600)
+def test_what_a_lowered_limit_will_never_hold_is_refused_and_not_sent_without_a_key(system):
+    def models(tpm):
+        limits = {plan: {"tpm": tpm} for plan in ("free", "paid")}
+        return [{**provider(system, "narrow")["models"][0], "limits": limits}]
+
+    def windows():
+        lanes = http.get("/v1/queues").json()["data"]
+        found = [one["windows"] for one in lanes if one["deployment"].startswith("narrow/")]
+        return [each["limit"] for each in found[0] if each["window"] == "tpm"] if found else []
+
+    request = {"model": "narrow/sim-small", "messages": [{**CHAT[0], "content": "word " * 5_000}]}
+    with system.http() as http:
+        made = {**provider(system, "narrow"), "models": models(100_000), "key": "sk-sim-beta-1"}
+        http.post("/v1/providers", json=made).raise_for_status()
+        listed = http.get("/v1/credentials").json()["data"]
+        (key,) = [one["id"] for one in listed if one["provider"] == "narrow"]
+        system.fault(kind="rate_limited", provider="beta", retry_after=3_600, count=1)
+        job = http.post("/v1/jobs", json={"kind": "chat", "request": request}).json()
+        path = f"/v1/jobs/{job['id']}"
+        until(lambda: http.get(path).json()["attempts"])
+        http.patch("/v1/providers/narrow", json={"models": models(1_000)}).raise_for_status()
+        until(lambda: windows() == [1_000])
+        http.patch(f"/v1/credentials/{key}", json={"priority": 1})  # an edit ends its rest
+        ended = until(lambda: (now := http.get(path).json())["error"] and now)
+    assert ended["error"]["code"] == "request_too_large"
+    outcomes = [each["outcome"] for each in ended["attempts"]]
+    assert outcomes == ["rate_limited", "too_long"], "the second was never sent"
+
+
+@pytest.mark.timeout(600)
 def test_work_of_a_provider_that_is_taken_away_ends_with_its_reason(system):
     with system.http() as http:
         http.post("/v1/providers", json={**provider(system, "taken"), "key": "sk-sim-beta-1"})

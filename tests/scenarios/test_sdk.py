@@ -1,5 +1,7 @@
 """The official openai SDK, unmodified, through `headrace up`."""
 
+import json
+
 import openai
 import pytest
 
@@ -44,6 +46,18 @@ def test_the_sdk_gets_a_typed_error_for_an_unknown_model(plain):
     with pytest.raises(openai.NotFoundError) as caught:
         plain.sdk().chat.completions.create(model="sim-smal", messages=asked("?"))
     assert "sim-small" in str(caught.value)
+
+
+def test_the_sdk_gets_json_of_any_shape_and_of_a_schema(plain):
+    named = {
+        "name": "grain",
+        "schema": {"type": "object", "properties": {"kg": {"type": "integer"}}},
+    }
+    for wanted in ({"type": "json_object"}, {"type": "json_schema", "json_schema": named}):
+        answer = plain.sdk().chat.completions.create(
+            model="sim-small", messages=asked("How much? Say it in JSON"), response_format=wanted
+        )
+        assert isinstance(json.loads(answer.choices[0].message.content), dict)
 
 
 def test_the_sdk_calls_tools(plain):

@@ -1,5 +1,6 @@
 """The batches duty on a real store: counted exactly, whatever is killed between its steps."""
 
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -7,7 +8,9 @@ import orjson
 import pytest
 from batch_world import BatchWorld, answer, batch_world, failure, line
 
+from scheduler import batch_output
 from scheduler.batch_lines import Limits, Maker
+from shared.batch_answers import outcome_line
 from shared.batch_lines import Line
 from shared.core.batch import BatchStatus, Pace, job_id
 from shared.core.sharing import ShareMode, Wish
@@ -192,6 +195,23 @@ async def test_recordings_become_parents_on_the_lane_of_transcriptions(world: Ba
     good, (bad,) = await world.read(batch.output_file_id), await world.read(batch.error_file_id)
     assert {one["response"]["body"]["text"] for one in good} == {"said"}
     assert bad["response"]["body"]["error"]["param"] == "file_id"
+
+
+async def test_lines_are_written_beside_the_loop_that_renews_the_lease(
+    world: BatchWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Subtitles of fifty long talks take longer than it holds: every leader would lose it there."""
+    threads = set()
+
+    def noted(ended: Any, endpoint: Any) -> tuple[bool, bytes]:
+        threads.add(threading.current_thread())
+        return outcome_line(ended, endpoint)
+
+    monkeypatch.setattr(batch_output, "outcome_line", noted)
+    batch = await world.settle(await world.create([line("a"), line("b")]))
+    assert batch.completed == 2
+    assert threads
+    assert threading.current_thread() not in threads
 
 
 async def test_every_bad_line_is_named_up_to_a_bound(world: BatchWorld) -> None:

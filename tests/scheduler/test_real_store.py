@@ -11,6 +11,8 @@ from scheduler.bell import Bell
 from scheduler.ending import end
 from scheduler.leading import lead_for_ever
 from scheduler.main import PREFIX, duties_of
+from scheduler.ports import Dead
+from scheduler.probes import Probes
 from scheduler.rebalance import Rebalance
 from scheduler.store import Store
 from shared.core.backlog import LaneEventKind, Move
@@ -31,6 +33,7 @@ from shared.store import connect
 from shared.store.jobs import Jobs
 from shared.store.lanes import Lanes, lane_config
 from shared.store.leader import Leader, StaleFence
+from shared.store.tables import Tables
 
 A, B = "alpha/m@shared", "beta/m@shared"
 PAID = "dear/m@shared"
@@ -358,3 +361,51 @@ async def test_a_job_that_may_have_to_be_paid_for_is_seen_in_time_while_the_sche
     await store.snapshot()
     assert await client.hget(f"{PREFIX}look", "at") is None
     await heard.aclose()
+
+
+async def test_a_key_is_probed_that_is_set_aside_in_all_or_on_a_lane_for_good(client, store):
+    ever, later = "9000000000000000|model_gone", "1800000000000|rate_limited"
+    cool = {"c:k1": ever, f"l:{A}|k3": ever, f"l:{B}|k3": ever}
+    cool |= {"c:k2": later, f"l:{A}|k4": later, "d:alpha/m": later}
+    await client.hset(f"{PREFIX}cool", mapping=cool)
+    await store.note_probe(f"{B}|k3", 2, 5)
+    dead = await store.dead()
+    assert dead == (Dead("k3", lane=A), Dead("k3", 2, 5, B), Dead("k1"))
+    bell = Bell()
+    bell.ring()
+    await Probes(store, bell, 60_000).turn()
+    assert set((await Tables(client, PREFIX).probes()).keys()) == {one.name for one in dead}
+
+
+async def test_cleaning_forgets_failed_jobs_that_are_gone(client, store):
+    fence, _ = await leader(client).acquire()
+    await client.hset(f"{PREFIX}job:kept", "status", "failed")
+    await client.zadd(f"{PREFIX}dead", {**{f"old{n}": 1_000 + n for n in range(25)}, "kept": 1})
+    await client.zadd(f"{PREFIX}dead", {"fresh": 1e15})
+    rounds = 1
+    while (await store.clean(fence, 10)).more:
+        rounds += 1
+    assert rounds == 3
+    assert await client.zrange(f"{PREFIX}dead", 0, -1) == [b"kept", b"fresh"]
+
+
+async def test_candidate_lists_are_forgotten_once_no_job_that_had_one_can_be_replayed(
+    client, store
+):
+    await publish(client, A, B)
+    fence, _ = await leader(client).acquire()
+    lists = [(A,), (B,), (A, B)]
+    jobs = await accept(client, *(replace(job(n), candidates=c) for n, c in enumerate(lists)))
+    assert await client.hlen(f"{PREFIX}sigs") == 3
+    await jobs.cancel("job0", None)
+    await jobs.cancel("job1", None)
+    await store.clean(fence, 10)
+    assert await client.hlen(f"{PREFIX}sigs") == 3, "both may be replayed"
+    for name in await client.zrange(f"{PREFIX}sigs_idle", 0, -1):
+        await client.zadd(f"{PREFIX}sigs_idle", {name: 1})
+    assert await jobs.replay("job1", None)
+    await store.clean(fence, 10)
+    assert await client.zcard(f"{PREFIX}sigs_idle") == 0
+    snapshot = await store.snapshot()
+    assert sorted(group.lanes for group in snapshot.groups) == [(A, B), (B,)]
+    assert await client.hlen(f"{PREFIX}sigs") == 2

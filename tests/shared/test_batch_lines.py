@@ -14,6 +14,7 @@ from shared.batch_lines import (
 )
 
 URL = "/v1/chat/completions"
+BOM = b"\xef\xbb\xbf"
 
 
 async def parts(content, sizes):
@@ -35,7 +36,8 @@ texts = st.lists(st.binary(max_size=12).map(lambda b: b.replace(b"\n", b" ")), m
 async def test_lines_are_the_same_however_the_file_comes_in_parts(lines, sizes, ended):
     content = b"\n".join(lines) + (b"\n" if ended else b"")
     found = await all_rows(content, sizes)
-    wanted = [(n, text) for n, text in enumerate(content.split(b"\n"), 1) if text.strip()]
+    every = enumerate(content.split(b"\n"), 1)
+    wanted = [(n, text) for n, text in every if text.removeprefix(BOM).strip()]
     assert [(row.number, row.text) for row in found] == wanted
     for row in found:
         assert content[row.start : row.end].rstrip(b"\n") == row.text
@@ -48,6 +50,13 @@ async def test_reading_goes_on_after_any_line(lines, data):
     cut = data.draw(st.integers(0, len(found)))
     last = found[cut - 1] if cut else Row(0, 0, 0, b"")
     assert await all_rows(content, (), last.number, last.end) == found[cut:]
+
+
+@pytest.mark.parametrize("begin", [BOM + b"\n", BOM + b" \r\n\n", b"\n"])
+async def test_blank_lines_before_the_first_are_none_with_a_byte_order_mark_too(begin):
+    (found,) = await all_rows(begin + b"{}")
+    assert (found.number, found.text) == (begin.count(b"\n") + 1, b"{}")
+    assert await all_rows(begin) == []
 
 
 @pytest.mark.parametrize("content", [b"ok\n" + b"x" * 50, b"ok\n" + b"x" * 50 + b"\nok"])

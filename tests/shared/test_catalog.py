@@ -11,6 +11,7 @@ from shared.catalog_schema import Config
 from shared.catalog_types import DIALECTS
 from shared.core.model import CredentialRef, Dimension, Kind, Price, TokenCount, WindowKind
 from shared.errors import ConfigError
+from shared.quirks import Quirks
 from shared.wires import NATIVE
 
 MUST = ("groq", "openai", "gemini", "cohere", "mistral")
@@ -239,7 +240,7 @@ def test_wire_differences_are_data(ours):
     assert ours.quirks("groq").max_tokens_field == "max_completion_tokens"
     assert "temperature" in ours.quirks("openai", "gpt-5-mini").drop
     assert "temperature" not in ours.quirks("openai", "gpt-4o").drop
-    assert ours.quirks("nobody") == catalog.Quirks()
+    assert ours.quirks("nobody") == Quirks()
 
 
 def test_a_new_provider_needs_no_more_than_the_documented_lines(built):
@@ -267,6 +268,13 @@ def test_a_new_provider_needs_no_more_than_the_documented_lines(built):
 def test_what_a_model_serves_follows_from_what_is_said_of_it(built, fields, expected):
     found = built(ALPHA.replace("category: small", fields))
     assert found.by_id["alpha/sim-small"].kinds == expected
+
+
+def test_who_keeps_to_a_schema_can_write_any_json(built, ours):
+    fields = "capabilities: [chat, json_schema]"
+    able = built(ALPHA.replace("category: small", fields)).by_id["alpha/sim-small"].capabilities
+    assert able == {"chat", "json_schema", "json_object"}
+    assert "json_object" in ours.by_id["anthropic/claude-haiku-5-5"].capabilities
 
 
 def test_windows_of_any_span_keep_their_kind_and_name(built):

@@ -21,9 +21,14 @@ SCHEMA = {"type": "object", "properties": {"a": {}, "b": {}}}
 OTHER_WAY = {"type": "object", "properties": {"b": {}, "a": {}}}
 
 
-def of(request=BASE, tenant="t1", endpoint=CHAT, content=None, **features):
+def of(request=BASE, tenant="t1", endpoint=CHAT, content=None, *, whole=False, **features):
     given_features = Features(**({"kind": Kind.CHAT, "model": "m"} | features))
-    return likeness(endpoint, request, tenant, given_features, content)
+    return likeness(endpoint, request, tenant, given_features, content, whole=whole)
+
+
+def test_who_wants_all_it_asked_has_no_answer_of_who_takes_less():
+    assert of(whole=True) != of()
+    assert of(whole=True) == of(whole=True)
 
 
 @pytest.mark.parametrize(

@@ -40,10 +40,14 @@ BEGIN = (
 
 def begun(folder, form):
     (folder / "process_of_a_test.py").write_text(PROCESS)
+    return python(folder, BEGIN.format(form=form))
+
+
+def python(folder, code, **more):
     path = os.pathsep.join([str(folder), *sys.path])
     return subprocess.run(
-        [sys.executable, "-c", BEGIN.format(form=form)],
-        env={**os.environ, "PYTHONPATH": path, "HEADRACE_DATA_DIR": str(folder)},
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": path, "HEADRACE_DATA_DIR": str(folder), **more},
         capture_output=True,
         text=True,
         check=False,
@@ -67,3 +71,33 @@ def test_a_launcher_loads_nothing_that_takes_as_long_as_its_start(launcher):
     words = [sys.executable, "-I", "-S", "-c", code, launcher]
     ended = subprocess.run(words, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+COUNTS = """
+from shared import tokens
+
+def run(found, base, **more):
+    print(tokens._encoding.cache_info().currsize, "loaded")
+"""
+
+
+@pytest.mark.parametrize("kind", ["api", "workers"])
+def test_who_counts_on_its_loop_has_the_ranks_before_it_serves(kind, tmp_path):
+    """Loading them holds the interpreter's lock for a third of a second: no stream would go on."""
+    (tmp_path / "process_of_a_test.py").write_text(COUNTS)
+    code = (
+        "import sys, process_of_a_test; from cli.main import main;"
+        f" sys.modules['api.main'] = sys.modules['workers.pool'] = process_of_a_test;"
+        f" sys.argv = ['headrace', '{kind}']; main()"
+    )
+    ended = python(tmp_path, code)
+    assert ended.stdout.split() == ["1", "loaded"], ended.stderr
+
+
+def test_a_worker_under_dramatiqs_own_command_has_them_too(tmp_path):
+    code = (
+        "import workers.main; from shared import tokens;"
+        " print(tokens._encoding.cache_info().currsize, 'loaded')"
+    )
+    ended = python(tmp_path, code, REDIS_URL="redis://127.0.0.1:1/0")
+    assert ended.stdout.split()[-2:] == ["1", "loaded"], ended.stderr

@@ -9,7 +9,7 @@ from shared.catalog_schema import Config
 from shared.core.model import Deployment, Kind
 from shared.credentials import Secret
 from shared.store import connect
-from shared.store.tables import Rows, Tables
+from shared.store.tables import Keys, Rows, Tables
 from shared.supply import Base, Live, assemble
 from shared.vault import Vault
 
@@ -156,10 +156,47 @@ async def test_a_replaced_key_is_told_from_one_that_stayed_and_from_a_new_one(va
     client = connect.commands(valkey.url)
     tables = Tables(client)
     before = assemble(base({"ALPHA_KEY": "sk-e1,sk-e2"}), Rows()).prints()
-    assert await tables.replaced(before) == ()
+    assert await tables.keys_since(before) == Keys()
     after = assemble(base({"ALPHA_KEY": "sk-e1,sk-new,sk-e3"}), Rows()).prints()
-    assert await tables.replaced(after) == ("alpha-2",)
-    assert await tables.replaced(after) == ()
+    assert await tables.keys_since(after) == Keys(replaced=("alpha-2",))
+    assert await tables.keys_since(after) == Keys()
+    fewer = assemble(base({"ALPHA_KEY": "sk-e1,sk-new"}), Rows()).prints()
+    assert await tables.keys_since(fewer) == Keys(gone=("alpha-3",))
+    assert await tables.keys_since(fewer) == Keys(gone=("alpha-3",)), "until it is put away"
+    await tables.put_away("alpha-3", for_good=False)
+    assert await tables.keys_since(fewer) == Keys()
+    await client.aclose()
+
+
+def test_a_key_that_is_sent_to_another_address_is_another_key():
+    rows = Rows(1, row("cred_1", provider="beta"), {"beta": provider()})
+    moved = replace(rows, providers={"beta": provider(base_url="http://192.0.2.2/v1")})
+    before, after = (assemble(base(), each).prints() for each in (rows, moved))
+    assert before["a1"] == after["a1"]
+    assert before["cred_1"] != after["cred_1"]
+
+
+async def test_nothing_is_kept_of_a_key_that_is_gone_for_good(valkey):
+    client = connect.commands(valkey.url)
+    tables = Tables(client)
+    lanes = ("alpha/m@shared", "gone/m@shared")
+    for name in ("cap", "admitted", "trail", "probes"):
+        await client.hset(f"{{hr}}:{name}", mapping={f"{lane}|k1": "1" for lane in lanes})
+        await client.hset(f"{{hr}}:{name}", "alpha/m@shared|xk1", "1")
+    learned = [f"c|{lanes[0]}|k1", "w|k1|alpha/m|requests|60000", f"c|{lanes[0]}|xk1", "w|k11|a"]
+    await client.hset("{hr}:learned", mapping=dict.fromkeys(learned, "1"))
+    rests = ["c:k1", *(f"l:{lane}|k1" for lane in lanes), f"l:{lanes[0]}|xk1", "d:alpha/m"]
+    await client.hset("{hr}:cool", mapping=dict.fromkeys(rests, "9000000000000000|x"))
+    for name in ("checks", "probes", "plans", "organisations", "prints"):
+        await client.hset(f"{{hr}}:{name}", mapping={"k1": "1", "xk1": "1"})
+    await tables.put_away("k1", for_good=True)
+    for name in ("cap", "admitted", "trail"):
+        assert await client.hkeys(f"{{hr}}:{name}") == [b"alpha/m@shared|xk1"]
+    assert sorted(await client.hkeys("{hr}:learned")) == [b"c|alpha/m@shared|xk1", b"w|k11|a"]
+    assert sorted(await tables.rests()) == ["d:alpha/m", "l:alpha/m@shared|xk1"]
+    for name in ("checks", "plans", "organisations", "prints"):
+        assert await client.hkeys(f"{{hr}}:{name}") == [b"xk1"]
+    assert sorted(await client.hkeys("{hr}:probes")) == [b"alpha/m@shared|xk1", b"xk1"]
     await client.aclose()
 
 

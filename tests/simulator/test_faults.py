@@ -140,6 +140,7 @@ async def test_slow_is_slow_but_right(stage):
     ("fault", "words"),
     [
         ({"kind": "stal"}, "nearest is 'stall'"),
+        ({"provider": "alpha"}, "kind is required: outage, rate_limited"),
         ({"kind": "error", "statuss": 500}, "nearest is 'status'"),
         ({"kind": "error", "status": 200}, "an error status"),
         ({"kind": "error", "count": 0}, "a whole number from 1"),

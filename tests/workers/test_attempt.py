@@ -6,8 +6,9 @@ import pytest
 from raw_server import COMPLETION, always, chunked, http, json_reply, serving
 from recorded_replies import groq_limit, openai
 from recorded_streams import HELLO, PIECES, USAGE, chunk, sse
-from worker_claims import KEY, Told, catalog, claim, context, deployment
+from worker_claims import CHAT, KEY, Told, catalog, claim, context, deployment
 
+from shared.catalog import Quirks
 from shared.core.model import Kind
 from shared.errors import StoreError
 from shared.queue.types import Verdict
@@ -199,6 +200,39 @@ async def test_what_is_too_long_moves_to_the_lane_with_more_room(transport):
     assert (alone.error or {})["code"] == "context_length_exceeded"
 
 
+TOP_K = {**CHAT, "top_k": 5}
+NO_TOP_K = {"alpha": Quirks(drop=frozenset({"top_k"}))}
+
+
+async def test_what_a_deployment_does_not_take_is_left_out_and_told(transport):
+    async with serving(always(json_reply(COMPLETION))) as server:
+        known = catalog(deployment(f"{server.url}/v1"), quirks=NO_TOP_K)
+        report = await attempt.run(claim(request=TOP_K), context(transport, known))
+    assert report.verdict is Verdict.COMPLETE
+    assert report.attempt["dropped"] == ["top_k"]
+    assert "top_k" not in orjson.loads(server.requests[0][1])
+
+
+async def test_who_wants_nothing_left_out_goes_to_a_deployment_that_takes_it_or_is_told(transport):
+    wish = {"unsupported": "refuse"}
+    async with serving(always(json_reply(COMPLETION))) as server:
+        here = deployment(f"{server.url}/v1")
+        known = catalog(here, deployment(f"{server.url}/v1", "beta"), quirks=NO_TOP_K)
+        ctx = context(transport, known)
+        first = await attempt.run(claim(request=TOP_K, policy=wish, candidates=BOTH), ctx)
+        assert server.requests == []
+        there = claim(BOTH[1], request=TOP_K, policy=wish, candidates=BOTH)
+        second = await attempt.run(there, ctx)
+        alone = await attempt.run(claim(request=TOP_K, policy=wish), ctx)
+    assert (first.verdict, first.lane, first.health) == (Verdict.REQUEUE, BOTH[1], "")
+    assert first.cooldowns == ()
+    assert second.verdict is Verdict.COMPLETE
+    assert orjson.loads(server.requests[0][1])["top_k"] == 5
+    assert alone.verdict is Verdict.FAIL
+    error = alone.error or {}
+    assert (error["code"], error["param"]) == ("unsupported_parameter", "top_k")
+
+
 async def test_a_paid_lane_is_the_last_escape(transport):
     paid = {"candidates": BOTH[:1], "paid_lanes": BOTH[1:]}
     reply = json_reply(openai("too long", "context_length_exceeded"), "400 Bad Request")
@@ -245,14 +279,15 @@ async def test_a_refused_connection_gives_its_reservation_back_and_spends_nothin
 
 
 async def test_the_last_attempt_names_all_of_them(transport):
-    told = Told(history=[{"deployment": "beta/m1", "outcome": "timeout", "message": "silent"}])
+    first = {"n": 1, "deployment": "beta/m1", "outcome": "timeout", "message": "silent"}
+    told = Told(history=[first])
     reply = json_reply(openai("boom", None), "500 Internal Server Error")
     report, _ = await attempted(transport, always(reply), told, attempts=2)
     assert report.verdict is Verdict.FAIL
     error = report.error or {}
     assert (error["code"], error["status"]) == ("all_attempts_failed", 503)
     assert "1. beta/m1: timeout, silent" in error["message"]
-    assert "2. alpha/m1: overloaded (500), boom" in error["message"]
+    assert "3. alpha/m1: overloaded (500), boom" in error["message"], "one left no record"
 
 
 async def test_max_attempts_and_the_attempts_timeout_are_the_jobs_own(transport):
@@ -342,7 +377,7 @@ async def test_a_lane_the_catalog_no_longer_has_is_left(transport):
     report, server = await attempted(
         transport, always(json_reply(COMPLETION)), lane="old/m@shared", candidates=BOTH
     )
-    assert (report.verdict, report.lane) == (Verdict.REQUEUE, "alpha/m1@shared")
+    assert (report.verdict, report.exclude_lane) == (Verdict.REQUEUE, True)
     assert server.requests == []
 
 
@@ -382,3 +417,36 @@ async def test_a_failure_is_the_jobs_own_fault_only_where_the_request_is_wrong(
     error = {"error": {"message": "no", "type": "invalid_request_error", "code": None}}
     report, _ = await attempted(transport, always(json_reply(error, status)), attempts=2)
     assert (report.verdict, report.own_fault) == (Verdict.FAIL, own_fault)
+
+
+@pytest.mark.parametrize("lacks", [{"credential": "a9"}, {"lane": "alpha/m9@shared"}])
+async def test_what_this_worker_alone_does_not_know_of_sets_nothing_aside(transport, lacks):
+    report, server = await attempted(transport, always(json_reply(COMPLETION)), **lacks)
+    assert server.requests == []
+    assert (report.verdict, report.reached, report.health) == (Verdict.REQUEUE, False, "")
+    (rest,) = report.cooldowns
+    assert (rest.scope, rest.dead) == ("lane", False)
+    assert rest.for_ms > 0
+
+
+async def test_a_kind_that_a_deployment_does_not_offer_says_nothing_of_its_model(transport):
+    known = catalog(deployment("http://127.0.0.1:1/v1", type="anthropic"))
+    report = await attempt.run(claim(kind=Kind.EMBEDDING), context(transport, known))
+    assert (report.verdict, report.cooldowns) == (Verdict.FAIL, ())
+    assert (report.error or {})["status"] == 400
+
+
+async def test_what_no_window_of_its_lane_ever_holds_is_not_sent_without_a_key(transport):
+    report, server = await attempted(transport, always(json_reply(COMPLETION)), credential="")
+    assert server.requests == []
+    assert (report.verdict, report.reached) == (Verdict.FAIL, False)
+    assert ((report.error or {})["code"], (report.error or {})["status"]) == (
+        "request_too_large",
+        400,
+    )
+    elsewhere, server = await attempted(
+        transport, always(json_reply(COMPLETION)), credential="", candidates=BOTH
+    )
+    assert server.requests == []
+    assert (elsewhere.verdict, elsewhere.lane) == (Verdict.REQUEUE, "beta/m1@shared")
+    assert elsewhere.exclude_lane, "it does not come back"

@@ -7,9 +7,11 @@ import orjson
 import pytest
 from aiohttp import web
 
-from shared.catalog import Provider, Quirks
+from shared.catalog import Provider
 from shared.credentials import Secret
-from workers.checking import check, models_of
+from shared.quirks import Quirks
+from shared.store.tables import DEAD_MS, Rest
+from workers.checking import check, listed_again, models_of
 from workers.transport import Transport
 
 KEY = Secret("sk-good-0123456789")
@@ -144,3 +146,19 @@ async def test_a_guarded_provider_is_not_called_at_a_private_address(host):
         open_ = await check(Provider("p", "x", url), KEY, transport)
         assert open_.models
     await transport.aclose()
+
+
+def test_a_model_that_was_gone_is_back_where_the_list_names_it_again():
+    gone = Rest(DEAD_MS, "model_gone")
+    rests = {
+        "c:k1": Rest(DEAD_MS, "unauthorized"),
+        "l:p/org/a@shared|k1": gone,
+        "l:p/b@shared|k1": gone,
+        "l:p/org/a@shared|k2": gone,
+        "l:p/resting@shared|k1": Rest(1_000, "model_gone"),
+        "l:p/no-quota@shared|k1": Rest(DEAD_MS, "model_gone:rpd"),
+    }
+    listed = ("org/a", "resting", "no-quota")
+    assert listed_again("k1", rests, listed) == ("p/org/a@shared",)
+    assert listed_again("k1", rests, ("b:latest",)) == ("p/b@shared",)
+    assert listed_again("k1", rests, ()) == ()

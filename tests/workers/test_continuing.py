@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from recorded_streams import chunk
 from worker_claims import deployment
 
-from shared.catalog import Quirks
 from shared.core.model import Kind, Usage
 from shared.core.outcome import Succeeded
+from shared.quirks import Quirks
 from workers import continuing
 from workers.continuing import GO_ON, NOTHING, Seam, told_of
 from workers.providers.base import Call

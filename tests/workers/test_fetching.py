@@ -60,6 +60,31 @@ async def test_redirects_are_followed_so_many_times_and_no_more(fetch):
 
 
 @pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        ("größe.md".encode(), b"/gr%C3%B6%C3%9Fe.md"),
+        ("größe.md".encode("latin-1"), b"/gr%F6%DFe.md"),
+        (b"a b.md", b"/a%20b.md"),
+        (b"a%20b.md?c=[d]", b"/a%20b.md?c=[d]"),
+    ],
+)
+async def test_a_redirect_is_read_as_browsers_read_it(fetch, name, asked):
+    heads = []
+
+    async def moved(peer):
+        heads.append(await peer.request())
+        if len(heads) > 1:
+            return await peer.send(http(b"there"))
+        head = b"HTTP/1.1 302 Found\r\ncontent-length: 0\r\nlocation: /" + name
+        return await peer.send(head + b"\r\nconnection: close\r\n\r\n")
+
+    async with serving(moved) as server:
+        _, data = await fetch(server.url)
+    assert data == b"there"
+    assert heads[1][0].split()[1] == asked
+
+
+@pytest.mark.parametrize(
     ("url", "code"),
     [
         ("http://127.0.0.1:9/x", "private_address"),

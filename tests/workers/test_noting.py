@@ -26,7 +26,6 @@ CONFIG = Config.model_validate(
         }
     }
 )
-PAID = (Learned("rpm", "requests", 60_000, 9, "header"),)
 FREE = (Learned("rpm", "requests", 60_000, 1, "header"),)
 
 

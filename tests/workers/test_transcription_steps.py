@@ -146,10 +146,12 @@ class World:
     def begin(self, child):
         self.store.records[child.id] = replace(living(child), status=Status.IN_PROGRESS)
 
-    def end(self, child, status=Status.COMPLETED, *, text="", error=None, tried=()):
+    def end(
+        self, child, status=Status.COMPLETED, *, text="", error=None, tried=(), outcome="unsuited"
+    ):
         result = {"text": text, "duration": 60.0, "language": "en"}
         body = orjson.dumps(result) if status is Status.COMPLETED else None
-        attempts = tuple({"deployment": one} for one in tried)
+        attempts = tuple({"deployment": one, "outcome": outcome} for one in tried)
         self.store.ended += 1
         self.store.records[child.id] = replace(
             living(child), status=status, result=body, error=error, attempts=attempts
@@ -377,6 +379,16 @@ async def test_where_everything_is_refused_it_is_given_up_and_says_how_much(worl
     assert report.error["message"] == (
         "the part from 0:00:00 to 0:01:00 could not be transcribed, nor could 2 more: no"
     )
+
+
+@pytest.mark.parametrize("outcome", ["overloaded", "unreachable"])
+async def test_a_part_may_go_back_to_who_was_in_trouble_where_the_last_one_is_away(world, outcome):
+    await world.step()
+    busy = {"message": "no", "code": "all_attempts_failed", "status": 502}
+    world.end(world.children[0], Status.FAILED, error=busy, tried=["a/m"], outcome=outcome)
+    (again,) = (await world.step()).outbox
+    assert (again.lane, again.delay_ms) == ("b/m@shared", 0)  # who was not tried comes first
+    assert again.candidates == ("b/m@shared", "a/m@shared")
 
 
 async def test_trouble_of_providers_is_tried_again_later_but_not_for_ever(world):

@@ -297,6 +297,22 @@ async def test_a_reply_beyond_the_bound_is_given_up(calls, reply):
     assert "larger" in failure.message
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        ("content-encoding: gzip, gzip",),
+        ("content-encoding: gzip", "content-encoding: gzip"),
+        ("content-encoding: br", "content-encoding: gzip"),
+    ],
+)
+async def test_what_is_packed_twice_is_not_unpacked(calls, said):
+    """In between it may be gigabytes that come to nothing: no bound on the answer sees them."""
+    twice = gzip.compress(gzip.compress(b"plain"))
+    async with serving(always(http(twice, "200 OK", *said))) as server:
+        failure = await fails(calls, server.url)
+    assert failure.message == "the reply's encoding was not asked for"
+
+
 # -- what must work
 
 

@@ -127,7 +127,7 @@ def _think(
     if "thinking" in asked:
         body["thinking"] = asked["thinking"]
     elif isinstance(effort, str):
-        known = thinking.levels(call.quirks, call.deployment.model)
+        known = thinking.levels(call.quirks, call.deployment.model) or ()
         meant = thinking.nearest(effort, known)
         if meant == "none" or (effort == "none" and not known):
             body["thinking"] = {"type": "disabled"}

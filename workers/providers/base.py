@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from shared.catalog import Quirks
 from shared.core.model import Deployment, Kind
 from shared.core.outcome import Failed, Outcome
 from shared.credentials import Secret
+from shared.quirks import Quirks
 
 CountTokens = Callable[[str], int]
 

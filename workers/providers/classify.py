@@ -126,7 +126,7 @@ def _limit(
         scope="credential" if window == "tokens_per_month" else failed.scope,
         window=window,
         limit=violated.limit if violated else None,
-        retry_after_ms=_wait_ms(headers, error, own, violated, empty, span_ms, now_ms),
+        retry_after_ms=_wait_ms(headers, error, own, violated, empty, span_ms, window, now_ms),
         learned=(*failed.learned, *(violated.learned if violated else ())),
     )
 
@@ -149,6 +149,7 @@ def _wait_ms(
     violated: Violation | None,
     empty: Learned | None,
     span_ms: int,
+    window: str | None,
     now_ms: int,
 ) -> int | None:
     prose = resets.prose_ms(own.text)
@@ -167,6 +168,8 @@ def _wait_ms(
         return span_ms
     if wait is None and span_ms == MONTH_MS:  # no header tells when: it is the calendar's
         return resets.month_end_ms(now_ms)
+    if wait is None and window == "day":  # a mark that says no more: Cloudflare's, OpenRouter's
+        return resets.midnight_ms("UTC", now_ms)
     return wait
 
 

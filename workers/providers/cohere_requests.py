@@ -203,7 +203,7 @@ def embedding_body(call: Call) -> tuple[Body, tuple[str, ...]] | Failed:
     where = call.deployment.id
     if not all(isinstance(each, str) for each in texts):
         message = f"input: {where} embeds texts, not lists of tokens"
-        return Failed(FailureKind.INVALID_REQUEST, message, param="input", sent=False)
+        return Failed(FailureKind.UNSUITED, message, param="input", sent=False)
     if len(texts) > MAX_TEXTS:
         message = f"input: {where} takes {MAX_TEXTS} texts at once, not {len(texts)}"
         return Failed(

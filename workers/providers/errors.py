@@ -68,6 +68,7 @@ def _object(value: Mapping[str, Any]) -> UpstreamError:
         inner.get("code") if isinstance(inner, dict) else None,
         anthropic.get("error_code") if anthropic else None,
         metadata.get("limit_source") if metadata else None,
+        "moderation_blocked" if metadata and metadata.get("flagged_input") else None,
         value.get("err_code"),
         code,
         kind,
@@ -146,4 +147,6 @@ def _headers(metadata: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     found = [(str(name).lower(), str(value)) for name, value in pairs]
     if "retry_after_seconds" in metadata:
         found.append(("retry-after", str(metadata["retry_after_seconds"])))
+    elif isinstance(metadata.get("resets_at"), str):
+        found.append(("retry-after", metadata["resets_at"]))
     return tuple(found)

@@ -159,5 +159,4 @@ def embeddings(call: Call) -> Made | Failed:
 
 
 def _refused(message: str) -> Failed:
-    kind = FailureKind.INVALID_REQUEST
-    return Failed(kind, f"input: {message}", param="input", sent=False)
+    return Failed(FailureKind.UNSUITED, f"input: {message}", param="input", sent=False)

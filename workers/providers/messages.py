@@ -1,6 +1,6 @@
 """Brings the caller's messages to what a host takes. Pure; the caller's own are not changed.
 
-Sources: shared/facts/wire-chat.md sections 3, 4 and 6; `catalog.Quirks` says which host wants what.
+Sources: shared/facts/wire-chat.md sections 3, 4 and 6; `quirks.Quirks` says which host wants what.
 """
 
 import hashlib
@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from shared.catalog import Quirks
+from shared.quirks import Quirks
 from workers.providers import signatures
 
 _REASONING = ("reasoning_content", "reasoning")

@@ -9,9 +9,16 @@ import orjson
 from shared.core.model import Kind, Usage
 from shared.core.outcome import Failed, Outcome, Succeeded
 from shared.credentials import Secret
-from workers.providers import messages, normalise, parameters, transcription, transcripts
+from workers.providers import (
+    messages,
+    normalise,
+    parameters,
+    thinking,
+    transcription,
+    transcripts,
+)
 from workers.providers.base import Call, HttpReply, HttpRequest, StreamReader
-from workers.providers.classify import inside, malformed, refusal
+from workers.providers.classify import inside, malformed, read_object, refusal
 from workers.providers.errors import error_of, read_error
 from workers.providers.requests import sent
 from workers.providers.streaming import ChatReader
@@ -69,16 +76,10 @@ def read(call: Call, reply: HttpReply, translate: Translate | None = None) -> Ou
 
     It leaves errors as they are, and raises `Malformed` for what is no answer.
     """
-    try:
-        value = orjson.loads(reply.body)
-    except orjson.JSONDecodeError:
-        what = "not JSON" if reply.body.strip() else "empty"
-        return malformed(f"the answer is {what}", reply.status)
-    raw: bytes | None = reply.body
-    if isinstance(value, list) and len(value) == 1:
-        value, raw = value[0], None
-    if not isinstance(value, dict):
-        return malformed("the answer is no object", reply.status)
+    value = read_object(reply)
+    if isinstance(value, Failed):
+        return value
+    raw = None if reply.body.lstrip().startswith(b"[") else reply.body  # alone in a list: made anew
     try:
         if translate is not None:
             value, raw = translate(value), None
@@ -109,6 +110,7 @@ def _chat_body(call: Call) -> tuple[dict[str, Any], tuple[str, ...]]:
     for old, new in quirks.rename:
         if old in body:
             body[new] = body.pop(old)
+    lost |= _effort(body, call)
     body["model"] = call.deployment.model
     body.pop("stream_options", None)
     body.pop("stream", None)
@@ -117,6 +119,20 @@ def _chat_body(call: Call) -> tuple[dict[str, Any], tuple[str, ...]]:
         if quirks.stream_usage:
             body["stream_options"] = {"include_usage": True}
     return body, tuple(sorted({*fitted.dropped, *lost}))
+
+
+def _effort(body: dict[str, Any], call: Call) -> frozenset[str]:
+    """The nearest effort this model takes; what is lost where it takes none, or must think."""
+    known = thinking.levels(call.quirks, call.deployment.model)
+    asked = body.get("reasoning_effort")
+    if known is None or asked not in thinking.EFFORTS or asked in known:
+        return frozenset()
+    meant = thinking.nearest(asked, known)
+    if meant is not None:
+        body["reasoning_effort"] = meant
+        return frozenset({"reasoning_effort=none"} if asked == "none" else ())
+    del body["reasoning_effort"]
+    return frozenset({"reasoning_effort"} if asked != "none" else ())
 
 
 def bounded(asked: Any, most: int | None) -> Any:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from shared.catalog import Quirks
 from shared.core.outcome import Failed, FailureKind
+from shared.quirks import Quirks
 
 _ALWAYS = frozenset({"messages", "model", "stream", "stream_options"})
 _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
@@ -84,10 +84,10 @@ def answers(request: Mapping[str, Any], quirks: Quirks) -> int:
 
 
 def refused(dropped: tuple[str, ...], deployment: str) -> Failed:
-    """What a job that wants no parameter dropped comes to; nothing was sent."""
+    """What a job that wants no parameter dropped comes to here; nothing was sent."""
     what = ", ".join(dropped)
     return Failed(
-        FailureKind.INVALID_REQUEST,
+        FailureKind.UNSUITED,
         f"{deployment} does not take {what}; leave it out, or send unsupported: drop",
         code="unsupported_parameter",
         param=dropped[0].partition("=")[0],

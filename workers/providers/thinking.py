@@ -2,7 +2,7 @@
 
 from fnmatch import fnmatchcase
 
-from shared.catalog import Quirks
+from shared.quirks import Quirks
 
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 # Of the room for the answer, which holds the thoughts too (OpenRouter's shares, 2026-11).
@@ -10,9 +10,9 @@ _PERCENT = {"minimal": 10, "low": 20, "medium": 50, "high": 80, "xhigh": 95, "ma
 _LARGEST_BUDGET_TOKENS = 32_000
 
 
-def levels(quirks: Quirks, model: str) -> tuple[str, ...]:
-    """The efforts `model` takes; none where it thinks by a budget."""
-    return next((known for like, known in quirks.efforts if fnmatchcase(model, like)), ())
+def levels(quirks: Quirks, model: str) -> tuple[str, ...] | None:
+    """The efforts `model` takes; None where that is not known."""
+    return next((known for like, known in quirks.efforts if fnmatchcase(model, like)), None)
 
 
 def nearest(asked: str, known: tuple[str, ...]) -> str | None:

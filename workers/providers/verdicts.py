@@ -35,6 +35,7 @@ _BAD_ANSWER = Verdict(Kind.MALFORMED_REPLY)
 _TIMEOUT = Verdict(Kind.TIMEOUT)
 _INVALID = Verdict(Kind.INVALID_REQUEST)
 _UNKNOWN = Verdict(Kind.UNKNOWN)
+_UNSUITED = Verdict(Kind.UNSUITED)
 
 
 def _table(*rows: tuple[Verdict, str]) -> Mapping[str, Verdict]:
@@ -70,7 +71,9 @@ MARKS = _table(
             "openrouter_key_limit"
         ),
     ),
-    (_DAY, "openrouter_free_tier_daily 3036 4006"),
+    (_DAY, "3036 4006"),
+    # of the account's free models, which share one window: its paid ones go on
+    (Verdict(Kind.QUOTA_EXHAUSTED, window="day"), "openrouter_free_tier_daily"),
     (
         _GONE,
         (
@@ -91,10 +94,12 @@ MARKS = _table(
         (
             "service_tier_capacity_exceeded 3505 server_is_overloaded service_unavailable_error "
             "overloaded_error queue_exceeded engine_overloaded provider_overloaded "
-            "provider_unavailable unavailable unavailable_error capacity_exceeded 3040 "
-            "openrouter_in_flight_budget"
+            "provider_unavailable unavailable unavailable_error capacity_exceeded 3040"
         ),
     ),
+    (Verdict(Kind.RATE_LIMITED, "credential"), "openrouter_in_flight_budget"),
+    # a field this model does not take; more than this account can pay for at once
+    (_UNSUITED, "unsupported_parameter unsupported_value weight_exceeds_budget"),
     (
         _FILTERED,
         (
@@ -105,6 +110,10 @@ MARKS = _table(
     (_BAD_ANSWER, "tool_use_failed json_validate_failed"),
     (_INVALID, "request_too_large"),  # Anthropic's, of bytes: no other key or model takes more
     (_TIMEOUT, "timeout_error timeout deadline_exceeded"),
+)
+# Numbers that mean something else elsewhere.
+_WIRE_MARKS: Mapping[tuple[str, str], Verdict] = MappingProxyType(
+    {("cloudflare", code): _UNAUTHORIZED for code in ("10000", "9109", "3023")}
 )
 # Marks that mean a limit only where the status does not say something else.
 LIMIT_MARKS = _table(
@@ -120,12 +129,14 @@ LIMIT_MARKS = _table(
 
 _TOO_LONG_PHRASES = re.compile(
     r"maximum context length|context_length_exceeded|context length|prompt is too long"
-    r"|input token count exceeds|too many tokens|exceeds the available context size"
+    r"|input token count exceeds|exceeds the available context size"
     r"|exceed_context_size|reduce the length of the messages|current length is .{1,40} while limit"
     r"|request too large|exceed context limit|model_length|string too long"
     r"|tokens in request more than max tokens allowed|size limit exceeded",
     re.IGNORECASE,
 )
+# Of a prompt; in a 429 it is those of a minute or a day (Cerebras).
+_TOO_MANY_PHRASES = re.compile(r"too many tokens", re.IGNORECASE)
 _KEY_PHRASES = re.compile(
     r"api key not (?:valid|found)|api key expired|incorrect api key|invalid api (?:key|token)"
     r"|no api key supplied|reported as leaked|organization has been restricted"
@@ -152,15 +163,27 @@ _GONE_PHRASES = re.compile(
 _FILTER_PHRASES = re.compile(
     r"content (?:management )?policy|content[_ ]filter|safety system|flagged", re.IGNORECASE
 )
-OF_THE_JOB = frozenset({Kind.TOO_LONG, Kind.FILTERED})  # no other job is touched by these
+_UNSUITED_PHRASES = re.compile(
+    r"does(?: not|n't) support (?:tools?|functions?|images?|vision|audio)\b"
+    r"|no endpoints found that (?:support|can handle)",
+    re.IGNORECASE,
+)
+_SCOPE_PHRASES = re.compile(r"missing scopes|insufficient permissions", re.IGNORECASE)
+_BUSY_PHRASES = re.compile(r"experiencing high demand|model (?:is )?busy", re.IGNORECASE)
+# No other job is touched by these.
+OF_THE_JOB = frozenset({Kind.TOO_LONG, Kind.FILTERED, Kind.UNSUITED})
 # In the order they are asked, for the statuses they are believed at.
 PHRASES: tuple[tuple[frozenset[int], re.Pattern[str], Verdict], ...] = (
     (frozenset({400, 403}), _KEY_PHRASES, _UNAUTHORIZED),
+    (frozenset({401, 403}), _SCOPE_PHRASES, _GONE),
+    (frozenset({400, 404}), _UNSUITED_PHRASES, _UNSUITED),
     (frozenset({400, 402, 403, 429}), _UNPAID_PHRASES, _UNPAID),
     (frozenset({400, 402, 429}), _MONTH_PHRASES, _MONTH),
     (frozenset({400, 403, 404, 422, 429}), _GONE_PHRASES, _GONE),
     (frozenset({400, 413, 422, 429, 500}), _TOO_LONG_PHRASES, _TOO_LONG),
+    (frozenset({400, 413, 422, 500}), _TOO_MANY_PHRASES, _TOO_LONG),
     (frozenset({400, 403, 422}), _FILTER_PHRASES, _FILTERED),
+    (frozenset({429}), _BUSY_PHRASES, _OVERLOADED),
 )
 
 STATUSES: Mapping[int, Verdict] = MappingProxyType(
@@ -195,6 +218,7 @@ _WIRE_STATUSES: Mapping[tuple[str, int], Verdict] = MappingProxyType(
         ("cohere", 498): _FILTERED,
         ("gemini", 403): _UNAUTHORIZED,
         ("huggingface", 402): _MONTH,
+        ("deepinfra", 405): _GONE,
     }
 )
 SERVER_ERROR = 500
@@ -210,7 +234,7 @@ def judge(
     """
     heard = heard or Heard(text)
     for mark in marks:
-        if verdict := MARKS.get(mark):
+        if verdict := _WIRE_MARKS.get((wire, mark)) or MARKS.get(mark):
             return verdict
     for statuses, phrase, verdict in PHRASES:
         own = verdict.kind in OF_THE_JOB

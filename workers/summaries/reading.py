@@ -1,10 +1,7 @@
 """A document of a summary as text, wherever it is: in the request, in a file, at an address."""
 
 import asyncio
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +11,7 @@ from shared.kept import Kept
 from shared.objects import NoSuchObject, Objects
 from shared.store.files import Files, object_name
 from workers.fetching import Fetcher
-from workers.sandbox import MIB, Bounds, Sandbox
+from workers.sandbox import MIB, Bounds, Sandbox, temporary_folder
 from workers.sandboxed.kinds import HEAD_BYTES, may_be_text
 
 BOUNDS: Final = Bounds(most_bytes=64 * MIB, seconds=60, memory_bytes=1024 * MIB)
@@ -62,13 +59,13 @@ class Reader:
         """
         if kept is not None:
             try:
-                return Read((await self._kept.get(*kept)).decode(), "text")
+                return _written((await self._kept.get(*kept)).decode())
             except NoSuchObject as gone:
                 message = "its text is not kept any more"
                 raise Refused(message, status=STATUS, code="no_file") from gone
         if "text" in document:
-            return Read(document["text"], "text")
-        async with _folder() as folder:
+            return _written(document["text"])
+        async with temporary_folder() as folder:
             path = folder / "document"
             if "file_id" in document:
                 return await self._file(document["file_id"], tenant, path)
@@ -112,15 +109,13 @@ class Reader:
         return Read(found["text"], found["type"], title, found["pages"], found["warning"])
 
 
+def _written(text: str) -> Read:
+    """What came in the request itself. Refused: there is nothing to be seen in it."""
+    if not any(char.isprintable() and not char.isspace() for char in text):
+        raise Refused("it holds no text", status=STATUS, code="no_text")
+    return Read(text, "text")
+
+
 def _may_be_text(path: Path) -> bool:
     with path.open("rb") as file:
         return may_be_text(file.read(HEAD_BYTES))
-
-
-@asynccontextmanager
-async def _folder() -> AsyncIterator[Path]:
-    folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="headrace-"))
-    try:
-        yield folder
-    finally:
-        await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))

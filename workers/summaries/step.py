@@ -1,6 +1,5 @@
 """One step of a summary: hear, go on, read, hand out, report."""
 
-import asyncio
 from dataclasses import replace
 from typing import Final
 
@@ -78,7 +77,6 @@ class Summaries:
         return _go_on(draft, fresh(before), family.ended)
 
     async def _calls(self, claim: Claim, asked: Asked, now_ms: int) -> Calls:
-        await asyncio.to_thread(self._tools.count, "")  # the first one loads the ranks
         (me,) = await self._tools.jobs.many([claim.job_id])
         spent = me.cost_microusd if me is not None else 0
         lanes = await self._tools.lanes.lane_states()
@@ -100,6 +98,7 @@ class Summaries:
         model = draft.asked.request.model
         made = results.result(model, state.models, told, combined, usage)
         await kept.done_with(claim.job_id, [*state.stale, *(w.answer for w in state.works)])
+        await kept.done_with(*draft.asked.home)  # what is completed is not replayed
         return Report(Verdict.COMPLETE, result=orjson.dumps(made), reason="summarised")
 
 

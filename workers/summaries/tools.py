@@ -45,6 +45,11 @@ class Asked:
         """As they are kept: see `shared.wire.summaries.stored`."""
         return list(self.doc["request"]["documents"])
 
+    @property
+    def home(self) -> tuple[str, tuple[str, ...]]:
+        """Where the long texts of the request are kept, and their names there."""
+        return self.doc.get("kept_as") or "", tuple((self.doc.get("kept") or {}).values())
+
     def kept(self, index: int) -> tuple[str, str] | None:
         """Where the long text of a document is kept, by job and name; None where it is not."""
         name = (self.doc.get("kept") or {}).get(str(index))

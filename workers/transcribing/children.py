@@ -80,7 +80,7 @@ class Family:
         """A part as a job. Refused where nothing can serve it."""
         seconds = piece.length_ms / 1000
         features = self._features(audio_seconds=math.ceil(seconds), audio_bytes=piece.size)
-        route = _without(self._route(features), piece.left_out)
+        route = _without(self._route(features), piece)
         request = self._part(piece, number, seconds)
         made = submission.transcription(request, b"")
         doc = submission.document(made, Choice(features, transcription_need(seconds), route))
@@ -185,12 +185,18 @@ class Family:
         return self.router.route(features, self.claim.tenant, self.lanes, self.now_ms)
 
 
-def _without(route: Route, deployments: tuple[str, ...]) -> Route:
-    """The route without lanes of these deployments, if any is left; else the route."""
-    lanes = tuple(lane for lane in route.lanes if lane_deployment(lane) not in deployments)
-    paid = tuple(lane for lane in route.paid_lanes if lane_deployment(lane) not in deployments)
+def _without(route: Route, piece: Piece) -> Route:
+    """The route with what the part was not tried on yet first; as it is where that is nothing.
+
+    What refused it is left out. What was in trouble stays, after the others: else a part waited
+    for good on the one that is left, where that does not answer and those do again.
+    """
+    tried = piece.left_out
+    lanes = tuple(lane for lane in route.lanes if lane_deployment(lane) not in tried)
+    paid = tuple(lane for lane in route.paid_lanes if lane_deployment(lane) not in tried)
     if not lanes and not paid:
         return route
-    kept = lanes or paid
+    again = tuple(lane for lane in route.lanes if lane_deployment(lane) in piece.again)
+    kept = (lanes or paid) + again
     first = route.first if route.first in (*lanes, *paid) else kept[0]
     return replace(route, first=first, lanes=kept, paid_lanes=paid if lanes else ())

@@ -1,8 +1,6 @@
 """The recording of a transcription, wherever it is, as parts in the object store."""
 
 import asyncio
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,7 +14,7 @@ from shared.errors import Refused
 from shared.objects import NoSuchObject, Objects
 from shared.store.files import File, Files, object_name
 from workers.fetching import Fetcher
-from workers.sandbox import MIB, Bounds, Sandbox
+from workers.sandbox import MIB, Bounds, Sandbox, temporary_folder
 from workers.sandboxed.watchdog import TOO_LONG
 
 PARSER: Final = "audio:cut"
@@ -78,7 +76,10 @@ class Recordings:
         step's are overwritten; `tell` hears what is being done. `voices`: parts share so much that
         those who speak in one are known in the next.
         """
-        async with _folder() as folder, self._ready(request, tenant, folder, tell) as called:
+        async with (
+            temporary_folder() as folder,
+            self._ready(request, tenant, folder, tell) as called,
+        ):
             await tell("cutting")
             parts = folder / "parts"
             parts.mkdir()
@@ -221,12 +222,3 @@ async def _pieces(path: Path) -> AsyncIterator[bytes]:
     with path.open("rb") as file:
         while piece := await asyncio.to_thread(file.read, PIECE_BYTES):
             yield piece
-
-
-@asynccontextmanager
-async def _folder() -> AsyncIterator[Path]:
-    folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="headrace-"))
-    try:
-        yield folder
-    finally:
-        await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))

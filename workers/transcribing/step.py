@@ -1,7 +1,7 @@
 """One step of a transcription: cut, hear what parts came to, hand out, join, report."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ import structlog
 from shared.core import audio_work
 from shared.core.audio_work import Stage, Unheard, Work
 from shared.core.model import Status
+from shared.core.outcome import FailureKind
 from shared.core.sharing import Policy
 from shared.errors import Refused, StoreError
 from shared.queue.hand import Hand
@@ -35,6 +36,14 @@ LOOK_MS: Final = 10_000  # where a part is lost, to see whether somebody still h
 PATIENCE: Final = 120  # such rests, before the job fails
 PASSING: Final = 500  # refusals from here on may pass
 BAD_GATEWAY: Final = 502
+TROUBLE: Final = frozenset(
+    kind.value
+    for kind in (
+        *(FailureKind.RATE_LIMITED, FailureKind.QUOTA_EXHAUSTED, FailureKind.OVERLOADED),
+        *(FailureKind.TIMEOUT, FailureKind.UNREACHABLE),
+    )
+)
+"""Outcomes of attempts that say nothing of what was asked."""
 PARTLY: Final = "What was heard is in the job with ?partial=true; a replay hears only the rest"
 
 
@@ -279,7 +288,17 @@ def _unheard(record: JobRecord) -> Unheard | None:
         code=str(error.get("code") or f"part_{record.status.value}"),
         status=said if isinstance(said, int) else BAD_GATEWAY,
         tried=frozenset(str(one["deployment"]) for one in record.attempts if one.get("deployment")),
+        troubled=_troubled(record.attempts),
     )
+
+
+def _troubled(attempts: Sequence[Mapping[str, Any]]) -> frozenset[str]:
+    """The deployments of which no attempt was refused for what it asked."""
+    outcomes = {str(one["deployment"]): set[str]() for one in attempts if one.get("deployment")}
+    for one in attempts:
+        if one.get("deployment"):
+            outcomes[str(one["deployment"])].add(str(one.get("outcome")))
+    return frozenset(name for name, seen in outcomes.items() if seen <= TROUBLE)
 
 
 def _error(message: str, code: str | None, status: int, param: str | None) -> dict[str, Any]:

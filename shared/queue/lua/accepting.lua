@@ -7,8 +7,6 @@
 local ARMED, CAPACITY, TENANTS
 fresh[#fresh + 1] = function() ARMED, CAPACITY, TENANTS = nil, nil, {} end
 
--- Returns how ('new' 'shared' 'cached' 'repeated' 'joined' 'conflict' 'full'), job id, created ms, status,
--- and of 'shared' and 'cached' whose answer it is.
 local function existing(id, how)
   local h = call('HMGET', job_key(id), 'created', 'status')
   if not h[1] then return nil end
@@ -54,6 +52,8 @@ local function remember(j, deadline, start_by)
   if expiry then must_end_by(j.id, expiry, j.lane) end
 end
 
+-- Returns how ('new' 'shared' 'cached' 'repeated' 'joined' 'conflict' 'full'), job id, created ms, status,
+-- and of 'shared' and 'cached' whose answer it is.
 -- `owed`: a job that a finish brings with it is taken whatever the bound.
 local function accept(j, doc, owed)
   local found = known(j)
@@ -84,6 +84,7 @@ local function accept(j, doc, owed)
     call('ZADD', P .. 'ix:' .. j.tenant .. ':live', NOW, j.id)
   end
   BORN = BORN + 1
+  bump('signed', j.sig, 1)
   remember(j, deadline, start_by)
   event(j.id, j.watch, 'job.queued', '{"lane":' .. cjson.encode(j.lane) .. (equal.told or '') .. '}')
   if equal.how then

@@ -142,7 +142,8 @@ local function lease(out, id, h, from, l, cred, worker)
   if from ~= l.name then
     event(id, h.watch, 'job.moved', cjson.encode({ from = from, to = l.name, reason = 'room' }))
   end
-  if not h.stepped then
+  local _, loud = tries(h, 0)
+  if not h.stepped and loud then
     local attempt = tonumber(h.attempts or '0') + 1
     event(id, h.watch, 'job.started', '{"lane":' .. cjson.encode(l.name) .. ',"attempt":' .. attempt .. '}')
   end

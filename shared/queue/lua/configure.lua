@@ -1,9 +1,10 @@
 -- uses: prelude lanes quota accepting claiming
--- Writes lane configurations and the settings scripts read. ARGS[1]: {lanes: {lane: {free, creds:
--- [{id, conc, win: [window spec of quota.lua]}], tiers (how many creds of one priority stand together;
+-- Writes lane configurations and the settings scripts read. ARGS[1]: {lanes: {lane: {free, creds: [entries:
+-- shared/store/learned.py; specs of windows: quota.lua], tiers (how many creds of one priority stand together;
 -- nil: all)}}, drop: [lane], set: {name: value}, version}
 -- Returns the number of lanes changed. A changed lane is looked at again at once, a resting one where
--- a credential of it does not rest; what waits on a dropped one is told to the scheduler.
+-- a credential of it does not rest; what waits on a dropped one is told to the scheduler, and of its
+-- rests nothing is kept.
 -- A credential whose calls are counted elsewhere from now on (its organisation became known) brings
 -- what it has used, where that was counted for it alone.
 local changed = 0
@@ -50,9 +51,21 @@ for lane, c in pairs(A.lanes or {}) do
     wake(l.provider)
   end
 end
+local function forget_rests(lane)
+  local start = 'l:' .. lane .. '|'
+  for _, scope in ipairs(call('HKEYS', P .. 'cool')) do
+    if string.sub(scope, 1, #start) == start then call('HDEL', P .. 'cool', scope) end
+  end
+end
+
+local suspects = {}  -- lane -> some job of it is in quarantine
+for _, id in ipairs(A.drop and call('ZRANGE', P .. 'quarantine', 0, 999) or {}) do
+  suspects[call('HGET', job_key(id), 'lane') or ''] = true
+end
 for _, lane in ipairs(A.drop or {}) do
   changed = changed + call('HDEL', P .. 'cfg', lane)
-  if queued(lane_of(lane)) > 0 then unserved(lane) end
+  forget_rests(lane)
+  if queued(lane_of(lane)) > 0 or suspects[lane] then unserved(lane) end
 end
 if A.version then call('SET', P .. 'cfg:version', A.version) end
 if changed > 0 then announce('configured', A.version or '') end

@@ -23,18 +23,20 @@ local function served(sig)
   end
 end
 
--- One job: gone from the lane, or left where it may not fail yet.
-local function take(id, name, old)
+-- One job: gone from the lane, or left where it may not fail yet. A suspect stays in quarantine,
+-- on another lane.
+local function take(id, name, old, suspect)
   local h = job_of(id)
   local to = h.sig and served(h.sig)
   if not h.tenant or not (to or old) then return false end
-  if not leave(id, name, h) then return false end
+  if not suspect and not leave(id, name, h) then return false end
   if to then
     call('HSET', job_key(id), 'lane', to)
     event(id, h.watch, 'job.moved', cjson.encode({ from = name, to = to, reason = 'unserved' }))
-    enter(id, to, h)
+    if not suspect then enter(id, to, h) end
     moved = moved + 1
   else
+    if suspect then call('ZREM', P .. 'quarantine', id) end
     call('ZADD', P .. 'dead', NOW, id)
     conclude(id, h, 'failed', nil, 'E' .. GONE, '{}', GONE)
     failed = failed + 1
@@ -58,6 +60,23 @@ local function drain(name, old)
   end
 end
 
+-- lane -> its jobs in quarantine, of the first thousand there
+local suspects = {}
+for _, id in ipairs(call('ZRANGE', P .. 'quarantine', 0, 999)) do
+  local name = call('HGET', job_key(id), 'lane') or ''
+  suspects[name] = suspects[name] or {}
+  table.insert(suspects[name], id)
+end
+
+local function drain_quarantine(name, old)
+  local left = {}
+  for _, id in ipairs(suspects[name] or {}) do
+    if looked >= A.most or not take(id, name, old, true) then left[#left + 1] = id end
+    looked = looked + 1
+  end
+  suspects[name] = #left > 0 and left or nil
+end
+
 local wait = -1
 local grace = settings('unserved_ms', '10000')
 local rows = call('ZRANGE', P .. 'unserved', 0, 63, 'WITHSCORES')
@@ -65,8 +84,11 @@ for i = 1, #rows, 2 do
   local name, l = rows[i], lane_of(rows[i])
   if looked >= A.most then break end
   local due = tonumber(rows[i + 1]) + grace
-  if not config(name) and queued(l) > 0 then drain(name, due <= NOW) end
-  if config(name) or queued(l) == 0 then
+  if not config(name) then
+    if queued(l) > 0 then drain(name, due <= NOW) end
+    drain_quarantine(name, due <= NOW)
+  end
+  if config(name) or queued(l) == 0 and not suspects[name] then
     call('ZREM', P .. 'unserved', name)
     if l.reason == 'unserved' then unpark(l) end
   elseif due > NOW then

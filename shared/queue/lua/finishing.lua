@@ -134,15 +134,17 @@ local function cool_mates(h, till, reason)
   end
 end
 
--- A cooldown is max(old, new); when every credential of the lane rests, the lane is parked.
+-- A cooldown is max(old, new); when every credential of the lane rests, the lane is parked. A key
+-- that was taken away while the call ran has none: nobody would ever end it.
 local function cool(h, pause)
+  if pause.scope ~= 'deployment' and not credential(h.lane, h.cred) then return end
   local scope = SCOPES[pause.scope](h)
   local till = pause.dead and 9e15 or NOW + pause.for_ms
   if cooling(scope) >= till then return end
   COOL[scope] = string.format('%.0f', till) .. '|' .. pause.reason
   call('HSET', P .. 'cool', scope, COOL[scope])
   if pause.scope == 'lane' and not pause.dead then cool_mates(h, till, pause.reason) end
-  if pause.dead and pause.scope == 'credential' then announce('died', h.cred) end
+  if pause.dead then announce('died', h.cred) end
   local earliest = awake(h.lane)
   if earliest > NOW and earliest < math.huge then
     park(lane_of(h.lane), earliest, 'cooldown', pause.reason, 3)
@@ -202,6 +204,8 @@ local function retry_or_requeue(id, h, r, fields)
     return conclude(id, h, 'expired', fields, r.err and 'E' .. r.err or LATE, '{"reason":"deadline"}')
   end
   if r.sig then  -- its lane cannot serve it: no candidate of it any more
+    bump('signed', h.sig, -1)
+    bump('signed', r.sig, 1)
     h.sig = r.sig
     for _, v in ipairs({ 'sig', r.sig }) do fields[#fields + 1] = v end
   end
@@ -216,7 +220,8 @@ local function retry_or_requeue(id, h, r, fields)
   local told = r.resume or {}
   told.reason, told.verdict, told.delay_ms, told.lane = r.reason, r.verdict, delay, lane
   told.streamed = h.streamed and true or nil
-  event(id, h.watch, 'job.requeued', cjson.encode(told))
+  local _, loud = tries(h, 1)
+  if h.streamed or loud then event(id, h.watch, 'job.requeued', cjson.encode(told)) end
   if lane ~= h.lane then
     event(id, h.watch, 'job.moved', cjson.encode({ from = h.lane, to = lane, reason = r.reason }))
   end
@@ -227,6 +232,7 @@ end
 -- It is `queued` in no lane; what its step brings with it is accepted after this, in the same call.
 local function await(id, h, r, fields)
   if h.deadline and tonumber(h.deadline) <= NOW then
+    r.outbox = nil  -- nobody would wait for them, nor end them
     return conclude(id, h, 'expired', fields, LATE, '{"reason":"deadline"}')
   end
   call('SET', P .. 'state:' .. id, ARGS[r.state])
@@ -282,7 +288,13 @@ local function finish(r, worker)
     note('lane', h.lane)
     note('cred', h.cred)
   end
-  if r.att then note('a' .. (plus(h, 'attempts', 0) + plus(h, 'requeues', 0) + 1), ARGS[r.att]) end
+  local n = tries(h, 1)
+  if r.att then note('a' .. n, ARGS[r.att]) end
+  if n > 64 then  -- the first 16 and the last 48 are kept; one lost with its worker left no record
+    local gone = {}
+    for at = math.max(17, n - 52), n - 48 do gone[#gone + 1] = 'a' .. at end
+    call('HDEL', job_key(id), unpack(gone))
+  end
   if r.uncertain then note('uncertain', plus(h, 'uncertain', 1)) end
   if r.cost and r.cost > 0 then note('cost', plus(h, 'cost', r.cost)) end
   if r.usage then note('usage', r.usage) end
@@ -332,6 +344,7 @@ local function take_back(id, h, blame)
     f[#f + 1] = 'queued'
     call('HSET', job_key(id), unpack(f))
     call('ZADD', P .. 'quarantine', h.score, id)
+    if not config(h.lane) then unserved(h.lane) end
     return
   end
   back_to_queue(id, h, h.lane, 0, f)

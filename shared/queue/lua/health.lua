@@ -1,6 +1,7 @@
 -- uses: prelude lanes quota accepting claiming
 -- Sets one credential aside, or takes it back: what a test or an edit found, outside of any job.
--- ARGS[1]: {cred, dead: reason or nil, all: also where it rests on single lanes}
+-- ARGS[1]: {cred, dead: reason or nil, all: also where it rests on single lanes, lanes: only where it
+-- rests on these}
 -- Returns the number of lanes that opened or closed by it.
 -- Promises: one atomic step; without `dead` every rest of the whole credential ends, and with `all`
 -- those on its lanes; a lane whose last credential rests is parked, one that has one awake is open.
@@ -8,9 +9,14 @@ local id, changed = A.cred, 0
 if A.dead then
   call('HSET', P .. 'cool', 'c:' .. id, '9000000000000000|' .. A.dead)
   announce('died', id)
-else
+elseif not A.lanes then
   call('HDEL', P .. 'cool', 'c:' .. id)
 end
+local tail = '|' .. id
+for _, scope in ipairs(A.all and call('HKEYS', P .. 'cool') or {}) do  -- also of lanes that have gone
+  if string.sub(scope, 1, 2) == 'l:' and string.sub(scope, -#tail) == tail then call('HDEL', P .. 'cool', scope) end
+end
+for _, name in ipairs(A.lanes or {}) do call('HDEL', P .. 'cool', 'l:' .. name .. tail) end
 COOL = nil
 
 local function holds(c)
@@ -19,12 +25,8 @@ local function holds(c)
   end
 end
 
-for _, name in ipairs(call('HKEYS', P .. 'cfg')) do
+for _, name in ipairs(A.lanes or call('HKEYS', P .. 'cfg')) do
   if holds(config(name)) then
-    if A.all then
-      call('HDEL', P .. 'cool', 'l:' .. name .. '|' .. id)
-      if COOL then COOL['l:' .. name .. '|' .. id] = nil end
-    end
     local l, at = lane_of(name), awake(name)
     if at > NOW and at < math.huge then
       if l.reason ~= 'cooldown' then

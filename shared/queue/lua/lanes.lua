@@ -248,7 +248,7 @@ local function child_ended(id, h, status)
 end
 
 -- Writes the one final state: status, index, the terminal event, the time to live of its keys.
--- `h` holds tenant kind created watch live hook batch parent kids like lead; `fields` more of the job hash; `outcome` what res:<id>
+-- `h` holds tenant kind sig created watch live hook batch parent kids like lead; `fields` more of the job hash; `outcome` what res:<id>
 -- keeps. Who wants to hear of it hears when the call ends (hooks.lua).
 local function conclude(id, h, status, fields, outcome, data, body)
   local key, ttl = job_key(id), settings('retention_ms', '259200000')
@@ -262,6 +262,7 @@ local function conclude(id, h, status, fields, outcome, data, body)
   end
   call('ZREM', P .. 'limits', id)
   BORN = BORN - 1
+  bump('signed', h.sig, -1)
   bump('done', status, 1)
   if h.batch then line_ended(id, h, status) end
   if h.parent then child_ended(id, h, status) end

@@ -10,7 +10,7 @@
 --   attempts requeues lost uncertain suspect spared streamed("fence:events") what happened to it
 --   watch cost usage a1 a2 … (a JSON record an attempt)                      what is told of it
 --   like share cache lead from worth                                         what it has in common (sharing.lua)
---   stepped awaits kids kids_ended kids_completed kids_audio progress(JSON)  of a parent: see lanes.lua
+--   stepped awaits kids kids_ended kids_completed kids_audio progress(JSON) begun(JSON)  of a parent: see lanes.lua
 -- doc:<id> string what was accepted; res:<id> string "R" result or "E" error; ev:<id> list "type\ndata"
 -- ix:<tenant>:<live|final word> zset id -> created; alive string, done hash: how many of each
 local call, ARGS, P, A, NOW
@@ -71,7 +71,10 @@ end
 local function flush_counters()
   for hash, h in pairs(COUNTS) do
     for field, by in pairs(h.delta) do
-      if by ~= 0 and call('HINCRBY', P .. hash, field, by) <= 0 then call('HDEL', P .. hash, field) end
+      if by ~= 0 and call('HINCRBY', P .. hash, field, by) <= 0 then
+        call('HDEL', P .. hash, field)
+        if hash == 'signed' then call('ZADD', P .. 'sigs_idle', string.format('%.0f', NOW), field) end
+      end
     end
   end
 end
@@ -117,7 +120,16 @@ local function event(id, watch, kind, data, body, terminal)
   return n
 end
 
--- A signature is the ordered candidate lanes of a job: {c = {...}, p = {...} paid}; few exist.
+-- How often a job was tried (and `more` times), and whether that try is told of: its list of events has
+-- a bound too.
+local function tries(h, more)
+  local n = tonumber(h.attempts or '0') + tonumber(h.requeues or '0') + more
+  return n, n < 200 or n % 100 == 0
+end
+
+-- A signature is the ordered candidate lanes of a job: {c = {...}, p = {...} paid}.
+-- signed hash sig -> jobs without a final state that have it; sigs_idle zset sig -> since when none has:
+-- store/lua/clean.lua forgets it once no job that had it can be replayed.
 local function signature(sig)
   local s = SIGS[sig]
   if not s then

@@ -1,10 +1,11 @@
 -- uses: prelude lanes quota accepting hooks claiming usage sharing finishing
 -- One turn of a worker: finishes a batch, promotes what is due, claims a batch. One atomic step.
 -- ARGS[1]: {worker, turn, lease_ms, providers: [..], want, idle: bool,
---   fins: [{id fence verdict reached used{i o a} lane exclude away sig (the candidates left) delay cools reason health uncertain
---           cost usage err resume{what job.requeued tells more}, res err_arg att (ARGV indexes), outbox: [job + doc (ARGV index)],
---           m: {free f t a l c} how it went, for the books: see shared/queue/types.py Measured}],
---           hedge: {won reached cools} of two calls, whether the second answered; of the other: did it leave
+--   fins: [{id fence verdict reached used{i o a c} lane exclude away sig (the candidates left) delay cools reason health uncertain
+--           own (its own fault) cost usage err resume{what job.requeued tells more}, res err_arg att state (ARGV indexes),
+--           awaits progress (of a step), outbox: [job + doc (ARGV index)],
+--           m: {free f t h a l c} how it went, for the books: see shared/queue/types.py Measured,
+--           hedge: {won reached cools} of two calls, whether the second answered; of the other: did it leave}],
 --   sent: [{id fence at}] calls written to the socket later than claimed (ms),
 --   sigs: candidate lists that the finishes and outboxes name}
 -- Returns [now, more, next due ms (0 none), [stale ids], [row fields x 17 per claim]].
@@ -72,11 +73,28 @@ local function quarantine()
   local holder, id = string.match(call('GET', P .. 'quarantined') or '', '^(%S+) ?(%S*)$')
   if holder and holder ~= worker then return false end
   if holder and id ~= '' then return true end
-  for _, suspect in ipairs(call('ZRANGE', P .. 'quarantine', 0, LOOK - 1)) do
-    local h = job_of(suspect)
-    local l = lane_of(h.lane)
-    local c = mine[l.provider] and config(l.name)
-    local cred = c and (c.free and { id = '', win = {} } or fit(l, c, need_of(h.need), 0))
+  local no_quota = { id = '', win = {} }
+
+  -- Where a suspect can run now: on its lane, or on another candidate where that one rests.
+  local function place_for(h)
+    local need = need_of(h.need)
+    for _, name in ipairs({ h.lane, unpack(signature(h.sig).c) }) do
+      local l, c = lane_of(name), mine[provider_of(name)] and config(name)
+      local cred, at = c and c.free and no_quota, nil
+      if c and not cred then cred, at = fit(l, c, need, 0) end
+      -- no window will ever hold it: the worker decides, as with any claim
+      if not cred and at == NEVER and name == h.lane then cred = no_quota end
+      if cred then return l, cred end
+    end
+  end
+
+  local seen = {}  -- of each lane the first is looked at: it holds up nobody on another
+  for _, suspect in ipairs(call('ZRANGE', P .. 'quarantine', 0, 127)) do
+    local lane = call('HGET', job_key(suspect), 'lane')
+    local h = lane and not seen[lane] and job_of(suspect)
+    local l, cred
+    if h then l, cred = place_for(h) end
+    seen[lane or ''] = true
     if cred and not A.idle then
       call('SET', P .. 'quarantined', worker, 'PX', A.lease_ms * 4)
       return true
@@ -84,7 +102,7 @@ local function quarantine()
       call('SET', P .. 'quarantined', worker .. ' ' .. suspect, 'PX', A.lease_ms * 4)
       call('ZREM', P .. 'quarantine', suspect)
       call('HSET', job_key(suspect), 'suspect', 1)
-      lease(rows, suspect, h, l.name, l, cred, worker)
+      lease(rows, suspect, h, h.lane, l, cred, worker)
       return true
     end
   end

@@ -1,8 +1,10 @@
--- Drops index entries of ended jobs whose keys have expired, and tenants that have none left.
+-- Drops index entries of ended jobs whose keys have expired, tenants that have none left, and
+-- candidate lists that no job has had for as long as one that ended is kept.
 -- KEYS[1] the prefix with its hash tag ("{hr}:"); read and written under it, all in one slot:
 --   tenants set · ix:<tenant>:<live|final word> zset id -> created ms · job:<id> hash
 --   set hash, its retention_ms · clean:cursor string, where the walk over tenants stands
---   leader:fence string, the newest fence
+--   leader:fence string, the newest fence · dead zset of failed jobs -> when
+--   sigs hash of candidate lists; signed, sigs_idle: who has them (queue/lua/prelude.lua)
 -- ARGV[1] fence · ARGV[2] most entries to drop
 -- Returns {entries dropped, 1 if there may be more now, else 0}.
 -- Promises: looks at no more than `most` entries of about 50 tenants a call; never drops a live
@@ -15,6 +17,19 @@ local t = redis.call('TIME')
 local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
 local retention = tonumber(redis.call('HGET', P .. 'set', 'retention_ms') or '259200000')
 local oldest = string.format('%.0f', now - retention)
+local failed = redis.call('ZRANGEBYSCORE', P .. 'dead', '-inf', oldest, 'LIMIT', 0, most)
+for _, id in ipairs(failed) do
+  if redis.call('EXISTS', P .. 'job:' .. id) == 0 then
+    redis.call('ZREM', P .. 'dead', id)
+  else  -- it is kept longer than jobs are by now: seen again when as much time has passed
+    redis.call('ZADD', P .. 'dead', 'XX', now, id)
+  end
+end
+local idle = redis.call('ZRANGEBYSCORE', P .. 'sigs_idle', '-inf', oldest, 'LIMIT', 0, most)
+for _, sig in ipairs(idle) do
+  redis.call('ZREM', P .. 'sigs_idle', sig)
+  if redis.call('HEXISTS', P .. 'signed', sig) == 0 then redis.call('HDEL', P .. 'sigs', sig) end
+end
 local cursor = redis.call('GET', P .. 'clean:cursor') or '0'
 local step = redis.call('SSCAN', P .. 'tenants', cursor, 'COUNT', 50)
 local removed, full = 0, false
@@ -39,4 +54,4 @@ if not full then
   cursor = step[1]
   redis.call('SET', P .. 'clean:cursor', cursor)
 end
-return { removed, (full or cursor ~= '0') and 1 or 0 }
+return { removed, (full or #failed >= most or #idle >= most or cursor ~= '0') and 1 or 0 }

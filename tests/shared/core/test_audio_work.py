@@ -65,6 +65,22 @@ def test_a_part_that_failed_is_to_be_done_elsewhere_and_others_are_not_touched()
     assert (found.pieces[1].left_out, found.pieces[1].tries) == (("a/x", "b/x"), 2)
 
 
+def test_who_was_only_in_trouble_may_be_tried_again_and_who_refused_may_not():
+    def failed(*tried, troubled):
+        return Unheard("no", "c", 502, frozenset(tried), frozenset(troubled))
+
+    one = work(piece(0))
+    for tried, troubled, left_out, back in (
+        (("a/x", "b/x"), {"b/x"}, ("a/x", "b/x"), ("b/x",)),
+        (("c/x",), {"c/x"}, ("a/x", "b/x", "c/x"), ("b/x", "c/x")),
+        (("b/x",), set(), ("a/x", "b/x", "c/x"), ("c/x",)),  # it refused it in the end
+        (("a/x",), {"a/x"}, ("a/x", "b/x", "c/x"), ("c/x",)),  # it refused it before
+    ):
+        one, _ = taken(out(one, 0, "c"), {"c": failed(*tried, troubled=troubled)})
+        assert (one.pieces[0].left_out, one.pieces[0].again) == (left_out, back)
+        assert of_json(orjson.loads(orjson.dumps(to_json(one)))) == one
+
+
 @pytest.mark.parametrize(
     ("tries", "unheard", "elsewhere", "gone"),
     [

@@ -6,6 +6,7 @@ from shared.core import backoff
 from shared.core.decision import (
     MAX_UNSENT_REQUEUES,
     UNSTATED_QUOTA_MS,
+    UNSUPPLIED_REST_MS,
     Candidate,
     Complete,
     Expire,
@@ -48,6 +49,16 @@ def after(outcome, draw=0.5, **facts):
 
 def action(outcome, draw=0.5, **facts):
     return after(outcome, draw, **facts).action
+
+
+def test_a_worker_without_the_key_or_the_model_lets_others_try_and_not_for_ever():
+    lacking = failed("unsupplied", sent=False)
+    assert after(lacking).cooldowns == (Cooldown("lane", UNSUPPLIED_REST_MS, "unsupplied"),)
+    assert action(lacking) == Requeue(0)
+    assert action(lacking, siblings=1) == Requeue(0, elsewhere=False)
+    given_up = action(lacking, requeues=MAX_UNSENT_REQUEUES)
+    assert isinstance(given_up, Fail)
+    assert (given_up.error.status, given_up.error.code) == (503, "no_credential")
 
 
 def test_every_kind_of_failure_has_a_row():
@@ -303,9 +314,9 @@ def test_no_failure_completes_none_surfaces_a_429_and_all_stop(outcome, facts, d
 
 def test_the_final_error_names_every_attempt():
     error = JobError("the last words", "all_attempts_failed", 502)
-    told = aggregate(error, ["alpha/m: timeout", "beta/m: overloaded (503)"]).message
+    told = aggregate(error, [(1, "alpha/m: timeout"), (9, "beta/m: overloaded (503)")]).message
     assert "1. alpha/m: timeout" in told
-    assert "2. beta/m: overloaded (503)" in told
+    assert "9. beta/m: overloaded (503)" in told
     assert aggregate(error, []) == error
 
 

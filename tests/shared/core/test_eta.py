@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shared.core.eta import describe, estimate, span
+from shared.core.eta import estimate
 from shared.store.types import LaneState
 
 NOW_MS = 1_800_000_000_000
@@ -60,35 +60,6 @@ def test_an_estimate_is_ordered_and_never_earlier_further_back(rate, free, ahead
     assert 0 <= one.start_ms <= one.p50_ms <= one.p95_ms
     assert one.start_ms <= next_one.start_ms
     assert one.p95_ms <= next_one.p95_ms
-
-
-@pytest.mark.parametrize(
-    ("waiting", "sentence"),
-    [
-        (("quota", "rpm", NOW_MS + 4_200, 3), "(rpm) is used up for 5 s; 3 jobs are before it"),
-        (("quota", None, None, 0), "limit is used up; it is next"),
-        (("cooldown", None, NOW_MS + 180_000, 1), "for 3 min; 1 job is before it"),
-        (("concurrency", None, None, 0), "as many calls as allowed are running; it is next"),
-        (("delayed", None, NOW_MS + 850, 0), "tried again later for 850 ms; it is next"),
-        (("paused", None, None, None), "probed; more than 10,000 jobs are before it"),
-        (("behind", None, None, 0), "it is next"),
-        (("behind", None, None, 1_234), "1,234 jobs are before it"),
-        (("something new", None, None, 0), "something new; it is next"),
-    ],
-)
-def test_a_wait_is_told_in_words(waiting, sentence):
-    assert sentence in describe(*waiting, NOW_MS)
-
-
-@pytest.mark.parametrize(
-    ("ms", "text"),
-    [
-        (-5, "0 ms"), (0, "0 ms"), (999, "999 ms"), (1_000, "1 s"), (119_001, "120 s"),
-        (120_000, "2 min"), (7_199_000, "120 min"), (7_200_000, "2 h"), (10**9, "12 days"),
-    ],
-)  # fmt: skip
-def test_a_span_is_told_in_its_largest_unit_rounded_up(ms, text):
-    assert span(ms) == text
 
 
 def test_a_batch_that_counts_as_many_calls_waits_for_the_room_of_all():

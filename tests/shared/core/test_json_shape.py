@@ -158,8 +158,20 @@ def test_it_agrees_with_a_validator_that_others_wrote(value, schema):
         (' \n{"a": 1}\n', '{"a": 1}'),
         ('```json\n{"a": 1}\n```', '{"a": 1}'),
         ('```\n{"a": 1}\n```\n', '{"a": 1}'),
+        ('```JSON  \n\n{"a": 1}\n  ```  ', '\n{"a": 1}'),
         ("no fence ``` here", "no fence ``` here"),
+        ("```json\n{}", "```json\n{}"),
+        ("``` 1\n{}\n```", "``` 1\n{}\n```"),
+        ("```", "```"),
+        ("```\n```", "```\n```"),
     ],
 )
 def test_a_fence_around_json_is_taken_off(text, expected):
     assert bare(text) == expected
+
+
+@pytest.mark.parametrize("blank", ["\n", " \n", "\n```\n"])
+def test_an_answer_of_line_breaks_is_no_work(blank):
+    # looked for by a pattern, the end of a fence kept a worker for minutes
+    answer = f"```json{blank * 100_000}x"
+    assert bare(answer) == answer

@@ -268,26 +268,12 @@ def test_a_ledger_has_another_key_where_it_counts_otherwise() -> None:
 def test_a_spec_says_what_the_script_must_know() -> None:
     tokens = Window("tpd", Dimension.TOKENS, 1000, DAY, WindowKind.FIXED, PACIFIC)
     now = at(PACIFIC, 2026, 6, 1, 12)
-    spec = quota.window_spec(tokens, "k1", None, now, TokenCount.INPUT, 1.4, margin=0.1, guard=70)
+    spec = quota.window_spec(tokens, "k1", None, now, TokenCount.INPUT, 1.4, guard=70)
     midnight = at(PACIFIC, 2026, 6, 1)
     whose = {"k": f"k1|*|tpd|tokens|fixed|{DAY}|{PACIFIC}", "n": "tpd", "d": "tokens"}
-    admits = {"l": 900, "s": DAY, "t": "fixed", "g": 70, "c": "input", "f": 1.4}
+    admits = {"l": 1000, "s": DAY, "t": "fixed", "g": 70, "c": "input", "f": 1.4}
     edges = {"a": 7 * 3_600_000, "b": midnight, "e": midnight + DAY}
     assert spec == whose | admits | edges
-
-
-def test_a_margin_leaves_at_least_one_and_none_of_nothing() -> None:
-    assert quota.window_rule(window(limit=1), T0, margin=0.5).limit == 1
-    assert quota.window_rule(window(limit=0), T0, margin=0.5).limit == 0
-
-
-def test_the_fluid_rate_is_the_tightest_windows() -> None:
-    rpm, rpd = window(limit=60, span_ms=60_000), window(limit=8640, span_ms=DAY)
-    tpm = Window("tpm", Dimension.TOKENS, 6000, 60_000)
-    assert quota.fluid_rate_per_s([rpm, rpd]) == pytest.approx(0.1)
-    assert quota.fluid_rate_per_s([rpm, tpm]) == 1.0
-    assert quota.fluid_rate_per_s([rpm, tpm], NEED) == pytest.approx(100 / 600)
-    assert quota.fluid_rate_per_s([]) is None
 
 
 LEAST = [

@@ -1,6 +1,7 @@
 """Stories of selection: one table row or one small catalog each."""
 
 from dataclasses import replace
+from random import Random
 
 import pytest
 
@@ -454,14 +455,7 @@ class TestOrder:
         loads = loads_of([lane("a/m", free=5, open_ms=NOW_MS + 30_000), lane("b/m", (0, 3, 0))])
         found = select(tables, ask(), loads, NOW_MS)
         assert found.first == "b/m@shared"
-        assert "starts in 30000 ms" in found.considered[1].reason
-
-    def test_failures_of_late_count_as_a_later_start(self):
-        tables = index(deployment("a/m"), deployment("b/m"))
-        readings = [lane("a/m", free=5), lane("b/m", free=5)]
-        loads = loads_of(readings, {"a/m@shared": 3})
-        firsts = {select(tables, ask(), loads, NOW_MS, draw).first for draw in range(4)}
-        assert firsts == {"b/m@shared"}
+        assert "starts in 30.0 s" in found.considered[1].reason
 
     @pytest.mark.parametrize(
         ("name", "wish", "first"),
@@ -521,3 +515,53 @@ class TestOrder:
 def test_a_summary_is_served_by_what_chats():
     found = select(index(deployment("p/m")), replace(ask(), kind=Kind.SUMMARY), {}, NOW_MS)
     assert chosen(found) == ("p/m@shared",)
+
+
+class TestTheListsThatJobsKeep:
+    """Few lists serve all jobs, whatever stood in their lanes when they came."""
+
+    def lists(self, tables, names, asks, **wish):
+        draw, found = Random(7), []
+        for number in range(asks):
+            loads = loads_of(lane(name, (0, draw.choice((0, 1, 9, 99)), 0)) for name in names)
+            found.append(select(tables, ask(**wish), loads, NOW_MS, number))
+        return [(one, one.listed) for one in found if isinstance(one, Selection)]
+
+    def test_they_do_not_follow_the_moments_order(self):
+        names = [f"p{n}/m" for n in range(MAX_LANES)]
+        found = self.lists(index(*map(deployment, names)), names, 300)
+        assert len({one.lanes for one, _ in found}) > 200
+        assert {listed for _, listed in found} == {tuple(f"{name}@shared" for name in names)}
+
+    def test_of_very_many_lanes_they_hold_the_best_and_those_about_the_first(self):
+        large = [f"p{n}/large" for n in range(40)]
+        small = [f"p{n}/small" for n in range(40)]
+        tables = index(
+            *(deployment(name, category="large") for name in large),
+            *(deployment(name, category="small") for name in small),
+        )
+        found = self.lists(tables, large + small, 500)
+        assert len({one.lanes for one, _ in found}) > 400
+        assert len({listed for _, listed in found}) <= 10
+        assert len({one.first for one, _ in found}) > 30, "equals take turns all the same"
+        for one, listed in found:
+            assert one.first in listed
+            assert len(listed) == len(set(listed)) == MAX_LANES
+            assert {f"{name}@shared" for name in large[: MAX_LANES // 2]} <= set(listed)
+
+    def test_where_the_fastest_was_asked_for_the_measured_order_stays(self):
+        names = ("a/m", "b/m")
+        tables = index(*map(deployment, names))
+        loads = loads_of([paced("a/m", Pace(9, 900.0, 9e3)), paced("b/m", Pace(9, 90.0, 9e2))])
+        found = select(tables, ask(mode="fastest"), loads, NOW_MS)
+        assert found.listed == found.lanes == ("b/m@shared", "a/m@shared")
+
+    def test_paid_lanes_are_apart(self):
+        tables = index(
+            deployment("f/m"), *(deployment(f"p{n}/m", price=DEAR) for n in range(3)),
+            plans={f"p{n}": "paid" for n in range(3)},
+        )  # fmt: skip
+        for draw in range(9):
+            found = select(tables, ask(deadline_ms=60_000), {}, NOW_MS, draw)
+            assert found.listed == ("f/m@shared",)
+            assert found.listed_paid == tuple(f"p{n}/m@shared" for n in range(3))

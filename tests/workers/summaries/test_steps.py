@@ -188,6 +188,14 @@ async def test_a_document_that_fails_does_not_fail_the_others(world: SummaryWorl
     assert entries[1]["summary"] is None
 
 
+async def test_a_text_of_which_nothing_can_be_seen_asks_no_model(world: SummaryWorld):
+    await world.accept(documents=[{"text": " \n\t\u00a0"}, {"text": "\0\ufeff"}, {"text": STORY}])
+    result = await world.result()
+    codes = [entry["error"] and entry["error"]["code"] for entry in result["documents"]]
+    assert codes == ["no_text", "no_text", None]
+    assert [asked(call)["text"] for call in world.calls] == [STORY]
+
+
 async def test_another_tenants_file_is_no_document(world: SummaryWorld):
     await world.upload(b"secret words", "secret.txt", tenant="t2")
     await world.accept(documents=[{"file_id": "file-secret-txt"}, {"text": STORY}])
@@ -509,7 +517,9 @@ async def test_what_is_done_is_seen_while_the_rest_is_not(small: SummaryWorld):
 
 
 async def test_what_was_kept_is_removed_once_it_is_done(world: SummaryWorld):
-    await world.accept(documents=[{"text": STORY}, {"text": STORY}])
+    await world.kept.put("text_1", "1", STORY.encode())
+    kept = {"kept_as": "text_1", "kept": {"1": "1"}}
+    await world.accept(documents=[{"text": STORY}, {"text": "(kept)"}], extra=kept)
     await world.run()
     now = await world.files.now_ms()
     due = await world.world.client.zrange("{hr}:files:due", 0, -1, withscores=True)
