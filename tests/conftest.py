@@ -12,14 +12,14 @@ from servers import TlsStore, redis7_server, redis_tls_server, valkey_server
 
 from shared.store.server import Server
 
-# No property is false because a machine is slow.
-settings.register_profile("any pace", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("any pace")
-
 # Nothing here speaks TLS to the world, so no authority of it is trusted, by what tests start
 # neither: to read them all took each HTTP client and each worker 30 ms of CPU time and more.
 os.environ["SSL_CERT_FILE"] = str(Path(__file__).with_name("nobody.pem"))
 os.environ["SSL_CERT_DIR"] = os.devnull
+
+# No property is false because a machine is slow.
+settings.register_profile("any pace", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any pace")
 
 
 @pytest.hookimpl(tryfirst=True)

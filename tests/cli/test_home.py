@@ -3,12 +3,13 @@
 import hashlib
 import json
 import os
+import ssl
 import stat
 
 import pytest
 
 from cli import home
-from cli.client import find, pause_s
+from cli.client import Place, find, pause_s
 from cli.home import Home
 from cli.keys import make_keys
 from cli.sse import Decoder
@@ -126,3 +127,14 @@ def test_events_are_read_whatever_the_edges_of_the_chunks(size):
         ("1", "a", '{"x": "\u2028"}'),
         ("1", "message", "p\nq"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("url", "world"),
+    [("http://127.0.0.1:8080", False), ("https://127.0.0.1:8443", True), ("http://a.test", True)],
+)
+def test_where_there_is_no_tls_nobody_is_trusted_and_elsewhere_who_always_is(url, world):
+    trust = Place(url, None).trust()
+    assert (trust is True) == world
+    if not world:
+        assert (trust.get_ca_certs(), trust.verify_mode) == ([], ssl.CERT_REQUIRED)

@@ -61,6 +61,18 @@ def test_a_server_loads_nothing_that_only_terminals_and_tracers_need(tmp_path):
         assert "of no consequence" in ended.stderr
 
 
+@pytest.mark.parametrize("launcher", [tied.__file__, server_exec.__file__])
+def test_a_launcher_loads_nothing_that_takes_as_long_as_its_start(launcher):
+    code = (
+        "import sys; exec(open(sys.argv[1]).read(), {'__name__': 'launcher'});"
+        " sys.exit(', '.join({'argparse', 'contextlib', 'enum', 'pathlib', 're', 'typing'}"
+        " & set(sys.modules)) or None)"
+    )
+    words = [sys.executable, "-I", "-S", "-c", code, launcher]
+    ended = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 COUNTS = """
 from shared import tokens
 
@@ -89,15 +101,3 @@ def test_a_worker_under_dramatiqs_own_command_has_them_too(tmp_path):
     )
     ended = python(tmp_path, code, REDIS_URL="redis://127.0.0.1:1/0")
     assert ended.stdout.split()[-2:] == ["1", "loaded"], ended.stderr
-
-
-@pytest.mark.parametrize("launcher", [tied.__file__, server_exec.__file__])
-def test_a_launcher_loads_nothing_that_takes_as_long_as_its_start(launcher):
-    code = (
-        "import sys; exec(open(sys.argv[1]).read(), {'__name__': 'launcher'});"
-        " sys.exit(', '.join({'argparse', 'contextlib', 'enum', 'pathlib', 're', 'typing'}"
-        " & set(sys.modules)) or None)"
-    )
-    words = [sys.executable, "-I", "-S", "-c", code, launcher]
-    ended = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert (ended.returncode, ended.stderr) == (0, "")
