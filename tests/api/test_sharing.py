@@ -79,6 +79,7 @@ async def test_held_requests_at_once_are_answered_by_one_call(app, world):
 
 
 async def test_who_drops_the_leading_request_leaves_the_call_to_the_other(app, world):
+    await world.beat("w1")
     async with client_for(app) as client:
         first = (await client.post("/v1/jobs", json=JOB)).json()
         other = (await client.post("/v1/jobs", json=JOB)).json()

@@ -168,13 +168,16 @@ def test_what_is_installed_first_is_left_as_it_is_by_what_comes_later(name):
 
 
 def planned(venv, *targets):
-    """What `make` would do, in order: which requirements it installs."""
+    """What `make` would do, in order: which requirements it installs.
+
+    In a dry run nothing is there afterwards, so a `make` within it would install all again.
+    """
     env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     ran = subprocess.run(
         ["make", "--dry-run", f"VENV={venv}", *targets],
         cwd=ROOT, env=env, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    return re.findall(r"-r requirements/(\w+)\.txt", ran.stdout)
+    return list(dict.fromkeys(re.findall(r"-r requirements/(\w+)\.txt", ran.stdout)))
 
 
 def test_to_serve_only_what_running_needs_is_installed_and_in_either_order(tmp_path):
