@@ -34,11 +34,12 @@ ViewKey = tuple[str, Kind, str | None, bool, frozenset[str], frozenset[str] | No
 class View:
     """What a name offers to requests that are alike but in size: see `ranking` for the order.
 
-    `considered` shows up to 20 that can never serve them, the nearest misses first; `skipped`
-    counts all by reason.
+    `lanes` are those of all tiers, in their order. `considered` shows up to 20 that can never serve
+    them, the nearest misses first; `skipped` counts all by reason.
     """
 
     tiers: tuple[Tier, ...]
+    lanes: tuple[str, ...]
     step_ms: int
     fast: bool
     weight: int
@@ -120,8 +121,10 @@ class Index:
         left += worse
         left.sort(key=lambda pair: CHECKS[pair[0]], reverse=True)
         rule = rule_for(features)
+        ordered = tiers(candidates, rule, features.paid)
         return View(
-            tiers=tiers(candidates, rule, features.paid),
+            tiers=ordered,
+            lanes=tuple(one.lane for tier in ordered for one in tier.members),
             step_ms=rule.step_ms,
             fast=rule.fast,
             weight=weight(rule, features.paid),

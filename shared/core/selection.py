@@ -8,6 +8,7 @@ estimate may be right, and the provider will say.
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from statistics import median_low
 
 from shared.core.backlog import LaneReading
@@ -178,11 +179,9 @@ def _selection(
     loads: Mapping[str, Load],
 ) -> Selection:
     first = _first(plain, paid, features, loads)
-    listed = _listed(view, plain, first.lane, MAX_LANES)
-    listed_paid = _listed(view, paid, first.lane, MAX_PAID_LANES)
-    lower = len(plain) + len(paid) - len(listed) - len(listed_paid)
-    plain = [entry for entry in plain if entry[0].lane in listed]
-    paid = [entry for entry in paid if entry[0].lane in listed_paid]
+    listed, best = _listed(view, plain, first.lane, MAX_LANES)
+    listed_paid, best_paid = _listed(view, paid, first.lane, MAX_PAID_LANES)
+    lower = len(plain) + len(paid) - len(best) - len(best_paid)
     shown = tuple(
         Considered(
             one.deployment.id,
@@ -190,12 +189,12 @@ def _selection(
             True,
             _reason(view, features, one, start_ms, loads.get(one.lane, IDLE)),
         )
-        for one, start_ms in (*plain, *paid)
+        for one, start_ms in (*best, *best_paid)
     )
     rest, counts = _explain(features, view, skipped, lower)
     return Selection(
-        lanes=tuple(one.lane for one, _ in plain),
-        paid_lanes=tuple(one.lane for one, _ in paid),
+        lanes=tuple(one.lane for one, _ in best),
+        paid_lanes=tuple(one.lane for one, _ in best_paid),
         first=first.lane,
         considered=shown + rest,
         skipped=counts,
@@ -204,22 +203,28 @@ def _selection(
     )
 
 
-def _listed(view: View, kept: list[Kept], first: str, most: int) -> tuple[str, ...]:
+def _listed(
+    view: View, kept: list[Kept], first: str, most: int
+) -> tuple[tuple[str, ...], list[Kept]]:
     """The lanes in the order that they have when all are idle, so that few lists serve all jobs.
 
     Jobs are told apart in queues by their lists, and lists are kept: the order of a moment would
     make one of almost every job. Of too many lanes it is half of them the best, and half those
-    about the first. Where what was measured is the order that was asked for, it is kept.
+    about the first. Where what was measured is the order that was asked for, it is kept. With them
+    come their entries, in the order of the moment.
     """
-    if view.fast or len(kept) == 1:
-        return tuple(one.lane for one, _ in kept[:most])
-    there = {one.lane for one, _ in kept}
-    lanes = [one.lane for tier in view.tiers for one in tier.members if one.lane in there]
-    half, place = most // 2, lanes.index(first) if first in there else 0
-    if len(lanes) <= most or place < most:
-        return tuple(lanes[:most])
-    start = min(place - place % half, len(lanes) - half)
-    return (*lanes[:half], *lanes[start : start + half])
+    if view.fast or len(kept) <= 1:
+        best = kept[:most]
+        return tuple(one.lane for one, _ in best), best
+    place = {entry[0].lane: at for at, entry in enumerate(kept)}
+    there = (lane for lane in view.lanes if lane in place)
+    lanes = tuple(islice(there, most))
+    if first in place and first not in lanes:
+        others, half = (*lanes, *there), most // 2
+        at = others.index(first)
+        start = min(at - at % half, len(others) - half)
+        lanes = (*others[:half], *others[start : start + half])
+    return lanes, [kept[at] for at in sorted(place[lane] for lane in lanes)]
 
 
 def _first(
